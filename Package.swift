@@ -1,0 +1,182 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// The house: see docs/architecture.md. Dependencies go to a strictly lower floor; `scripts/check-layers` compares
+// this file with the import lines of every target, because the compiler does not (Swift 6.3.1).
+
+let everyTarget: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+  .treatWarning("DeprecatedDeclaration", as: .warning),
+]
+
+/// Without it `package` API is neither specialised nor inlined across targets in a release build.
+let crossModule: [SwiftSetting] = [
+  .unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release))
+]
+
+/// Floors 1 to 4 hold no pointers: the compiler checks it.
+let pure: [SwiftSetting] = everyTarget + crossModule + [.strictMemorySafety()]
+let driver: [SwiftSetting] = everyTarget + crossModule
+let cSettings: [CSetting] = [.treatAllWarnings(as: .error)]
+
+let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
+let grpc: Target.Dependency = .product(name: "GRPCCore", package: "grpc-swift-2")
+let grpcTransport: Target.Dependency = .product(
+  name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let ground: [Target] = [
+  .target(name: "CMeshABI", path: "bpf/abi", cSettings: cSettings),
+  .target(
+    name: "CMeshBPF", cSettings: cSettings,
+    linkerSettings: [.linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a")]),
+  .target(name: "CMeshLinux", cSettings: cSettings),
+]
+
+let floor1: [Target] = [
+  .target(name: "MeshBase", swiftSettings: pure)
+]
+
+let floor2: [Target] = [
+  .target(name: "MeshSnapshot", dependencies: ["MeshBase"], swiftSettings: pure)
+]
+
+let floor3: [Target] = [
+  .target(name: "MeshPolicy", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
+  .target(name: "MeshSync", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
+  .target(name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], swiftSettings: pure),
+  .target(name: "MeshTelemetry", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
+]
+
+let floor4: [Target] = [
+  .target(
+    name: "MeshCompiler", dependencies: ["MeshBase", "MeshSnapshot", "MeshPolicy", "MeshProto", yams],
+    swiftSettings: pure),
+  .target(name: "MeshRouting", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
+  .target(
+    name: "MeshDatapath", dependencies: ["CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy"], swiftSettings: pure),
+]
+
+let floor5: [Target] = [
+  .target(name: "MeshLinux", dependencies: ["CMeshLinux", "MeshBase"], swiftSettings: driver),
+  .target(name: "MeshBPF", dependencies: ["CMeshABI", "CMeshBPF", "MeshBase"], swiftSettings: driver),
+  .target(
+    name: "MeshLink",
+    dependencies: ["CMeshLinux", "MeshBase", "MeshSnapshot", "MeshProto", "MeshRouting", nio, nioPosix, logging],
+    swiftSettings: driver),
+  .target(
+    name: "MeshNet",
+    dependencies: ["CMeshABI", "MeshBase", "MeshRouting", nio, nioPosix, logging], swiftSettings: driver),
+  .target(
+    name: "MeshWire",
+    dependencies: ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", protobuf, grpc, grpcTransport, nio, logging],
+    swiftSettings: driver),
+  .target(
+    name: "MeshStore", dependencies: ["MeshBase", "MeshCompiler", nio, nioPosix, logging], swiftSettings: driver),
+]
+
+let floor6: [Target] = [
+  .target(
+    name: "MeshControlPlane",
+    dependencies: [
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshCompiler", "MeshWire", "MeshStore", logging, lifecycle,
+      grpc,
+    ], swiftSettings: driver),
+  .target(
+    name: "MeshAgent",
+    dependencies: [
+      "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshSync", "MeshProto", "MeshTelemetry", "MeshRouting",
+      "MeshDatapath", "MeshLinux", "MeshBPF", "MeshLink", "MeshWire", nio, nioPosix, nioHTTP1, logging, lifecycle, grpc,
+    ], swiftSettings: driver),
+  .target(
+    name: "MeshProxy",
+    dependencies: [
+      "MeshBase", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", nio, nioPosix, logging, lifecycle,
+    ],
+    swiftSettings: driver),
+  .target(
+    name: "MeshCommands",
+    dependencies: [
+      "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshTelemetry", "MeshCompiler", "MeshLinux", "MeshBPF",
+      "MeshDatapath", "MeshStore", arguments, nio, nioPosix, nioHTTP1, yams,
+    ], swiftSettings: driver),
+]
+
+let roof: [Target] = [
+  .executableTarget(
+    name: "martlet-control", dependencies: ["MeshControlPlane", arguments, logging, lifecycle],
+    swiftSettings: everyTarget),
+  .executableTarget(
+    name: "martletd", dependencies: ["MeshAgent", arguments, logging, lifecycle], swiftSettings: everyTarget),
+  .executableTarget(
+    name: "martlet-proxy", dependencies: ["MeshProxy", arguments, logging, lifecycle], swiftSettings: everyTarget),
+  .executableTarget(name: "martlet", dependencies: ["MeshCommands", arguments], swiftSettings: everyTarget),
+]
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name + "Tests", dependencies: [.target(name: name)] + dependencies, swiftSettings: everyTarget)
+}
+
+let side: [Target] = [
+  .target(
+    name: "MeshTestSupport",
+    dependencies: ["MeshBase", "MeshSnapshot", "MeshLinux", "CMeshLinux"], path: "Tests/MeshTestSupport",
+    swiftSettings: everyTarget),
+  tests("MeshBase", []),
+  tests("MeshSnapshot", ["MeshBase", "MeshTestSupport"]),
+  tests("MeshPolicy", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
+  tests("MeshSync", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
+  tests("MeshProto", ["MeshBase", "MeshSnapshot", "MeshTestSupport", protobuf]),
+  tests("MeshTelemetry", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
+  tests("MeshCompiler", ["MeshBase", "MeshSnapshot", "MeshPolicy", "MeshTestSupport"]),
+  tests("MeshRouting", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
+  tests("MeshDatapath", ["CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshTestSupport"]),
+  tests("MeshLinux", ["CMeshLinux", "MeshBase", "MeshTestSupport"]),
+  tests("MeshBPF", ["CMeshABI", "CMeshBPF", "MeshBase", "MeshLinux", "MeshTestSupport"]),
+  tests(
+    "MeshLink", ["MeshBase", "MeshSnapshot", "MeshRouting", "MeshLinux", "MeshTestSupport", nio, nioPosix, nioEmbedded]),
+  tests(
+    "MeshNet", ["CMeshABI", "MeshBase", "MeshRouting", "MeshLinux", "MeshTestSupport", nio, nioPosix, nioEmbedded]),
+  tests("MeshWire", ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTestSupport", grpc, logging]),
+  tests("MeshStore", ["MeshBase", "MeshCompiler", "MeshTestSupport", nio, nioPosix, logging]),
+  tests("MeshControlPlane", ["MeshBase", "MeshSnapshot", "MeshCompiler", "MeshTestSupport", logging]),
+  tests(
+    "MeshAgent",
+    [
+      "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshDatapath", "MeshLinux", "MeshBPF", "MeshTelemetry",
+      "MeshTestSupport", nio, nioPosix, nioHTTP1, logging,
+    ]),
+  tests("MeshCommands", ["MeshBase", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport"]),
+  .testTarget(
+    name: "RootTests",
+    dependencies: [
+      "CMeshABI", "MeshBase", "MeshSnapshot", "MeshLinux", "MeshBPF", "MeshDatapath", "MeshTestSupport",
+      "martletd", "martlet-proxy", "martlet-control", "martlet",
+    ], swiftSettings: everyTarget),
+]
+
+let package = Package(
+  name: "martlet",
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
+    .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+    .package(url: "https://github.com/grpc/grpc-swift-2.git", from: "2.4.3"),
+    .package(url: "https://github.com/grpc/grpc-swift-nio-transport.git", from: "2.9.2"),
+    .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+  ],
+  targets: ground + floor1 + floor2 + floor3 + floor4 + floor5 + floor6 + roof + side
+)

@@ -1,0 +1,187 @@
+package import MeshBase
+
+/// What is distributed: the only words that both wings know. Resources (what users write) are compiled to entries by the
+/// control plane; tables (what the kernel and the proxy look up) are made of entries by the node.
+
+/// The mesh as a whole. There is one, named `mesh`.
+package struct ConfigEntry: Hashable, Sendable {
+  package static let name = "mesh"
+
+  package var trustDomain: String
+  /// Ranges that addresses of services without a `clusterIP` are taken from. A destination inside of them that is no
+  /// service is refused.
+  package var vipRangeV4: IPPrefix?
+  package var vipRangeV6: IPPrefix?
+  /// How long the proxy tries to reach an upstream.
+  package var connectTimeoutMilliseconds: UInt32
+
+  package init(
+    trustDomain: String, vipRangeV4: IPPrefix? = nil, vipRangeV6: IPPrefix? = nil,
+    connectTimeoutMilliseconds: UInt32 = 10_000
+  ) {
+    self.trustDomain = trustDomain
+    self.vipRangeV4 = vipRangeV4
+    self.vipRangeV6 = vipRangeV6
+    self.connectTimeoutMilliseconds = connectTimeoutMilliseconds
+  }
+}
+
+/// What holds while something that a decision needs is not there.
+package enum FailureMode: Sendable, Hashable {
+  /// Connections are refused.
+  case closed
+  /// Connections pass.
+  case open
+}
+
+/// How a node finds a workload of its own.
+package enum WorkloadLocation: Hashable, Sendable {
+  /// Path of a network namespace, `/run/netns/web` or `/proc/1/ns/net`.
+  case networkNamespace(path: String)
+  /// The workload is known by its addresses only.
+  case none
+}
+
+/// One workload: an instance with an identity, on a node.
+package struct WorkloadEntry: Hashable, Sendable {
+  package var name: ResourceName
+  package var node: String
+  package var identity: SPIFFEID
+  /// May be empty for a workload that its node finds: the node knows its addresses.
+  package var addresses: [IPAddress]
+  package var location: WorkloadLocation
+  package var failureMode: FailureMode
+  /// Every policy that selects it, sorted. A policy that is not in the snapshot refuses connections to it
+  /// (`failureMode`).
+  package var policies: [ResourceName]
+  /// `service.istio.io/canonical-name`, else label `app`, else the name. For metric labels.
+  package var app: String
+  /// `service.istio.io/canonical-revision`, else label `version`, else `latest`. For metric labels.
+  package var appVersion: String
+
+  package init(
+    name: ResourceName, node: String, identity: SPIFFEID, addresses: [IPAddress] = [],
+    location: WorkloadLocation = .none, failureMode: FailureMode = .closed, policies: [ResourceName] = [],
+    app: String? = nil, appVersion: String = "latest"
+  ) {
+    self.name = name
+    self.node = node
+    self.identity = identity
+    self.addresses = addresses
+    self.location = location
+    self.failureMode = failureMode
+    self.policies = policies
+    self.app = app ?? name.name
+    self.appVersion = appVersion
+  }
+}
+
+/// What is spoken on a service port. It chooses the tier: everything but `tcp` and `tls` goes through the node proxy.
+package enum AppProtocol: String, Hashable, Sendable, CaseIterable {
+  case tcp
+  case tls
+  case http
+  case http2
+  case grpc
+
+  package var needsProxy: Bool {
+    switch self {
+    case .tcp, .tls: false
+    case .http, .http2, .grpc: true
+    }
+  }
+}
+
+/// A share of a service port's connections.
+package struct Backend: Hashable, Sendable {
+  package var service: ResourceName
+  package var port: UInt16
+  /// Relative to the other backends of the port; 0 receives nothing.
+  package var weight: UInt32
+  /// False: the reference does not resolve; its share of the connections is refused (Gateway API, BackendRef).
+  package var isValid: Bool
+
+  package init(service: ResourceName, port: UInt16, weight: UInt32 = 1, isValid: Bool = true) {
+    self.service = service
+    self.port = port
+    self.weight = weight
+    self.isValid = isValid
+  }
+}
+
+package struct ServicePort: Hashable, Sendable {
+  package var port: UInt16
+  package var name: String
+  package var appProtocol: AppProtocol
+  /// Never empty: the service itself where no route says otherwise.
+  package var backends: [Backend]
+  /// The route that set the backends.
+  package var route: ResourceName?
+
+  package init(
+    port: UInt16, name: String = "", appProtocol: AppProtocol = .tcp, backends: [Backend], route: ResourceName? = nil
+  ) {
+    self.port = port
+    self.name = name
+    self.appProtocol = appProtocol
+    self.backends = backends
+    self.route = route
+  }
+}
+
+/// What is called: addresses and ports. Every node has all of them.
+package struct ServiceEntry: Hashable, Sendable {
+  package var name: ResourceName
+  package var addresses: [IPAddress]
+  package var ports: [ServicePort]
+
+  package init(name: ResourceName, addresses: [IPAddress], ports: [ServicePort]) {
+    self.name = name
+    self.addresses = addresses
+    self.ports = ports
+  }
+}
+
+/// A port of a service and where it is served at one endpoint.
+package struct PortMapping: Hashable, Sendable {
+  package var servicePort: UInt16
+  package var targetPort: UInt16
+
+  package init(servicePort: UInt16, targetPort: UInt16) {
+    self.servicePort = servicePort
+    self.targetPort = targetPort
+  }
+}
+
+package struct Endpoint: Hashable, Sendable {
+  /// Nil: an address outside of the mesh (a manual EndpointSlice).
+  package var workload: ResourceName?
+  /// Empty: the addresses of the workload, as its node knows them.
+  package var addresses: [IPAddress]
+  /// What the control plane knows; the node of the workload adds whether it runs.
+  package var isReady: Bool
+  package var weight: UInt32
+  package var ports: [PortMapping]
+
+  package init(
+    workload: ResourceName? = nil, addresses: [IPAddress] = [], isReady: Bool = true, weight: UInt32 = 1,
+    ports: [PortMapping]
+  ) {
+    self.workload = workload
+    self.addresses = addresses
+    self.isReady = isReady
+    self.weight = weight
+    self.ports = ports
+  }
+}
+
+/// Where a service is served. Apart from the service, because it changes far more often.
+package struct EndpointsEntry: Hashable, Sendable {
+  package var service: ResourceName
+  package var endpoints: [Endpoint]
+
+  package init(service: ResourceName, endpoints: [Endpoint]) {
+    self.service = service
+    self.endpoints = endpoints
+  }
+}

@@ -1,0 +1,84 @@
+package import MeshBase
+
+/// Everything that a control plane says, or a node knows, at one moment: the waist of the house.
+package struct Snapshot: Sendable, Equatable {
+  package var config: Versioned<ConfigEntry>?
+  package var policies: [ResourceName: Versioned<PolicyEntry>] = [:]
+  package var workloads: [ResourceName: Versioned<WorkloadEntry>] = [:]
+  package var endpoints: [ResourceName: Versioned<EndpointsEntry>] = [:]
+  package var services: [ResourceName: Versioned<ServiceEntry>] = [:]
+
+  package init() {}
+
+  package init(_ entries: some Sequence<VersionedEntry>) {
+    for entry in entries { self.insert(entry) }
+  }
+
+  package var count: Int {
+    (self.config == nil ? 0 : 1) + self.policies.count + self.workloads.count + self.endpoints.count
+      + self.services.count
+  }
+
+  package var isEmpty: Bool { self.count == 0 }
+
+  package subscript(key: EntryKey) -> VersionedEntry? {
+    if key.kind == .config {
+      guard key.name == ConfigEntry.name else { return nil }
+      return self.config.map { Versioned(.config($0.value), version: $0.version) }
+    }
+    guard let name = ResourceName(key.name) else { return nil }
+    switch key.kind {
+    case .config: return nil
+    case .policy: return self.policies[name].map { Versioned(.policy($0.value), version: $0.version) }
+    case .workload: return self.workloads[name].map { Versioned(.workload($0.value), version: $0.version) }
+    case .endpoints: return self.endpoints[name].map { Versioned(.endpoints($0.value), version: $0.version) }
+    case .service: return self.services[name].map { Versioned(.service($0.value), version: $0.version) }
+    }
+  }
+
+  /// Adds the entry or replaces the one of the same key.
+  package mutating func insert(_ entry: VersionedEntry) {
+    switch entry.value {
+    case .config(let value): self.config = Versioned(value, version: entry.version)
+    case .policy(let value): self.policies[value.name] = Versioned(value, version: entry.version)
+    case .workload(let value): self.workloads[value.name] = Versioned(value, version: entry.version)
+    case .endpoints(let value): self.endpoints[value.service] = Versioned(value, version: entry.version)
+    case .service(let value): self.services[value.name] = Versioned(value, version: entry.version)
+    }
+  }
+
+  /// Removes the entry. Returns false if there was none.
+  @discardableResult
+  package mutating func remove(_ key: EntryKey) -> Bool {
+    if key.kind == .config {
+      guard key.name == ConfigEntry.name, self.config != nil else { return false }
+      self.config = nil
+      return true
+    }
+    guard let name = ResourceName(key.name) else { return false }
+    switch key.kind {
+    case .config: return false
+    case .policy: return self.policies.removeValue(forKey: name) != nil
+    case .workload: return self.workloads.removeValue(forKey: name) != nil
+    case .endpoints: return self.endpoints.removeValue(forKey: name) != nil
+    case .service: return self.services.removeValue(forKey: name) != nil
+    }
+  }
+
+  /// Key and version of every entry, in no order.
+  package var versions: [EntryKey: ContentVersion] {
+    var result: [EntryKey: ContentVersion] = [:]
+    result.reserveCapacity(self.count)
+    if let config = self.config { result[EntryKey(.config, ConfigEntry.name)] = config.version }
+    for (name, entry) in self.policies { result[EntryKey(.policy, name.description)] = entry.version }
+    for (name, entry) in self.workloads { result[EntryKey(.workload, name.description)] = entry.version }
+    for (name, entry) in self.endpoints { result[EntryKey(.endpoints, name.description)] = entry.version }
+    for (name, entry) in self.services { result[EntryKey(.service, name.description)] = entry.version }
+    return result
+  }
+
+  /// Every entry, ordered by key.
+  package var entries: [VersionedEntry] {
+    self.versions.keys.sorted().compactMap { self[$0] }
+  }
+}
