@@ -3,7 +3,6 @@
  * on failure; none keeps state, none prints, none ends the process. */
 #pragma once
 
-<<<<<<< HEAD
 #include "cmesh_cgroup.h"
 #include "cmesh_limits.h"
 #include "cmesh_netns.h"
@@ -12,6 +11,3 @@
 #include "cmesh_route.h"
 #include "cmesh_sockdiag.h"
 #include "cmesh_text.h"
-=======
-#include "cmesh_rights.h"
->>>>>>> 23242b718efa1733000594e87e6cdf5134372ffd
