@@ -2,6 +2,7 @@
 #include "cmesh_rights.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -82,6 +83,16 @@ ssize_t cmesh_recv_fds(
         close(fds[i]);
     *fd_count = 0;
     return -EMSGSIZE;
+}
+
+int cmesh_pipe(int *reading, int *writing)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    *reading = fds[0];
+    *writing = fds[1];
+    return 0;
 }
 
 int cmesh_peer_credentials(int socket, struct cmesh_peer *peer)

@@ -20,6 +20,9 @@ int cmesh_send_fds(int socket, const void *payload, size_t length, const int *fd
 ssize_t cmesh_recv_fds(
     int socket, void *payload, size_t capacity, int *fds, size_t fd_capacity, size_t *fd_count);
 
+/* pipe2(2), close-on-exec: the Glibc module leaves it out. 0 or -errno. */
+int cmesh_pipe(int *reading, int *writing);
+
 struct cmesh_peer {
     int32_t pid;
     uint32_t uid;

@@ -1,0 +1,29 @@
+/* The TCP sockets of a namespace: list and destroy (sock_diag(7), linux/inet_diag.h). */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cmesh_netns.h"
+
+struct cmesh_socket {
+    struct cmesh_address local;
+    struct cmesh_address remote;
+    uint64_t cookie; /* never used twice until the next boot */
+    uint32_t interface;
+    uint32_t uid;
+    uint32_t inode; /* 0: no file holds it any more */
+    uint16_t local_port;
+    uint16_t remote_port;
+    uint8_t family; /* AF_INET or AF_INET6: of the socket, not of the address */
+    uint8_t state;  /* TCP_* of netinet/tcp.h */
+    uint16_t zero;
+};
+
+/* Every TCP socket of the namespace in every state, listeners and TIME_WAIT too. *found is malloc'ed: give it to
+ * cmesh_free. At most `limit`, else -EMSGSIZE. */
+int cmesh_netns_tcp_sockets(int netns, size_t limit, struct cmesh_socket **found, size_t *count);
+
+/* SOCK_DESTROY: the owner's calls fail with ECONNABORTED, the peer gets RST. Named by addresses and cookie together.
+ * 0, or -errno: -ENOENT if it is gone already, -EOPNOTSUPP without CONFIG_INET_DIAG_DESTROY. */
+int cmesh_netns_destroy_socket(int netns, const struct cmesh_socket *socket);

@@ -1,0 +1,139 @@
+#define _GNU_SOURCE
+#include "cmesh_sockdiag.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "netlink.h"
+
+struct request {
+    struct nlmsghdr header;
+    struct inet_diag_req_v2 body;
+};
+
+static struct cmesh_address address_of(uint8_t family, const __be32 words[4])
+{
+    struct cmesh_address address = {0, 0};
+    if (family == AF_INET) {
+        address.low = 0xffff00000000u | ntohl(words[0]);
+        return address;
+    }
+    uint64_t halves[2];
+    memcpy(halves, words, 16);
+    address.high = be64toh(halves[0]);
+    address.low = be64toh(halves[1]);
+    return address;
+}
+
+static void write_address(uint8_t family, struct cmesh_address address, __be32 words[4])
+{
+    if (family == AF_INET) {
+        words[0] = htonl((uint32_t)address.low);
+        return;
+    }
+    uint64_t halves[2] = {htobe64(address.high), htobe64(address.low)};
+    memcpy(words, halves, 16);
+}
+
+static int visit(const struct nlmsghdr *answer, void *context)
+{
+    if (answer->nlmsg_type != SOCK_DIAG_BY_FAMILY || answer->nlmsg_len < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
+        return 0;
+    const struct inet_diag_msg *body = NLMSG_DATA(answer);
+    if (body->idiag_family != AF_INET && body->idiag_family != AF_INET6)
+        return 0;
+    struct cmesh_socket item = {
+        .local = address_of(body->idiag_family, body->id.idiag_src),
+        .remote = address_of(body->idiag_family, body->id.idiag_dst),
+        .cookie = (uint64_t)body->id.idiag_cookie[1] << 32 | body->id.idiag_cookie[0],
+        .interface = body->id.idiag_if,
+        .uid = body->idiag_uid,
+        .inode = body->idiag_inode,
+        .local_port = ntohs(body->id.idiag_sport),
+        .remote_port = ntohs(body->id.idiag_dport),
+        .family = body->idiag_family,
+        .state = body->idiag_state,
+    };
+    return cmesh_list_add(context, &item);
+}
+
+int cmesh_netns_tcp_sockets(int netns, size_t limit, struct cmesh_socket **found, size_t *count)
+{
+    *found = NULL;
+    *count = 0;
+    int socket = cmesh_netlink_open(netns, NETLINK_SOCK_DIAG);
+    if (socket < 0)
+        return socket;
+    struct cmesh_list list = {.size = sizeof(struct cmesh_socket), .limit = limit};
+    const uint8_t families[] = {AF_INET, AF_INET6};
+    int result = 0;
+    for (unsigned int i = 0; i < 2 && result == 0; i++) {
+        struct request request = {
+            .header = {
+                .nlmsg_len = sizeof(request),
+                .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+                .nlmsg_seq = i + 1,
+            },
+            .body = {.sdiag_family = families[i], .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u},
+        };
+        result = cmesh_netlink_request(socket, &request, visit, &list);
+        /* A kernel without IPv6 has no such handler: then there are no such sockets. */
+        if (result == -ENOENT && families[i] == AF_INET6)
+            result = 0;
+    }
+    close(socket);
+    if (result < 0) {
+        free(list.items);
+        return result;
+    }
+    *found = list.items;
+    *count = list.count;
+    return 0;
+}
+
+static int ignore(const struct nlmsghdr *answer, void *context)
+{
+    (void)answer;
+    (void)context;
+    return 0;
+}
+
+int cmesh_netns_destroy_socket(int netns, const struct cmesh_socket *target)
+{
+    int socket = cmesh_netlink_open(netns, NETLINK_SOCK_DIAG);
+    if (socket < 0)
+        return socket;
+    struct request request = {
+        .header = {
+            .nlmsg_len = sizeof(request),
+            .nlmsg_type = SOCK_DESTROY,
+            .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+            .nlmsg_seq = 1,
+        },
+        .body = {
+            .sdiag_family = target->family,
+            .sdiag_protocol = IPPROTO_TCP,
+            .idiag_states = ~0u,
+            .id = {
+                .idiag_sport = htons(target->local_port),
+                .idiag_dport = htons(target->remote_port),
+                .idiag_if = target->interface,
+                .idiag_cookie = {(uint32_t)target->cookie, (uint32_t)(target->cookie >> 32)},
+            },
+        },
+    };
+    write_address(target->family, target->local, request.body.id.idiag_src);
+    write_address(target->family, target->remote, request.body.id.idiag_dst);
+    int result = cmesh_netlink_request(socket, &request, ignore, NULL);
+    close(socket);
+    return result;
+}

@@ -1,0 +1,44 @@
+import CMeshLinux
+import Glibc
+package import MeshBase
+
+extension NetworkNamespace {
+  /// Where workloads of this namespace can be reached: every address of every interface but loopback and link-local ones,
+  /// and those that a neighbour holds already (duplicate address detection failed). Sorted, each once.
+  package func addresses() throws(MeshError) -> [IPAddress] {
+    var found: UnsafeMutablePointer<cmesh_interface_address>?
+    var count = 0
+    let result = self.withDescriptor { cmesh_netns_addresses($0, &found, &count) }
+    defer { cmesh_free(found) }
+    guard result >= 0 else {
+      throw SystemError(-result, "RTM_GETADDR").meshError(self.name, "cannot list addresses")
+    }
+    var addresses: Set<IPAddress> = []
+    for item in UnsafeBufferPointer(start: found, count: count) where item.flags & UInt32(CMESH_ADDRESS_REFUSED) == 0 {
+      let address = IPAddress(high: item.address.high, low: item.address.low)
+      if !address.isLoopback && !address.isLinkLocal && !address.isUnspecified && !address.isMulticast {
+        addresses.insert(address)
+      }
+    }
+    return addresses.sorted()
+  }
+
+  /// Indexes, in `host`, of the other ends of this namespace's veth interfaces. Ends that are elsewhere do not count.
+  package func peerInterfaces(in host: NetworkNamespace) throws(MeshError) -> [UInt32] {
+    var found: UnsafeMutablePointer<UInt32>?
+    var count = 0
+    let result = self.withDescriptor { inside in
+      host.withDescriptor { cmesh_netns_peers(inside, $0, &found, &count) }
+    }
+    defer { cmesh_free(found) }
+    guard result >= 0 else {
+      throw SystemError(-result, "RTM_GETLINK").meshError(self.name, "cannot list veth peers")
+    }
+    return UnsafeBufferPointer(start: found, count: count).sorted()
+  }
+
+  /// In the namespace of the calling thread.
+  package func peerInterfaces() throws(MeshError) -> [UInt32] {
+    try self.peerInterfaces(in: .current())
+  }
+}
