@@ -39,7 +39,7 @@ package struct LinkCodec: Sendable {
       }
     case .upsert(let entry):
       let bytes = try self.entries.encode(entry.value)
-      guard bytes.count <= LinkFraming.maximumLength - 16 else {
+      guard bytes.count <= LinkFraming.maximumLength - 64 else {
         throw MeshError(
           .exhausted, entry.value.key.description, "the entry takes \(bytes.count) bytes, more than a frame holds")
       }

@@ -7,7 +7,7 @@ package import NIOCore
 /// Feed it bytes in pieces of any size. After an error the stream has lost its meaning: close it.
 package struct LinkFraming {
   /// One entry of the snapshot must fit: 10,000 endpoints take about 1 MB.
-  package static let maximumLength = 8 << 20
+  package static let maximumLength = (8 << 20) + 64
 
   package struct Frame: Equatable {
     package var kind: UInt8

@@ -48,7 +48,7 @@ package final class ProxyLinkServer: Sendable {
   private let configuration: Configuration
 
   package init(
-    configuration: Configuration, entries: any EntryCoder, group: any EventLoopGroup, logger: Logger,
+    configuration: Configuration, entries: any EntryCoder = CanonicalEntryCoder(), group: any EventLoopGroup, logger: Logger,
     onEvent: @escaping @Sendable (ProxyLinkEvent) -> Void
   ) {
     let loop = group.next()
