@@ -91,7 +91,7 @@ extension Agent {
     for (name, workload) in self.enrolled where !workload.isAttached {
       do throws(MeshError) {
         try workload.namespace.withDescriptor { descriptor throws(MeshError) in
-          try self.kernel.attachLookup(namespace: descriptor, cookie: workload.namespace.cookie)
+          try self.kernel.attachLookup(namespace: descriptor, name: Self.lookupName(workload.namespace.cookie))
         }
         for interface in workload.local.interfaces { try self.kernel.attachEdge(interface: interface) }
         self.enrolled[name]?.isAttached = true
@@ -125,10 +125,29 @@ extension Agent {
     for key in workload.listeners.map({ ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: $0.isV4) }) {
       self.adoptedListeners[key] = nil
     }
-    self.kernel.detachLookup(cookie: workload.namespace.cookie)
+    self.detachLookup(Self.lookupName(workload.namespace.cookie))
     for interface in workload.local.interfaces { self.kernel.detachEdge(interface: interface) }
     self.logger.info(
       "workload withdrawn", metadata: [LogKey.workload: "\(name)", LogKey.reason: "\(reason.rawValue)"])
+  }
+
+  /// Links are named by the namespace's cookie: unique, and the same after the agent's restart.
+  private static func lookupName(_ cookie: UInt64) -> String { "ns-\(cookie)" }
+
+  private func detachLookup(_ name: String) {
+    do throws(MeshError) {
+      try self.kernel.detachLookup(name: name)
+    } catch {
+      // The link of a deleted namespace is dead already; its pin goes here or with the next start.
+      self.logger.debug("link cannot be removed", metadata: [LogKey.error: "\(error)"])
+    }
+  }
+
+  /// What a predecessor attached to namespaces that no workload has any more.
+  func detachForeignLookups() {
+    _ = self.kernel.removeDeadLinks()
+    let ours = Set(self.enrolled.values.map { Self.lookupName($0.namespace.cookie) })
+    for name in self.kernel.lookups() where !ours.contains(name) { self.detachLookup(name) }
   }
 
   /// Addresses come and go without the namespace changing. A few namespaces a turn, so that a thousand of them cost no more

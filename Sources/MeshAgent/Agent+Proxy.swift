@@ -59,7 +59,7 @@ extension Agent {
       try workload.namespace.openStreams(isV4: request.isV4, count: Int(min(request.count, 256))) { descriptor in
         let raw = descriptor.release()
         do throws(MeshError) {
-          try self.kernel.legs.put(raw, mesh_leg(workload: request.workload, leg: MESH_LEG_OUTBOUND))
+          try self.kernel.tag(socket: raw, as: mesh_leg(workload: request.workload, leg: UInt32(MESH_LEG_OUTBOUND)))
           tagged.append(raw)
         } catch {
           // Untagged it would be refused at connect: it must not reach the proxy.

@@ -35,7 +35,7 @@ package actor Agent {
   var planner: DatapathPlanner
   /// As distributed. Grows batch by batch on a first connect; nothing is published before it is whole.
   var snapshot = Snapshot()
-  var snapshotVersion = SystemVersion.zero
+  var snapshotVersion = SystemVersion(epoch: 0, revision: 0)
   var snapshotSource = "none"
   /// A whole snapshot was there once: from then on tables follow every batch.
   var isComplete = false
@@ -59,7 +59,7 @@ package actor Agent {
   var proxy = ProxyStatus(state: .starting)
   var proxyStats = ProxyStats()
   var edges = EdgeLedger()
-  let reader: RingBufferReader<mesh_event>
+  let reader: RingBufferReader
 
   /// Loads or adopts the programs, and restores what the disk has. Throws if the host cannot do what it takes.
   package init(_ configuration: AgentConfiguration, logger: Logger) throws {
@@ -83,8 +83,9 @@ package actor Agent {
     self.cgroups = try AgentCgroups(configuration)
     self.supervisor = ProxySupervisor(configuration, cgroup: self.cgroups.proxy, user: user, logger: logger)
 
-    self.kernel = try KernelDatapath.open(
+    let opened = try KernelDatapath.open(
       objects: configuration.objectDirectory, pinDirectory: configuration.pinDirectory)
+    self.kernel = opened.datapath
     self.driver = MapDriver(kernel: self.kernel)
     try self.kernel.attach(cgroup: self.cgroups.root.path)
     try self.kernel.attachGetsockopt(cgroup: self.cgroups.agent.path)
@@ -93,7 +94,7 @@ package actor Agent {
 
     let board = self.names
     let feed = self.flows
-    self.reader = try self.kernel.events { events in
+    self.reader = try self.kernel.readEvents { events in
       let names = board.current
       feed.publish(events.map { names.record($0) })
     }
@@ -120,6 +121,7 @@ package actor Agent {
     logger.info(
       "agent opened",
       metadata: [
+        "adopted": "\(opened.adopted)",
         LogKey.node: "\(configuration.node)", LogKey.path: "\(configuration.pinDirectory)",
         "snapshot": "\(self.snapshotSource)", LogKey.count: "\(self.snapshot.count)",
         "listeners": "\(self.adoptedListeners.count)",
