@@ -81,7 +81,9 @@ let floor5: [Target] = [
     dependencies: ["CMeshABI", "MeshBase", "MeshRouting", nio, nioPosix, logging], swiftSettings: driver),
   .target(
     name: "MeshWire",
-    dependencies: ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", protobuf, grpc, grpcTransport, nio, logging],
+    dependencies: [
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", protobuf, grpc, grpcTransport, nio, logging, lifecycle,
+    ],
     swiftSettings: driver),
   .target(
     name: "MeshStore", dependencies: ["MeshBase", "MeshCompiler", nio, nioPosix, logging], swiftSettings: driver),
