@@ -114,11 +114,11 @@ static int drop_privileges(const struct cmesh_spawn *spawn)
 
 static int prepare(const struct cmesh_spawn *spawn, int enter_cgroup, int *channel, struct report *report)
 {
-    struct sigaction standard;
-    memset(&standard, 0, sizeof(standard));
-    standard.sa_handler = SIG_DFL;
+    /* All zero is SIG_DFL in the kernel's struct on every architecture. Raw, because sigaction(3) refuses the C library's
+     * own signals 32 and 33, which a parent may have left ignored. EINVAL for KILL and STOP: nothing to reset there. */
+    const char standard[64] = {0};
     for (int signal = 1; signal < 65; signal++)
-        sigaction(signal, &standard, NULL); /* EINVAL for KILL, STOP and the C library's own: nothing to reset there */
+        syscall(SYS_rt_sigaction, signal, standard, NULL, 8);
     if (setsid() < 0)
         return fail(CMESH_SPAWN_PREPARE, report);
     if (enter_cgroup) {

@@ -51,12 +51,12 @@ package final class ChildProcess: Sendable {
 
   package let handle: ProcessHandle
   package var pid: Int32 { self.handle.pid }
-  private let ended = Mutex<ExitStatus?>(nil)
+  private let ended = Mutex<Termination?>(nil)
 
   init(_ handle: ProcessHandle) { self.handle = handle }
 
   /// How it ended; nil while it runs.
-  package var exitStatus: ExitStatus? {
+  package var exitStatus: Termination? {
     self.ended.withLock { ended in
       if ended == nil { ended = self.handle.reap() }
       return ended
@@ -64,13 +64,13 @@ package final class ChildProcess: Sendable {
   }
 
   /// Waits on the calling thread. Nil: it still runs.
-  package func wait(milliseconds: Int32) -> ExitStatus? {
+  package func wait(milliseconds: Int32) -> Termination? {
     _ = self.handle.waitForExit(milliseconds: milliseconds)
     return self.exitStatus
   }
 
   /// Calls `body` once when it has ended, on a thread made for that. Throws if no thread can be made.
-  package func onExit(_ body: @escaping @Sendable (ExitStatus) -> Void) throws(MeshError) {
+  package func onExit(_ body: @escaping @Sendable (Termination) -> Void) throws(MeshError) {
     do throws(SystemError) {
       try OwnThread.start(name: "martlet-wait") {
         // A day at a time: poll's timeout is a number of milliseconds in 32 bits.
@@ -82,7 +82,7 @@ package final class ChildProcess: Sendable {
   }
 
   /// Ends when the process does.
-  package func exit() async throws -> ExitStatus {
+  package func exit() async throws -> Termination {
     try await withCheckedThrowingContinuation { continuation in
       do {
         try self.onExit { continuation.resume(returning: $0) }

@@ -59,7 +59,7 @@ package final class ProcessHandle: Sendable {
     return path
   }
 
-  func reap() -> ExitStatus? {
+  func reap() -> Termination? {
     var code: Int32 = 0
     var bySignal: CInt = 0
     switch cmesh_reap(self.pidfd.rawValue, &code, &bySignal) {
@@ -72,7 +72,7 @@ package final class ProcessHandle: Sendable {
 }
 
 /// How a process ended.
-package enum ExitStatus: Hashable, Sendable, CustomStringConvertible {
+package enum Termination: Hashable, Sendable, CustomStringConvertible {
   case code(Int32)
   case signal(Int32)
   case unknown

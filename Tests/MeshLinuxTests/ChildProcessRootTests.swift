@@ -1,0 +1,123 @@
+import Glibc
+import MeshBase
+import MeshLinux
+import MeshTestSupport
+import Testing
+
+@Suite(.serialized) struct ChildProcessRootTests {
+  @Test(
+    "A program starts in its cgroup and namespace, as another user, without groups, capabilities and new privileges")
+  func privileges() throws {
+    let world = try World("privileges")
+    let pod = try world.node("a").pod("web")
+    let child = try ChildProcess.spawn(
+      ChildProcess.Configuration(
+        "/bin/sleep", ["1000"], cgroup: pod.cgroup, namespace: pod.namespace,
+        user: ChildProcess.User(uid: 65534, gid: 65533), noNewPrivileges: true))
+    defer { _ = try? child.kill() }
+    let status = try String(contentsOfSmallFile: "/proc/\(child.pid)/status")
+    func value(_ key: String) -> [Substring] {
+      status.split(separator: "\n").first { $0.hasPrefix("\(key):") }?.split { $0.isWhitespace }.dropFirst().map { $0 }
+        ?? []
+    }
+    #expect(value("Uid") == Array(repeating: "65534", count: 4))
+    #expect(value("Gid") == Array(repeating: "65533", count: 4))
+    #expect(value("Groups") == [])
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+      #expect(value(set) == ["0000000000000000"], "\(set)")
+    }
+    #expect(value("NoNewPrivs") == ["1"])
+    #expect(try pod.cgroup.processes() == [child.pid])
+    #expect(try child.handle.cgroupPath().hasSuffix("/\(world.identifier)/a/web"))
+    #expect(try NetworkNamespace.open(path: "/proc/\(child.pid)/ns/net") == pod.namespace)
+    #expect(getpgid(child.pid) == child.pid)
+  }
+
+  @Test("A cgroup that was removed and made anew under its name is not the one that was meant")
+  func recreated() throws {
+    let world = try World("recreated")
+    let node = try world.node("a")
+    let old = try Cgroup.create(under: node.cgroup, name: "x")
+    #expect(try Cgroup.open(path: old.path) == old)
+    try old.remove()
+    try old.remove()
+    #expect(!old.exists)
+    let new = try Cgroup.create(under: node.cgroup, name: "x")
+    #expect(new.id != old.id && new.exists && !old.exists)
+    for attempt in [
+      { try old.kill() }, { try old.add(pid: getpid()) }, { _ = try old.processes() }, { try old.freeze(true) },
+      { _ = try ChildProcess.spawn(.init("/bin/true", cgroup: old)) },
+    ] as [() throws -> Void] {
+      #expect { try attempt() } throws: { ($0 as? MeshError)?.code == .notFound }
+    }
+    try old.remove()
+    #expect(new.exists)
+  }
+
+  @Test("Processes are moved, frozen, thawed and killed; a cgroup tree with processes is not removed")
+  func life() throws {
+    let world = try World("life")
+    let node = try world.node("a")
+    let inner = try Cgroup.create(under: try Cgroup.create(under: node.cgroup, name: "x"), name: "y")
+    let outer = try Cgroup.open(path: node.cgroup.path + "/x")
+    let process = try node.start(["sleep", "1000"])
+    try inner.add(pid: process.pid)
+    #expect(try inner.processes() == [process.pid])
+    #expect(try outer.isPopulated)
+    try outer.freeze(true)
+    #expect(process.isRunning)
+    try outer.freeze(false)
+    #expect { try outer.remove() } throws: { ($0 as? MeshError)?.code == .conflict }
+    try outer.kill()
+    #expect(process.child.wait(milliseconds: 5000) == .signal(SIGKILL))
+    try outer.remove()
+    #expect(!inner.exists && !outer.exists)
+    #expect(throws: MeshError.self) { _ = try Cgroup.create(under: node.cgroup, name: "a/b") }
+    #expect(throws: MeshError.self) { _ = try Cgroup.create(under: node.cgroup, name: "..") }
+    #expect { _ = try Cgroup.open(path: "/tmp") } throws: { ($0 as? MeshError)?.code == .invalid }
+  }
+
+  @Test("A child outlives the object that started it")
+  func survives() throws {
+    let world = try World("survives")
+    let node = try world.node("a")
+    let pid = try ChildProcess.spawn(.init("/bin/sleep", ["1000"], cgroup: node.cgroup)).pid
+    #expect(try node.cgroup.processes() == [pid])
+    let handle = try ProcessHandle.open(pid: pid)
+    #expect(!handle.hasExited)
+    try node.cgroup.kill()
+    #expect(handle.waitForExit(milliseconds: 5000))
+    #expect(waitpid(pid, nil, 0) == pid)
+  }
+
+  @Test("A Unix socket's peer is known by pid, user and cgroup")
+  func peer() throws {
+    let world = try World("peer")
+    let pod = try world.node("a").pod("web")
+    let path = world.newPath("sock")
+    let listener = Descriptor(owning: socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0))
+    var name = sockaddr_un()
+    name.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: path.utf8) }
+    let bound = withUnsafePointer(to: &name) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(listener.rawValue, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+      }
+    }
+    #expect(bound == 0 && listen(listener.rawValue, 8) == 0 && chmod(path, 0o777) == 0)
+    let process = try pod.start(
+      [
+        "python3", "-c", "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.recv(1)",
+        path,
+      ],
+      user: ChildProcess.User(uid: 65534, gid: 65534))
+    let accepted = Descriptor(owning: accept(listener.rawValue, nil, nil))
+    let peer = try PeerCredentials(ofSocket: accepted.rawValue)
+    #expect(peer.pid == process.pid && peer.uid == 65534 && peer.gid == 65534)
+    let handle = try PeerCredentials.process(ofSocket: accepted.rawValue)
+    #expect(handle.pid == process.pid)
+    #expect(try handle.cgroupPath().hasSuffix("/a/web"))
+    try process.kill()
+    #expect(handle.waitForExit(milliseconds: 5000))
+  }
+}
