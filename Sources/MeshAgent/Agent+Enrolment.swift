@@ -1,3 +1,4 @@
+import MeshBPF
 import Logging
 import MeshBase
 import MeshDatapath
@@ -68,7 +69,7 @@ extension Agent {
     return changed
   }
 
-  private func enrol(_ name: ResourceName, path: String, _ id: NamespaceID) throws(MeshError) {
+  private func enrol(_ name: ResourceName, path: String, _ id: FileID) throws(MeshError) {
     let namespace = try NetworkNamespace.open(path: path)
     guard namespace.inode == id.inode else {
       throw MeshError(.conflict, path, "was replaced while it was opened", next: "it is tried again")

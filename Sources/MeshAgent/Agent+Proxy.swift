@@ -1,3 +1,4 @@
+import MeshDatapath
 import CMeshABI
 import Logging
 import MeshBase

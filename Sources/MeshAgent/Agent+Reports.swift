@@ -1,12 +1,12 @@
 import CMeshABI
 import Logging
-import MeshBase
+package import MeshBase
 import MeshBPF
 import MeshDatapath
 import MeshLinux
 import MeshPolicy
 import MeshSnapshot
-import MeshTelemetry
+package import MeshTelemetry
 import Glibc
 
 /// What the agent tells those who ask.
@@ -32,7 +32,7 @@ extension Agent: AgentReporting {
         programs: UInt64((try? self.kernel.programStatus().count) ?? 0),
         maps: UInt64((try? self.kernel.mapStatus().count) ?? 0),
         enrolledWorkloads: UInt64(self.enrolled.values.count { $0.isAttached }),
-        lostEvents: self.counter(UInt32(MESH_COUNTER_LOST_EVENTS))),
+        lostEvents: self.counter(Self.reasons * UInt32(MESH_HOOK_COUNT.rawValue))),
       health: self.health(control, proxy), problems: problems,
       instance: InstancePaths(
         cgroupRoot: self.cgroups.root.path, pinDir: self.configuration.pinDirectory,
@@ -80,8 +80,8 @@ extension Agent: AgentReporting {
     self.edges.observe(reading)
     var decisions: [AgentMetrics.Decision] = []
     for hook in 0..<UInt32(MESH_HOOK_COUNT.rawValue) {
-      for reason in 0..<UInt32(MESH_REASON_COUNT.rawValue) {
-        let count = self.counter(hook * UInt32(MESH_REASON_COUNT.rawValue) + reason)
+      for reason in 0..<Self.reasons {
+        let count = self.counter(hook * Self.reasons + reason)
         guard count > 0 || reason == 0 else { continue }
         decisions.append(
           .init(
@@ -94,6 +94,9 @@ extension Agent: AgentReporting {
       names: names.directory, decisions: decisions)
   }
 
+  private static let reasons = UInt32(MESH_REASON_COUNT.rawValue)
+
+  /// Index `hook * reasons + reason`; the last one counts events that found the ring full.
   private func counter(_ index: UInt32) -> UInt64 {
     ((try? self.kernel.counters.get(index)) ?? []).reduce(0, &+)
   }
@@ -196,6 +199,10 @@ extension Agent: AgentReporting {
       }
     }
     return reports
+  }
+
+  package func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport {
+    ExplainReport(question, self.planner.resolved)
   }
 
   package func setLogLevel(_ level: LogLevelWord) async throws(MeshError) {

@@ -1,3 +1,4 @@
+import MeshDatapath
 import Logging
 import MeshBase
 import MeshProto

@@ -1,3 +1,5 @@
+import MeshLink
+import MeshPolicy
 import Logging
 import MeshBase
 import MeshBPF
@@ -93,7 +95,7 @@ extension Agent {
     self.cutsRunning = true
     self.cutsWanted = false
     let sweep = ConnectionSweep(
-      cut: ConnectionCut(resolved: self.planner.resolved, clientCookies: [], ephemeralPorts: ConnectionSweep.ephemeralPorts),
+      cut: ConnectionCut(self.planner.resolved, clientCookies: [], ephemeralPorts: ConnectionSweep.ephemeralPorts),
       workloads: self.enrolled.values.map { ($0.name, $0.namespace) }, kernel: self.kernel, logger: self.logger)
     Task.detached {
       sweep.run()

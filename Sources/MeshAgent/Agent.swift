@@ -118,13 +118,14 @@ package actor Agent {
     if let proxy = ProxySupervisor.running(in: self.cgroups.proxy) {
       self.adoptedListeners = ListenerAdoption.listeners(in: proxy)
     }
+    let restored = (source: self.snapshotSource, count: self.snapshot.count, listeners: self.adoptedListeners.count)
     logger.info(
       "agent opened",
       metadata: [
         "adopted": "\(opened.adopted)",
         LogKey.node: "\(configuration.node)", LogKey.path: "\(configuration.pinDirectory)",
-        "snapshot": "\(self.snapshotSource)", LogKey.count: "\(self.snapshot.count)",
-        "listeners": "\(self.adoptedListeners.count)",
+        "snapshot": "\(restored.source)", LogKey.count: "\(restored.count)",
+        "listeners": "\(restored.listeners)",
       ])
   }
 

@@ -1,6 +1,7 @@
+import NIOCore
 import Glibc
 import Logging
-package import MeshBase
+import MeshBase
 import MeshLink
 import MeshLinux
 import MeshSync
@@ -78,7 +79,7 @@ extension Agent {
     let link = ProxyLinkServer(
       configuration: .init(
         runDirectory: self.configuration.runDirectory, proxyUser: user.uid, proxyGroup: user.gid,
-        isAllowed: { peer in (try? cgroup.processes().contains(peer.pid)) ?? false }),
+        isAllowed: { peer in (try? cgroup.processes().contains(peer.process)) ?? false }),
       group: group, logger: self.logger, onEvent: onEvent)
     self.link = link
     return link

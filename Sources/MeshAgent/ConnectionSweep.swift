@@ -1,3 +1,4 @@
+import MeshPolicy
 import Glibc
 import Logging
 import MeshBase

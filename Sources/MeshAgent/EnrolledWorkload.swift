@@ -39,7 +39,7 @@ final class RelayListener: Sendable {
 /// A workload of this node whose namespace is open.
 struct EnrolledWorkload: Sendable {
   let name: ResourceName
-  let id: NamespaceID
+  let id: FileID
   let namespace: NetworkNamespace
   let listeners: [RelayListener]
   var local: LocalWorkload

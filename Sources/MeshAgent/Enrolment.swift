@@ -1,17 +1,12 @@
 import MeshBase
-
-/// A network namespace as the file system tells it. While the agent holds it open the inode is not used again.
-struct NamespaceID: Hashable, Sendable {
-  var device: UInt64
-  var inode: UInt64
-}
+import MeshLinux
 
 /// Which workloads have to be enrolled and which let go, from what the snapshot wants, what the host has and what is
 /// enrolled now. Pure; `Agent` carries it out.
 enum Enrolment {
   enum Action: Equatable {
     case withdraw(ResourceName, Reason)
-    case enrol(ResourceName, path: String, NamespaceID)
+    case enrol(ResourceName, path: String, FileID)
     /// Another workload owns the namespace.
     case refuse(ResourceName, path: String, owner: ResourceName)
   }
@@ -28,11 +23,11 @@ enum Enrolment {
   /// Withdrawals come first, so that a namespace that changes hands is free before it is taken. Ordered by name, so that
   /// of two workloads that claim one namespace the same one gets it on every run; an owner keeps what it has.
   static func actions(
-    wanted: [ResourceName: String], enrolled: [ResourceName: NamespaceID], present: (String) -> NamespaceID?
+    wanted: [ResourceName: String], enrolled: [ResourceName: FileID], present: (String) -> FileID?
   ) -> [Action] {
     var withdrawals: [Action] = []
-    var owners: [NamespaceID: ResourceName] = [:]
-    var candidates: [(ResourceName, String, NamespaceID)] = []
+    var owners: [FileID: ResourceName] = [:]
+    var candidates: [(ResourceName, String, FileID)] = []
     for (name, namespace) in enrolled where wanted[name] == nil {
       _ = namespace
       withdrawals.append(.withdraw(name, .removed))

@@ -7,8 +7,8 @@ import Testing
 struct EnrolmentTests {
   let web: ResourceName
   let db: ResourceName
-  let first = NamespaceID(device: 4, inode: 1)
-  let second = NamespaceID(device: 4, inode: 2)
+  let first = FileID(device: 4, inode: 1)
+  let second = FileID(device: 4, inode: 2)
 
   init() throws {
     self.web = try #require(ResourceName("shop/web"))
