@@ -1,5 +1,5 @@
-import MeshBPF
 import Logging
+import MeshBPF
 import MeshBase
 import MeshDatapath
 import MeshLink

@@ -1,8 +1,8 @@
-import MeshDatapath
 import CMeshABI
 import Logging
-import MeshBase
 import MeshBPF
+import MeshBase
+import MeshDatapath
 import MeshLink
 import MeshLinux
 import MeshTelemetry

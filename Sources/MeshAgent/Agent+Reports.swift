@@ -1,13 +1,13 @@
 import CMeshABI
+import Glibc
 import Logging
-package import MeshBase
 import MeshBPF
+package import MeshBase
 import MeshDatapath
 import MeshLinux
 import MeshPolicy
 import MeshSnapshot
 package import MeshTelemetry
-import Glibc
 
 /// What the agent tells those who ask.
 extension Agent: AgentReporting {
@@ -202,7 +202,7 @@ extension Agent: AgentReporting {
   }
 
   package func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport {
-    ExplainReport(question, self.planner.resolved)
+    try ExplainReport(question, self.planner.resolved)
   }
 
   package func setLogLevel(_ level: LogLevelWord) async throws(MeshError) {

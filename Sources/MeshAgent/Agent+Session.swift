@@ -1,10 +1,10 @@
-import MeshDatapath
+import Glibc
 import Logging
 import MeshBase
+import MeshDatapath
 import MeshProto
 import MeshSnapshot
 import MeshSync
-import Glibc
 
 /// What the control plane says.
 extension Agent {

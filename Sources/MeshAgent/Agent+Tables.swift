@@ -1,13 +1,13 @@
-import MeshLink
-import MeshPolicy
+import Glibc
 import Logging
-import MeshBase
 import MeshBPF
+import MeshBase
 import MeshDatapath
+import MeshLink
 import MeshLinux
+import MeshPolicy
 import MeshSnapshot
 import MeshTelemetry
-import Glibc
 
 /// The kernel's tables follow the snapshot and the enrolled workloads.
 extension Agent {
@@ -56,7 +56,7 @@ extension Agent {
     let wait = max(moment - MonotonicClock.duration, .milliseconds(1))
     Task {
       try? await Task.sleep(for: wait)
-      await self.plannedAgain()
+      self.plannedAgain()
     }
   }
 
@@ -70,7 +70,7 @@ extension Agent {
   private func retire(_ plan: Plan) {
     Task {
       try? await Task.sleep(for: .milliseconds(self.configuration.retireMilliseconds))
-      await self.retireNow(plan)
+      self.retireNow(plan)
     }
   }
 

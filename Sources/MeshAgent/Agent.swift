@@ -1,7 +1,7 @@
 import CMeshABI
 package import Logging
-package import MeshBase
 import MeshBPF
+import MeshBase
 import MeshDatapath
 import MeshLink
 import MeshLinux

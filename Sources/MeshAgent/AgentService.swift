@@ -1,14 +1,14 @@
-import NIOCore
 import Glibc
-import Logging
+package import Logging
 import MeshBase
 import MeshLink
 import MeshLinux
 import MeshSync
 import MeshTelemetry
 import MeshWire
+import NIOCore
 import NIOPosix
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// The agent as one long task: sockets for the proxy, the proxy itself, the session, the timers, the HTTP endpoints.
 ///

@@ -1,10 +1,10 @@
-import MeshPolicy
 import Glibc
 import Logging
-import MeshBase
 import MeshBPF
+import MeshBase
 import MeshDatapath
 import MeshLinux
+import MeshPolicy
 
 /// One look at every TCP socket of the enrolled namespaces, and the end of those that policy refuses now.
 struct ConnectionSweep: Sendable {

@@ -1,7 +1,7 @@
 import MeshBase
 import MeshDatapath
-import MeshLinux
 import MeshLink
+import MeshLinux
 
 /// A relay listener inside a workload's namespace. The agent holds it as long as the workload is enrolled, whatever
 /// becomes of the proxy.

@@ -5,7 +5,7 @@ import MeshTelemetry
 
 /// The decision in words (`MeshDatapath`) as the answer to the command line (`MeshTelemetry`).
 extension ExplainReport {
-  init(_ question: ExplainQuestion, _ resolved: ResolvedSnapshot) {
+  init(_ question: ExplainQuestion, _ resolved: ResolvedSnapshot) throws(MeshError) {
     let source: Explanation.Source =
       switch question.source {
       case .workload(let name): .workload(name)
@@ -16,7 +16,7 @@ extension ExplainReport {
       case .name(let name): .host(name.description, port: question.port)
       case .address(let address): .endpoint(SocketEndpoint(address, question.port))
       }
-    let answer = resolved.explain(from: source, to: destination)
+    let answer = try resolved.explain(source: source, destination: destination)
     let first = answer.outcomes.first { !$0.isAllowed } ?? answer.outcomes.first
     let deciding = first?.verdict.policy
     self.init(

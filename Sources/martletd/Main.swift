@@ -3,6 +3,7 @@ import Logging
 import MeshAgent
 import MeshBase
 import ServiceLifecycle
+import UnixSignals
 
 @main
 struct Main: AsyncParsableCommand {
