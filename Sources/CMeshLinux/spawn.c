@@ -166,8 +166,8 @@ static long clone_child(const struct cmesh_spawn *spawn, int *pidfd, int *enter_
     arguments.flags = CLONE_PIDFD;
     arguments.pidfd = (uint64_t)(uintptr_t)pidfd;
     arguments.exit_signal = SIGCHLD;
-    *enter_cgroup = 0;
-    if (spawn->cgroup >= 0) {
+    *enter_cgroup = spawn->cgroup >= 0 && spawn->move_into_cgroup;
+    if (spawn->cgroup >= 0 && !spawn->move_into_cgroup) {
         arguments.flags |= INTO_CGROUP;
         arguments.cgroup = (uint64_t)spawn->cgroup;
         long pid = syscall(SYS_clone3, &arguments, WITH_CGROUP);

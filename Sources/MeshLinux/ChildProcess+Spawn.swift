@@ -38,6 +38,7 @@ extension ChildProcess {
           spawn.fds = mappings.baseAddress
           spawn.fd_count = mappings.count
           spawn.cgroup = cgroup
+          spawn.move_into_cgroup = configuration.movesIntoCgroup ? 1 : 0
           spawn.netns = configuration.namespace?.withDescriptor { $0 } ?? -1
           spawn.drop_privileges = configuration.user == nil ? 0 : 1
           spawn.uid = configuration.user?.uid ?? 0

@@ -21,6 +21,8 @@ package final class ChildProcess: Sendable {
     package var user: User?
     /// No exec of it or its children gains privileges (PR_SET_NO_NEW_PRIVS).
     package var noNewPrivileges: Bool
+    /// The way of kernels before 5.7, for tests.
+    var movesIntoCgroup = false
 
     package init(
       _ executable: String, _ arguments: [String] = [], environment: [String: String] = [:], directory: String = "/",
@@ -71,14 +73,7 @@ package final class ChildProcess: Sendable {
 
   /// Calls `body` once when it has ended, on a thread made for that. Throws if no thread can be made.
   package func onExit(_ body: @escaping @Sendable (Termination) -> Void) throws(MeshError) {
-    do throws(SystemError) {
-      try OwnThread.start(name: "martlet-wait") {
-        // A day at a time: poll's timeout is a number of milliseconds in 32 bits.
-        while true { if let status = self.wait(milliseconds: 86_400_000) { return body(status) } }
-      }
-    } catch {
-      throw error.meshError("process \(self.pid)", "cannot wait for it")
-    }
+    try self.handle.onExit { body(self.exitStatus ?? .unknown) }
   }
 
   /// Ends when the process does.

@@ -31,6 +31,19 @@ package final class ProcessHandle: Sendable {
     return result > 0
   }
 
+  /// Calls `body` once when the process has ended, on a thread made for that. Throws if no thread can be made.
+  package func onExit(_ body: @escaping @Sendable () -> Void) throws(MeshError) {
+    do throws(SystemError) {
+      try OwnThread.start(name: "martlet-wait") {
+        // A day at a time: poll's timeout is a number of milliseconds in 32 bits.
+        while !self.waitForExit(milliseconds: 86_400_000) {}
+        body()
+      }
+    } catch {
+      throw error.meshError("process \(self.pid)", "cannot wait for it")
+    }
+  }
+
   /// False: the process has ended and was waited for.
   @discardableResult
   package func signal(_ signal: Int32) throws(MeshError) -> Bool {
@@ -50,6 +63,31 @@ package final class ProcessHandle: Sendable {
         "process \(self.pid), descriptor \(number)", "cannot be copied")
     }
     return Descriptor(owning: result)
+  }
+
+  /// The sockets that the process holds: descriptor number to inode, which `SocketRecord` has too. One that is closed while
+  /// this reads may be missing or be another by the time it is copied: compare again afterwards.
+  package func sockets() throws(MeshError) -> [Int32: UInt64] {
+    let path = "/proc/\(self.pid)/fd"
+    guard let directory = opendir(path) else {
+      throw SystemError(errno, "opendir").meshError(path, "cannot list descriptors")
+    }
+    defer { closedir(directory) }
+    var found: [Int32: UInt64] = [:]
+    var target = [CChar](repeating: 0, count: 64)
+    while let entry = readdir(directory) {
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+      let length = readlink("\(path)/\(name)", &target, target.count)
+      guard let number = Int32(name), length > 0 else { continue }
+      // `socket:[12345]`, proc(5)
+      let text = String(decoding: target[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      guard text.hasPrefix("socket:["), text.hasSuffix("]"), let inode = UInt64(text.dropFirst(8).dropLast()) else {
+        continue
+      }
+      found[number] = inode
+    }
+    guard !self.hasExited else { throw MeshError(.notFound, "process \(self.pid)", "has ended") }
+    return found
   }
 
   /// The cgroup of the process, as `Cgroup.relativePath(ofProcess:)`, and not that of a later process of the same number.

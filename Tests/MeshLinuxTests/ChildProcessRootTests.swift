@@ -1,8 +1,9 @@
 import Glibc
 import MeshBase
-import MeshLinux
 import MeshTestSupport
 import Testing
+
+@testable import MeshLinux
 
 @Suite(.serialized) struct ChildProcessRootTests {
   @Test(
@@ -31,6 +32,41 @@ import Testing
     #expect(try child.handle.cgroupPath().hasSuffix("/\(world.identifier)/a/web"))
     #expect(try NetworkNamespace.open(path: "/proc/\(child.pid)/ns/net") == pod.namespace)
     #expect(getpgid(child.pid) == child.pid)
+  }
+
+  @Test("Where the kernel cannot clone into a cgroup, the child moves itself before its program runs")
+  func movesItself() throws {
+    let world = try World("moves")
+    let node = try world.node("a")
+    var configuration = ChildProcess.Configuration("/bin/sleep", ["1000"], cgroup: node.cgroup)
+    configuration.movesIntoCgroup = true
+    let child = try ChildProcess.spawn(configuration)
+    #expect(try node.cgroup.processes() == [child.pid])
+    #expect(try child.kill())
+    #expect(child.wait(milliseconds: 5000) == .signal(SIGKILL))
+  }
+
+  @Test("A restarted owner finds a listener in the process that holds it, by inode, and goes on with it")
+  func adopts() throws {
+    let world = try World("adopts")
+    let pod = try world.node("a").pod("web", v4: "10.77.0.2")
+    let holder: ChildProcess
+    do {
+      let listener = try pod.namespace.openListener(SocketEndpoint(.loopbackV4, 15001))
+      holder = try ChildProcess.spawn(
+        .init("/bin/sleep", ["1000"], descriptors: [20: listener.rawValue], cgroup: pod.cgroup))
+    }
+    defer { _ = try? holder.kill() }
+    let record = try #require(try pod.namespace.sockets().first { $0.isListening })
+    let handle = try ProcessHandle.open(pid: holder.pid)
+    #expect(try handle.sockets() == [20: UInt64(record.inode)])
+    let copy = try handle.copyDescriptor(20)
+    #expect(fcntl(copy.rawValue, F_GETFD) == FD_CLOEXEC)
+    _ = try holder.kill()
+    #expect(holder.wait(milliseconds: 5000) == .signal(SIGKILL))
+    #expect(try pod.namespace.sockets() == [record])
+    #expect(try pod.call("127.0.0.1:15001", timeout: .milliseconds(300)) == .timedOut)
+    #expect(throws: MeshError.self) { _ = try handle.sockets() }
   }
 
   @Test("A cgroup that was removed and made anew under its name is not the one that was meant")

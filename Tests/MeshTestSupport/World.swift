@@ -80,6 +80,8 @@ package final class World: Sendable {
 
   /// Mounts bpffs at /sys/fs/bpf where nothing of the sort is mounted.
   package static func ensureBPFFS() throws {
+    let guarded = try WorldRegistry.lock()
+    defer { withExtendedLifetime(guarded) {} }
     let mounts = try String(contentsOfSmallFile: "/proc/self/mounts")
     let isMounted = mounts.split(separator: "\n").contains { line in
       let fields = line.split(separator: " ")

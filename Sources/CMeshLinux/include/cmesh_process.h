@@ -20,6 +20,7 @@ struct cmesh_spawn {
     const struct cmesh_fd_mapping *fds;
     size_t fd_count;
     int cgroup; /* descriptor of a cgroup2 directory, -1: the caller's */
+    int move_into_cgroup; /* do not clone into the cgroup: what happens by itself before Linux 5.7; for tests */
     int netns;  /* descriptor of a network namespace, -1: the caller's */
     /* Become this user, without supplementary groups, and give up every capability, bounding set included. */
     int drop_privileges;
