@@ -17,6 +17,9 @@ struct ServerLane: Sendable {
   var isSubscribed = false
   var held: [String: ContentVersion] = [:]
   private(set) var rejected: [String: ContentVersion] = [:]
+  /// Names whose last content was rejected. They hold nothing up: an entry that is bad again and again must not keep the
+  /// kinds that refer to its kind from the agent.
+  private var suspects: Set<String> = []
   private(set) var inFlight: InFlight?
   /// Pending names.
   private(set) var upserts: Set<String> = []
@@ -28,15 +31,18 @@ struct ServerLane: Sendable {
 
   /// Kinds that refer to this one may be brought.
   var hasBroughtAll: Bool {
-    self.isSubscribed && self.isComplete && self.upserts.isEmpty && (self.inFlight?.upserts.isEmpty ?? true)
+    self.isSubscribed && self.isComplete && self.upserts.isSubset(of: self.suspects)
+      && (self.inFlight?.upserts.keys.allSatisfy { self.suspects.contains($0) } ?? true)
+  }
+
+  /// What this kind refers to may be removed.
+  var hasFinished: Bool {
+    self.hasBroughtAll && self.removals.isEmpty && (self.inFlight?.removals.isEmpty ?? true)
   }
 
   var isSettled: Bool {
     self.isComplete && self.inFlight == nil && self.upserts.isEmpty && self.removals.isEmpty
   }
-
-  /// What this kind refers to may be removed.
-  var isSettledSubscriber: Bool { self.isSubscribed && self.isSettled }
 
   /// Compares one name with the catalogue.
   mutating func consider(_ name: String, _ item: Catalogue.Item?) {
@@ -105,7 +111,9 @@ struct ServerLane: Sendable {
     for (name, version) in response.upserts {
       if refused.contains(name) {
         self.rejected[name] = version
+        self.suspects.insert(name)
       } else {
+        self.suspects.remove(name)
         self.held[name] = version
         self.rejected[name] = nil
       }

@@ -117,7 +117,7 @@ package struct ServerSession: ~Copyable {
       let isPartial = mayUpsert && names.count < lane.upserts.count
       var removals: [String] = []
       if mayUpsert || lane.isComplete, names.count == lane.upserts.count,
-        kind.referredBy.allSatisfy({ self.lanes[$0.rawValue].isSettledSubscriber })
+        kind.referredBy.allSatisfy({ self.lanes[$0.rawValue].hasFinished })
       {
         removals = Array(lane.removals.sorted().prefix(self.configuration.removalCount))
       }

@@ -199,6 +199,29 @@ struct ServerSessionTests {
     #expect(session.catalogueChanged(catalogue(5, next)) == .send([plan(.policy, 8, 5, removed: ["a/p"])]))
   }
 
+  @Test("XD-01: an entry that is bad again and again does not hold up the kinds behind it")
+  func suspects() {
+    var session = ServerSession()
+    subscribe(&session)
+    settle(&session, session.catalogueChanged(catalogue(1, self.world)))
+    var next = self.world
+    next[.policy] = ["a/p": 20]
+    _ = session.catalogueChanged(catalogue(2, next))
+    #expect(ack(&session, .policy, 6, rejected: ["a/p"]) == .none)
+    next[.policy] = ["a/p": 21]
+    #expect(session.catalogueChanged(catalogue(3, next)) == .send([plan(.policy, 7, 3, ["a/p"])]))
+    // The answer to 7 is held back by the agent; a workload and a service change meanwhile.
+    next[.workload] = ["a/w": 30]
+    #expect(session.catalogueChanged(catalogue(4, next)) == .send([plan(.workload, 8, 4, ["a/w"])]))
+    // A policy that was never bad is another matter.
+    next[.policy] = ["a/p": 21, "a/q": 1]
+    next[.service] = ["a/s": 31]
+    #expect(session.catalogueChanged(catalogue(5, next)) == .none)
+    _ = ack(&session, .workload, 8)
+    #expect(ack(&session, .policy, 7, rejected: ["a/p"]) == .send([plan(.policy, 9, 5, ["a/q"])]))
+    #expect(ack(&session, .policy, 9) == .send([plan(.service, 10, 5, ["a/s"])]))
+  }
+
   @Test("a nack without names, from another implementation, rejects the whole response")
   func namelessNack() {
     var session = ServerSession()
