@@ -55,7 +55,8 @@ let floor2: [Target] = [
 let floor3: [Target] = [
   .target(name: "MeshPolicy", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
   .target(name: "MeshSync", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
-  .target(name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], swiftSettings: pure),
+  .target(name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], exclude: ["protos"],
+    swiftSettings: pure),
   .target(name: "MeshTelemetry", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
 ]
 
