@@ -9,9 +9,9 @@ extension KernelDatapath {
   /// - Throws: `conflict` if a living process owns the directory.
   package static func purge(pinDirectory: String) throws(MeshError) {
     cmesh_bpf_setup()
-    guard cmesh_is_bpffs(pinDirectory) == 1, !PinDirectory.list(pinDirectory).isEmpty else { return }
+    guard cmesh_is_bpffs(pinDirectory) == 1, !PinDirectory.pins(pinDirectory).isEmpty else { return }
     let pins = try PinDirectory(path: pinDirectory)
-    for layout in PinDirectory.list(pins.path) {
+    for layout in PinDirectory.pins(pins.path) {
       let base = pins.path + "/" + layout
       self.removeFilters(maps: base + "/maps")
       for name in PinDirectory.list(base + "/links") {

@@ -123,7 +123,7 @@ package final class PinDirectory: Sendable {
 
   /// Removes every pin of every layout. Whoever holds a link or map by descriptor keeps it.
   func removeAll() {
-    for name in Self.list(self.path) {
+    for name in Self.pins(self.path) {
       Self.removeTree(self.path + "/" + name)
     }
     // A directory of ours inside a BPF file system goes; one on which we mounted it stays, empty.
@@ -145,6 +145,11 @@ extension PinDirectory {
       if name != ".", name != ".." { names.append(name) }
     }
     return names.sorted()
+  }
+
+  /// Without the kernel's own files at the root of a BPF file system (`maps.debug`, `progs.debug`): pins have no dots.
+  static func pins(_ path: String) -> [String] {
+    self.list(path).filter { !$0.contains(".") }
   }
 
   /// Only two levels exist; the bound stops at anything else.
