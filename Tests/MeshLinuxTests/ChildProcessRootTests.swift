@@ -113,6 +113,19 @@ import Testing
     #expect { _ = try Cgroup.open(path: "/tmp") } throws: { ($0 as? MeshError)?.code == .invalid }
   }
 
+  @Test("A start in a frozen cgroup fails within seconds and leaves no process")
+  func frozen() throws {
+    let world = try World("frozen")
+    let cgroup = try Cgroup.create(under: try world.node("a").cgroup, name: "x")
+    try cgroup.freeze(true)
+    #expect {
+      _ = try ChildProcess.spawn(.init("/bin/sleep", ["1000"], cgroup: cgroup))
+    } throws: {
+      ($0 as? MeshError)?.code == .unavailable
+    }
+    #expect(try cgroup.processes() == [])
+  }
+
   @Test("A child outlives the object that started it")
   func survives() throws {
     let world = try World("survives")
