@@ -34,6 +34,7 @@ let grpcTransport: Target.Dependency = .product(
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let ground: [Target] = [
@@ -55,7 +56,9 @@ let floor2: [Target] = [
 let floor3: [Target] = [
   .target(name: "MeshPolicy", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
   .target(name: "MeshSync", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
-  .target(name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], swiftSettings: pure),
+  .target(
+    name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], exclude: ["protos"],
+    swiftSettings: pure),
   .target(name: "MeshTelemetry", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
 ]
 
@@ -80,7 +83,9 @@ let floor5: [Target] = [
     dependencies: ["CMeshABI", "MeshBase", "MeshRouting", nio, nioPosix, logging], swiftSettings: driver),
   .target(
     name: "MeshWire",
-    dependencies: ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", protobuf, grpc, grpcTransport, nio, logging],
+    dependencies: [
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", protobuf, grpc, grpcTransport, nio, logging, lifecycle,
+    ],
     swiftSettings: driver),
   .target(
     name: "MeshStore", dependencies: ["MeshBase", "MeshCompiler", nio, nioPosix, logging], swiftSettings: driver),
@@ -115,13 +120,16 @@ let floor6: [Target] = [
 
 let roof: [Target] = [
   .executableTarget(
-    name: "martlet-control", dependencies: ["MeshControlPlane", arguments, logging, lifecycle],
+    name: "martlet-control", dependencies: ["MeshControlPlane", "MeshBase", arguments, logging, lifecycle, signals],
     swiftSettings: everyTarget),
   .executableTarget(
-    name: "martletd", dependencies: ["MeshAgent", arguments, logging, lifecycle], swiftSettings: everyTarget),
+    name: "martletd", dependencies: ["MeshAgent", "MeshBase", arguments, logging, lifecycle, signals],
+    swiftSettings: everyTarget),
   .executableTarget(
-    name: "martlet-proxy", dependencies: ["MeshProxy", arguments, logging, lifecycle], swiftSettings: everyTarget),
-  .executableTarget(name: "martlet", dependencies: ["MeshCommands", arguments], swiftSettings: everyTarget),
+    name: "martlet-proxy", dependencies: ["MeshProxy", "MeshBase", arguments, logging, lifecycle, signals],
+    swiftSettings: everyTarget),
+  .executableTarget(
+    name: "martlet", dependencies: ["MeshCommands", "MeshBase", arguments], swiftSettings: everyTarget),
 ]
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {

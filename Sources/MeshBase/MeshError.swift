@@ -1,5 +1,5 @@
 /// The one shape of an error: what went wrong with which object, why, and what to do next.
-package struct MeshError: Error, Sendable, CustomStringConvertible {
+package struct MeshError: Error, Sendable, Equatable, CustomStringConvertible {
   /// What sort of failure it is; it decides exit statuses and whether trying again makes sense.
   package enum Code: String, Sendable {
     /// The caller's input is not valid.

@@ -1,1 +1,81 @@
-@main struct Main { static func main() {} }
+import ArgumentParser
+import Glibc
+import Logging
+import MeshProxy
+import ServiceLifecycle
+import UnixSignals
+
+/// The node proxy: arguments and wiring.
+@main struct Main: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "martlet-proxy",
+    abstract: "Carries the connections of a host's workloads. Started by martletd.",
+    discussion: """
+      Needs no capability and no root. It finds the agent's sockets proxy.sock and fds.sock in the run directory, and
+      connects again whenever the agent was away; connections go on meanwhile. SIGTERM: accepts no more, waits for open
+      connections, and ends.
+      """)
+
+  @Option(help: "Where the agent's sockets are.")
+  var runDir = "/run/martlet"
+
+  @Option(help: "Event loops. 0: one for each CPU that the process may use.")
+  var loops = 0
+
+  @Option(help: "Seconds that open connections may go on after SIGTERM.")
+  var drainTimeout: Int64 = 300
+
+  @Option(help: "Seconds without a byte after which a connection is closed. 0: never.")
+  var idleTimeout: Int64 = 3600
+
+  @Option(help: "trace, debug, info, notice, warning, error, critical.")
+  var logLevel = "info"
+
+  /// For benchmarks: relays between two loopback addresses without an agent, on the path of every other connection.
+  @Option(help: .private)
+  var staticRelay: [String] = []
+
+  mutating func validate() throws {
+    guard (0...1024).contains(self.loops) else { throw ValidationError("--loops is 0 to 1024") }
+    guard (0...86_400).contains(self.drainTimeout), (0...2_592_000).contains(self.idleTimeout) else {
+      throw ValidationError("a timeout is out of range")
+    }
+    guard Logger.Level(rawValue: self.logLevel) != nil else { throw ValidationError("unknown --log-level") }
+    for text in self.staticRelay where StaticRelay(text) == nil {
+      throw ValidationError("--static-relay is LISTEN=UPSTREAM, both loopback, as 127.0.0.1:7001=127.0.0.1:7000")
+    }
+  }
+
+  func run() async throws {
+    let level = Logger.Level(rawValue: self.logLevel) ?? .info
+    LoggingSystem.bootstrap { label in
+      var handler = StreamLogHandler.standardError(label: label)
+      handler.logLevel = level
+      return handler
+    }
+    let logger = Logger(label: "martlet-proxy")
+    Self.raiseDescriptorLimit(logger)
+    let proxy = Proxy(
+      ProxyConfiguration(
+        runDirectory: self.runDir, loops: self.loops, drainTimeoutSeconds: self.drainTimeout,
+        idleTimeoutSeconds: self.idleTimeout == 0 ? nil : self.idleTimeout,
+        staticRelays: self.staticRelay.compactMap { StaticRelay($0) }),
+      logger: logger)
+    let group = ServiceGroup(
+      configuration: .init(
+        services: [.init(service: proxy, successTerminationBehavior: .gracefullyShutdownGroup)],
+        gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+    try await group.run()
+  }
+
+  /// Each connection takes two descriptors: the soft limit becomes the hard one.
+  private static func raiseDescriptorLimit(_ logger: Logger) {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = limit.rlim_max
+    _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    if limit.rlim_cur < 65_536 {
+      logger.warning("few descriptors: each connection takes two", metadata: ["limit": "\(limit.rlim_cur)"])
+    }
+  }
+}

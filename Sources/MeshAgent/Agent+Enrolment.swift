@@ -1,0 +1,169 @@
+import Logging
+import MeshBPF
+import MeshBase
+import MeshDatapath
+import MeshLink
+import MeshLinux
+import MeshSnapshot
+
+/// Workloads of this node: found, enrolled, let go.
+extension Agent {
+  /// Looks at every namespace path, and at the addresses of a few. Called on a timer.
+  func scan() {
+    guard self.isComplete else { return }
+    let changed = self.followNamespaces()
+    let readdressed = self.refreshAddresses()
+    if changed || readdressed { self.updateTables() }
+    self.kernel.config.heartbeat(MonotonicClock.nanoseconds)
+  }
+
+  /// After a change of the snapshot.
+  func reconcile() {
+    _ = self.followNamespaces()
+    self.updateTables()
+  }
+
+  /// True if a workload came or went.
+  private func followNamespaces() -> Bool {
+    var wanted: [ResourceName: String] = [:]
+    for (name, entry) in self.snapshot.workloads where entry.value.node == self.configuration.node {
+      if case .networkNamespace(let path) = entry.value.location { wanted[name] = path }
+    }
+    let now = MonotonicClock.milliseconds
+    let actions = Enrolment.actions(wanted: wanted, enrolled: self.enrolled.mapValues(\.id)) { path in
+      (try? DiskFile.status(path))?.id
+    }
+    for name in self.enrolmentProblems.keys where wanted[name] == nil { self.enrolmentProblems[name] = nil }
+    for name in wanted.keys where self.enrolled[name] == nil && self.enrolmentProblems[name] == nil {
+      self.enrolmentProblems[name] = MeshError(
+        .notFound, "workload \(name)", "its network namespace \(wanted[name] ?? "") is not there yet")
+    }
+    var changed = false
+    for action in actions {
+      switch action {
+      case .withdraw(let name, let reason):
+        self.withdraw(name, reason)
+        changed = true
+      case .enrol(let name, let path, let id):
+        if let next = self.retryEnrolment[name], now < next { continue }
+        do throws(MeshError) {
+          try self.enrol(name, path: path, id)
+          self.enrolmentProblems[name] = nil
+          self.retryEnrolment[name] = nil
+          changed = true
+        } catch {
+          if self.enrolmentProblems[name]?.description != error.description {
+            self.logger.error(
+              "workload cannot be enrolled",
+              metadata: [LogKey.workload: "\(name)", LogKey.error: "\(error)"])
+          }
+          self.enrolmentProblems[name] = error
+          self.retryEnrolment[name] = now + 2000
+        }
+      case .refuse(let name, let path, let owner):
+        self.enrolmentProblems[name] = MeshError(
+          .conflict, "workload \(name)", "its network namespace \(path) belongs to \(owner)",
+          next: "give each workload a namespace of its own")
+      }
+    }
+    return changed
+  }
+
+  private func enrol(_ name: ResourceName, path: String, _ id: FileID) throws(MeshError) {
+    let namespace = try NetworkNamespace.open(path: path)
+    guard namespace.inode == id.inode else {
+      throw MeshError(.conflict, path, "was replaced while it was opened", next: "it is tried again")
+    }
+    guard namespace.cookie != self.host.cookie else {
+      throw MeshError(
+        .invalid, "workload \(name)", "its network namespace is the host's own",
+        next: "give the workload a network namespace of its own")
+    }
+    let listeners = try RelayListener.open(in: namespace, adopted: self.adoptedListeners)
+    let local = LocalWorkload(
+      name: name, netnsCookie: namespace.cookie, addresses: try namespace.addresses(),
+      interfaces: try namespace.peerInterfaces(in: self.host))
+    self.enrolled[name] = EnrolledWorkload(
+      name: name, id: id, namespace: namespace, listeners: listeners, local: local)
+  }
+
+  /// Attaches admission and edge once the tables know the workload: attached before, they would refuse everything.
+  func attachEnrolled() {
+    for (name, workload) in self.enrolled where !workload.isAttached {
+      do throws(MeshError) {
+        try workload.namespace.withDescriptor { descriptor throws(MeshError) in
+          try self.kernel.attachLookup(namespace: descriptor, name: Self.lookupName(workload.namespace.cookie))
+        }
+        for interface in workload.local.interfaces { try self.kernel.attachEdge(interface: interface) }
+        self.enrolled[name]?.isAttached = true
+        self.logger.info(
+          "workload enrolled",
+          metadata: [
+            LogKey.workload: "\(name)", LogKey.namespace: "\(workload.namespace.name)",
+            "addresses": "\(workload.local.addresses.map(\.description).joined(separator: " "))",
+          ])
+        if workload.local.interfaces.isEmpty {
+          self.logger.warning(
+            "no veth leads to the workload: its source addresses are not checked",
+            metadata: [LogKey.workload: "\(name)"])
+        }
+        self.sendListeners(of: workload)
+      } catch {
+        self.logger.error(
+          "programs cannot be attached", metadata: [LogKey.workload: "\(name)", LogKey.error: "\(error)"])
+        self.enrolmentProblems[name] = error
+        self.retryEnrolment[name] = MonotonicClock.milliseconds + 2000
+        self.withdraw(name, .removed)
+      }
+    }
+  }
+
+  private func withdraw(_ name: ResourceName, _ reason: Enrolment.Reason) {
+    guard let workload = self.enrolled.removeValue(forKey: name) else { return }
+    if let number = self.planner.identifiers.number(.workload, name.description) {
+      self.link?.withdraw(workload: number)
+    }
+    for key in workload.listeners.map({ ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: $0.isV4) }) {
+      self.adoptedListeners[key] = nil
+    }
+    self.detachLookup(Self.lookupName(workload.namespace.cookie))
+    for interface in workload.local.interfaces { self.kernel.detachEdge(interface: interface) }
+    self.logger.info(
+      "workload withdrawn", metadata: [LogKey.workload: "\(name)", LogKey.reason: "\(reason.rawValue)"])
+  }
+
+  /// Links are named by the namespace's cookie: unique, and the same after the agent's restart.
+  private static func lookupName(_ cookie: UInt64) -> String { "ns-\(cookie)" }
+
+  private func detachLookup(_ name: String) {
+    do throws(MeshError) {
+      try self.kernel.detachLookup(name: name)
+    } catch {
+      // The link of a deleted namespace is dead already; its pin goes here or with the next start.
+      self.logger.debug("link cannot be removed", metadata: [LogKey.error: "\(error)"])
+    }
+  }
+
+  /// What a predecessor attached to namespaces that no workload has any more.
+  func detachForeignLookups() {
+    _ = self.kernel.removeDeadLinks()
+    let ours = Set(self.enrolled.values.map { Self.lookupName($0.namespace.cookie) })
+    for name in self.kernel.lookups() where !ours.contains(name) { self.detachLookup(name) }
+  }
+
+  /// Addresses come and go without the namespace changing. A few namespaces a turn, so that a thousand of them cost no more
+  /// than ten.
+  private func refreshAddresses() -> Bool {
+    if self.addressRefresh.isEmpty { self.addressRefresh = Array(self.enrolled.keys) }
+    var changed = false
+    for _ in 0..<16 {
+      guard let name = self.addressRefresh.popLast() else { break }
+      guard let workload = self.enrolled[name], let addresses = try? workload.namespace.addresses(),
+        addresses != workload.local.addresses
+      else { continue }
+      self.enrolled[name]?.local.addresses = addresses
+      changed = true
+    }
+    return changed
+  }
+}

@@ -1,0 +1,80 @@
+import CMeshABI
+import Logging
+import MeshBPF
+import MeshBase
+import MeshDatapath
+import MeshLink
+import MeshLinux
+import MeshTelemetry
+
+/// What the proxy says, and what it is given.
+extension Agent {
+  func handle(_ event: ProxyLinkEvent) {
+    switch event {
+    case .connected(let process, let version):
+      self.proxy.state = .running
+      self.proxy.pid = UInt32(clamping: process)
+      self.proxy.version = version
+      self.logger.info("proxy connected", metadata: [LogKey.process: "\(process)", LogKey.version: "\(version)"])
+      for workload in self.enrolled.values where workload.isAttached { self.sendListeners(of: workload) }
+      self.link?.retainListeners(namespaceCookies: self.enrolled.values.map(\.namespace.cookie))
+    case .applied(let revision):
+      self.proxy.appliedRevision = revision
+    case .rejected(let revision, let message):
+      self.report(
+        "proxy refuses a revision",
+        MeshError(.invalid, "proxy", "refuses revision \(revision)", cause: message, next: "use one version of both"))
+    case .stockWanted(let request):
+      self.sendStock(request)
+    case .listenerAccepted:
+      break
+    case .stats(let stats):
+      self.proxyStats = stats
+    case .disconnected(let process):
+      self.proxy.state = .restarting
+      self.logger.warning("proxy disconnected", metadata: [LogKey.process: "\(process)"])
+    }
+  }
+
+  func sendListeners(of workload: EnrolledWorkload) {
+    guard let number = self.planner.identifiers.number(.workload, workload.name.description) else { return }
+    for listener in workload.listeners {
+      let key = ListenerKey(
+        workload: number, namespaceCookie: workload.namespace.cookie, isV4: listener.isV4)
+      do throws(MeshError) {
+        try self.link?.sendListener(listener.descriptor.rawValue, key)
+      } catch {
+        self.report("listener cannot be handed over", error)
+      }
+    }
+  }
+
+  /// Fresh sockets in the namespace of the workload, each tagged with it: the proxy can dial with nothing else.
+  private func sendStock(_ request: StockRequest) {
+    guard let name = self.planner.identifiers.name(.workload, request.workload).flatMap({ ResourceName($0) }),
+      let workload = self.enrolled[name]
+    else { return }
+    var tagged: [CInt] = []
+    var failure: MeshError?
+    do throws(MeshError) {
+      try workload.namespace.openStreams(isV4: request.isV4, count: Int(min(request.count, 256))) { descriptor in
+        let raw = descriptor.release()
+        do throws(MeshError) {
+          try self.kernel.tag(socket: raw, as: mesh_leg(workload: request.workload, leg: UInt32(MESH_LEG_OUTBOUND)))
+          tagged.append(raw)
+        } catch {
+          // Untagged it would be refused at connect: it must not reach the proxy.
+          _ = Descriptor(owning: raw)
+          failure = error
+        }
+      }
+    } catch {
+      failure = error
+    }
+    self.report("upstream sockets cannot be made", failure)
+    if !tagged.isEmpty {
+      self.link?.sendStock(
+        tagged, workload: request.workload, leg: UInt8(MESH_LEG_OUTBOUND), isV4: request.isV4)
+    }
+  }
+}

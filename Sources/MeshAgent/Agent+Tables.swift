@@ -1,0 +1,110 @@
+import Glibc
+import Logging
+import MeshBPF
+import MeshBase
+import MeshDatapath
+import MeshLink
+import MeshLinux
+import MeshPolicy
+import MeshSnapshot
+import MeshTelemetry
+
+/// The kernel's tables follow the snapshot and the enrolled workloads.
+extension Agent {
+  func updateTables() {
+    let start = MonotonicClock.nanoseconds
+    let locals = self.enrolled.values.map(\.local)
+    let plan = self.planner.plan(for: self.snapshot, locals: locals, now: MonotonicClock.duration)
+    if let moment = plan.deferredUntil {
+      self.planAgain(at: moment)
+      return
+    }
+    self.planProblems = plan.problems
+    do throws(MeshError) {
+      try self.driver.run(plan.steps)
+      self.report("tables cannot be written", nil)
+    } catch {
+      self.report("tables cannot be written", error)
+      self.recoverTables()
+      return
+    }
+    self.attachEnrolled()
+    guard !plan.isEmpty || !plan.delta.isEmpty else { return }
+    self.revision += 1
+    self.names.replace(
+      FlowNames(identifiers: self.planner.identifiers, directory: NameDirectory(self.planner.resolved.snapshot)))
+    self.link?.publish(self.planner.resolved.snapshot, revision: self.revision)
+    self.logger.debug(
+      "tables written",
+      metadata: [
+        LogKey.revision: "\(self.revision)", "generation": "\(plan.generation)",
+        LogKey.duration: "\((MonotonicClock.nanoseconds - start) / 1_000_000)",
+      ])
+    if !plan.later.isEmpty { self.retire(plan) }
+    if plan.changesAccess { self.cutConnections() }
+  }
+
+  /// What was written in part is closed, not open; what is there is listed, and everything is planned anew.
+  private func recoverTables() {
+    if let present = try? self.driver.presentKeys() { self.planner.adopt(present, now: MonotonicClock.duration) }
+    self.planAgain(at: MonotonicClock.duration + .seconds(1))
+  }
+
+  private func planAgain(at moment: Duration) {
+    guard !self.planIsScheduled else { return }
+    self.planIsScheduled = true
+    let wait = max(moment - MonotonicClock.duration, .milliseconds(1))
+    Task {
+      try? await Task.sleep(for: wait)
+      self.plannedAgain()
+    }
+  }
+
+  private func plannedAgain() {
+    self.planIsScheduled = false
+    self.updateTables()
+  }
+
+  /// A second later nobody uses the old rows any more. Connections are judged once more then: those that were let in by
+  /// the old generation in the moment of the flip.
+  private func retire(_ plan: Plan) {
+    Task {
+      try? await Task.sleep(for: .milliseconds(self.configuration.retireMilliseconds))
+      self.retireNow(plan)
+    }
+  }
+
+  private func retireNow(_ plan: Plan) {
+    do throws(MeshError) {
+      try self.driver.run(plan.later)
+      self.planner.didRunLater(of: plan)
+      self.report("old rows cannot be deleted", nil)
+    } catch {
+      self.report("old rows cannot be deleted", error)
+    }
+    if plan.changesAccess { self.cutConnections() }
+  }
+
+  /// Ends the connections that would be refused now. The dumps run on a task of their own; one sweep at a time, and one more
+  /// if something changed meanwhile.
+  func cutConnections() {
+    guard !self.cutsRunning else {
+      self.cutsWanted = true
+      return
+    }
+    self.cutsRunning = true
+    self.cutsWanted = false
+    let sweep = ConnectionSweep(
+      cut: ConnectionCut(self.planner.resolved, clientCookies: [], ephemeralPorts: ConnectionSweep.ephemeralPorts),
+      workloads: self.enrolled.values.map { ($0.name, $0.namespace) }, kernel: self.kernel, logger: self.logger)
+    Task.detached {
+      sweep.run()
+      await self.cutsDone()
+    }
+  }
+
+  private func cutsDone() {
+    self.cutsRunning = false
+    if self.cutsWanted { self.cutConnections() }
+  }
+}

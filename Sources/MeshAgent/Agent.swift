@@ -1,0 +1,158 @@
+import CMeshABI
+package import Logging
+import MeshBPF
+import MeshBase
+import MeshDatapath
+import MeshLink
+import MeshLinux
+import MeshPolicy
+import MeshProto
+import MeshSnapshot
+import MeshSync
+import MeshTelemetry
+
+/// The agent of one host: holds the snapshot, the enrolled workloads and the kernel's tables together. Every change comes
+/// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
+///
+/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Tables`, `Agent+Proxy`, `Agent+Reports`.
+package actor Agent {
+  let configuration: AgentConfiguration
+  let logger: Logger
+  let kernel: KernelDatapath
+  let driver: MapDriver
+  let cgroups: AgentCgroups
+  let supervisor: ProxySupervisor
+  let host: NetworkNamespace
+  let names: NameBoard
+  package nonisolated let flows: FlowFeed
+  let started = MonotonicClock.nanoseconds
+  let disk: SnapshotDisk
+
+  /// Set once, before anything runs.
+  var link: ProxyLinkServer?
+  var sessionStatus: @Sendable () -> ControlPlaneStatus = { ControlPlaneStatus(state: .unused) }
+
+  var planner: DatapathPlanner
+  /// As distributed. Grows batch by batch on a first connect; nothing is published before it is whole.
+  var snapshot = Snapshot()
+  var snapshotVersion = SystemVersion(epoch: 0, revision: 0)
+  var snapshotSource = "none"
+  /// A whole snapshot was there once: from then on tables follow every batch.
+  var isComplete = false
+  var lastHeard: UInt64 = 0
+  var rejected: UInt64 = 0
+  var revision: UInt64 = 0
+  var saveIsScheduled = false
+  var planIsScheduled = false
+  var cutsRunning = false
+  var cutsWanted = false
+
+  var enrolled: [ResourceName: EnrolledWorkload] = [:]
+  var adoptedListeners: [ListenerAdoption.Key: RelayListener] = [:]
+  var enrolmentProblems: [ResourceName: MeshError] = [:]
+  var retryEnrolment: [ResourceName: Int64] = [:]
+  var planProblems: [MeshError] = []
+  /// By what failed; cleared when it works again.
+  var failures: [String: MeshError] = [:]
+  var addressRefresh: [ResourceName] = []
+
+  var proxy = ProxyStatus(state: .starting)
+  var proxyStats = ProxyStats()
+  var edges = EdgeLedger()
+  let reader: RingBufferReader
+
+  /// Loads or adopts the programs, and restores what the disk has. Throws if the host cannot do what it takes.
+  package init(_ configuration: AgentConfiguration, logger: Logger) throws {
+    self.configuration = configuration
+    self.logger = logger
+    self.flows = FlowFeed()
+    self.names = NameBoard()
+    self.disk = SnapshotDisk(path: configuration.snapshotPath)
+    try DiskFile.makeDirectory(configuration.runDirectory, mode: 0o755)
+    try DiskFile.makeDirectory(configuration.stateDirectory, mode: 0o700)
+    let limit = try DescriptorLimit.raise()
+    if limit.soft < 4096 {
+      logger.warning("few descriptors", metadata: ["limit": "\(limit.soft)"])
+    }
+    guard let user = ProcessIdentity.user(named: configuration.proxyUser) else {
+      throw MeshError(
+        .notFound, "user \(configuration.proxyUser)", "does not exist",
+        next: "useradd --system --no-create-home \(configuration.proxyUser), or give another with --proxy-user")
+    }
+    self.host = try NetworkNamespace.current()
+    self.cgroups = try AgentCgroups(configuration)
+    self.supervisor = ProxySupervisor(configuration, cgroup: self.cgroups.proxy, user: user, logger: logger)
+
+    let opened = try KernelDatapath.open(
+      objects: configuration.objectDirectory, pinDirectory: configuration.pinDirectory)
+    self.kernel = opened.datapath
+    self.driver = MapDriver(kernel: self.kernel)
+    try self.kernel.attach(cgroup: self.cgroups.root.path)
+    try self.kernel.attachGetsockopt(cgroup: self.cgroups.agent.path)
+    let proxyCgroup = self.cgroups.proxy.id
+    self.kernel.config.configure { $0.proxy_cgroup = proxyCgroup }
+
+    let board = self.names
+    let feed = self.flows
+    self.reader = try self.kernel.readEvents { events in
+      let names = board.current
+      feed.publish(events.map { names.record($0) })
+    }
+
+    var identifiers = Identifiers()
+    do throws(MeshError) {
+      if let bytes = try self.disk.read() {
+        let file = try SnapshotFile(bytes, node: configuration.node)
+        identifiers = Identifiers(Identifiers.Exported(tables: file.identifiers))
+        self.snapshot = file.snapshot
+        self.snapshotVersion = SystemVersion(epoch: file.epoch, revision: file.revision)
+        self.snapshotSource = "disk"
+        self.isComplete = true
+      }
+    } catch {
+      logger.error("snapshot on disk is not used", metadata: [LogKey.error: "\(error)"])
+      self.failures["snapshot file"] = error
+    }
+    self.planner = DatapathPlanner(.init(node: configuration.node), identifiers: identifiers)
+    self.planner.adopt(try self.driver.presentKeys(), now: MonotonicClock.duration)
+    if let proxy = ProxySupervisor.running(in: self.cgroups.proxy) {
+      self.adoptedListeners = ListenerAdoption.listeners(in: proxy)
+    }
+    let restored = (source: self.snapshotSource, count: self.snapshot.count, listeners: self.adoptedListeners.count)
+    logger.info(
+      "agent opened",
+      metadata: [
+        "adopted": "\(opened.adopted)",
+        LogKey.node: "\(configuration.node)", LogKey.path: "\(configuration.pinDirectory)",
+        "snapshot": "\(restored.source)", LogKey.count: "\(restored.count)",
+        "listeners": "\(restored.listeners)",
+      ])
+  }
+
+  /// Names what went wrong once, and again only when it changes.
+  func report(_ what: String, _ error: MeshError?) {
+    if let error, self.failures[what]?.description != error.description {
+      self.logger.error("\(what)", metadata: [LogKey.error: "\(error)"])
+    }
+    self.failures[what] = error
+  }
+}
+
+extension Identifiers.Exported {
+  private static let nextTable = "next"
+
+  /// From the tables of a snapshot file.
+  init(tables: [String: [String: UInt32]]) {
+    self.init()
+    for kind in IdentifierKind.allCases {
+      self.numbers[kind] = tables[kind.rawValue]
+      self.next[kind] = tables[Self.nextTable]?[kind.rawValue]
+    }
+  }
+
+  var tables: [String: [String: UInt32]] {
+    var tables = Dictionary(uniqueKeysWithValues: self.numbers.map { ($0.key.rawValue, $0.value) })
+    tables[Self.nextTable] = Dictionary(uniqueKeysWithValues: self.next.map { ($0.key.rawValue, $0.value) })
+    return tables
+  }
+}

@@ -1,0 +1,43 @@
+import MeshBase
+import MeshLinux
+
+/// Where agent and proxy live: `agent/` and `proxy/` below one cgroup, which systemd gives (`Delegate=yes`) or the
+/// configuration names. The names are fixed, so a restarted agent finds its predecessor's cgroups with the same ids:
+/// listeners made there keep their getsockopt program, and a proxy that runs on is still the proxy.
+struct AgentCgroups: Sendable {
+  /// What the programs are attached to.
+  let root: Cgroup
+  let agent: Cgroup
+  let proxy: Cgroup
+
+  /// Makes the cgroups and moves this process into `agent/`.
+  init(_ configuration: AgentConfiguration) throws(MeshError) {
+    let unified = try Cgroup.unified()
+    if let path = configuration.cgroupRoot {
+      self.root = try Cgroup.open(path: path)
+    } else {
+      self.root = unified
+    }
+    let base: Cgroup
+    if let path = configuration.serviceCgroup {
+      base = try Cgroup.open(path: path)
+    } else {
+      let own = Self.base(ofOwn: try Cgroup.relativePath(ofProcess: ProcessIdentity.current))
+      // Outside of any unit the process is in the root cgroup, where nothing of ours should lie about.
+      base =
+        own.isEmpty
+        ? try Cgroup.create(under: self.root, name: "martlet.service") : try Cgroup.open(path: unified.path + own)
+    }
+    self.agent = try Cgroup.create(under: base, name: "agent")
+    self.proxy = try Cgroup.create(under: base, name: "proxy")
+    try self.agent.add(pid: ProcessIdentity.current)
+  }
+
+  /// The cgroup of the unit, from the one this process was started in: a restarted agent can be started in `agent/`.
+  /// Empty: the root.
+  static func base(ofOwn path: String) -> String {
+    var base = path == "/" ? "" : path
+    if base.hasSuffix("/agent") { base.removeLast("/agent".count) }
+    return base
+  }
+}

@@ -1,0 +1,50 @@
+package import MeshBase
+
+/// Everything the agent is told. Every path belongs to one instance, so that several agents can share a kernel, each
+/// under its own cgroup root and pin directory.
+package struct AgentConfiguration: Sendable {
+  /// The name under which this host's workloads are placed (`Workload.spec.node`).
+  package var node: String
+  /// Programs are attached to this cgroup: sockets of processes below it are seen. Nil: the cgroup2 mount.
+  package var cgroupRoot: String?
+  /// Agent and proxy live in `agent/` and `proxy/` below this cgroup. Nil: the agent's own cgroup.
+  package var serviceCgroup: String?
+  package var pinDirectory: String
+  package var runDirectory: String
+  package var stateDirectory: String
+  /// Where the BPF objects are.
+  package var objectDirectory: String
+  package var proxyExecutable: String
+  /// The account of the proxy.
+  package var proxyUser: String
+  package var proxyLoops: Int
+  /// Unix socket of the control plane; nil: serve the snapshot on disk only.
+  package var controlSocket: String?
+  package var metricsAddress: SocketEndpoint
+  package var healthAddress: SocketEndpoint
+  /// How often namespaces are looked at. A vanished one is let go within this time.
+  package var scanMilliseconds: Int
+  /// How long an old generation stays in the maps.
+  package var retireMilliseconds: Int
+
+  package init(node: String) {
+    self.node = node
+    self.cgroupRoot = nil
+    self.serviceCgroup = nil
+    self.pinDirectory = "/sys/fs/bpf/martlet"
+    self.runDirectory = "/run/martlet"
+    self.stateDirectory = "/var/lib/martlet"
+    self.objectDirectory = "/usr/lib/martlet/bpf"
+    self.proxyExecutable = "/usr/libexec/martlet-proxy"
+    self.proxyUser = "martlet-proxy"
+    self.proxyLoops = 0
+    self.controlSocket = nil
+    self.metricsAddress = SocketEndpoint(IPAddress(v4: 0), MeshPort.metrics)
+    self.healthAddress = SocketEndpoint(IPAddress(v4: 0), MeshPort.health)
+    self.scanMilliseconds = 250
+    self.retireMilliseconds = 1000
+  }
+
+  package var snapshotPath: String { self.stateDirectory + "/snapshot" }
+  package var agentSocket: String { self.runDirectory + "/agent.sock" }
+}

@@ -1,0 +1,136 @@
+import Glibc
+package import Logging
+import MeshBase
+import MeshLink
+import MeshLinux
+import MeshSync
+import MeshTelemetry
+import MeshWire
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+
+/// The agent as one long task: sockets for the proxy, the proxy itself, the session, the timers, the HTTP endpoints.
+///
+/// Ending it ends nothing in the kernel: programs stay attached, the proxy serves on, and the next agent takes over.
+package struct AgentService: Service {
+  private let agent: Agent
+  private let configuration: AgentConfiguration
+  private let logger: Logger
+
+  package init(_ configuration: AgentConfiguration, agent: Agent, logger: Logger) {
+    self.configuration = configuration
+    self.agent = agent
+    self.logger = logger
+  }
+
+  package func run() async throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let (events, continuation) = AsyncStream.makeStream(of: ProxyLinkEvent.self)
+    let link = try await self.agent.openLink(group: group) { continuation.yield($0) }
+    try await link.start()
+    let session = await self.agent.makeSession()
+    await self.agent.reconcileAtStart()
+    let http = AgentHTTP(self.endpoints, agent: self.agent, group: group)
+    let servers = try await http.start()
+    Notify.ready()
+    await cancelWhenGracefulShutdown {
+      await withTaskGroup(of: Void.self) { tasks in
+        tasks.addTask { await self.agent.supervisor.run() }
+        tasks.addTask { for await event in events { await self.agent.handle(event) } }
+        tasks.addTask {
+          while !Task.isCancelled {
+            await self.agent.scan()
+            try? await Task.sleep(for: .milliseconds(self.configuration.scanMilliseconds))
+          }
+        }
+        if let session {
+          tasks.addTask {
+            do {
+              try await session.run()
+            } catch {
+              self.logger.error("session ended", metadata: [LogKey.error: "\(error)"])
+            }
+          }
+        }
+      }
+    }
+    for server in servers { await server.stop() }
+    await link.stop()
+    try? await group.shutdownGracefully()
+  }
+
+  private var endpoints: AgentHTTP.Configuration {
+    var endpoints = AgentHTTP.Configuration(socketPath: self.configuration.agentSocket)
+    endpoints.metrics = self.configuration.metricsAddress
+    endpoints.health = self.configuration.healthAddress
+    return endpoints
+  }
+}
+
+extension Agent {
+  func openLink(
+    group: MultiThreadedEventLoopGroup, onEvent: @escaping @Sendable (ProxyLinkEvent) -> Void
+  ) throws(MeshError) -> ProxyLinkServer {
+    guard let user = ProcessIdentity.user(named: self.configuration.proxyUser) else {
+      throw MeshError(.notFound, "user \(self.configuration.proxyUser)", "does not exist")
+    }
+    let cgroup = self.cgroups.proxy
+    let link = ProxyLinkServer(
+      configuration: .init(
+        runDirectory: self.configuration.runDirectory, proxyUser: user.uid, proxyGroup: user.gid,
+        isAllowed: { peer in (try? cgroup.processes().contains(peer.process)) ?? false }),
+      group: group, logger: self.logger, onEvent: onEvent)
+    self.link = link
+    return link
+  }
+
+  /// Nil: no control plane is configured.
+  func makeSession() -> DiscoveryClient? {
+    guard let path = self.configuration.controlSocket else { return nil }
+    let client = DiscoveryClient(
+      .init(socketPath: path, node: self.configuration.node), held: self.heldVersions,
+      version: self.isComplete ? self.snapshotVersion : nil, logger: self.logger
+    ) { await self.apply($0) }
+    self.sessionStatus = {
+      let status = client.status
+      let state: ControlPlaneStatus.State =
+        switch status.phase {
+        case .disconnected: status.connections == 0 ? .connecting : .disconnected
+        case .catchingUp, .complete: .connected
+        }
+      return ControlPlaneStatus(state: state, address: "unix:" + path, lastError: status.lastError)
+    }
+    return client
+  }
+
+  /// What the disk had is made true at once; what a predecessor left and nobody wants is detached.
+  func reconcileAtStart() {
+    if self.isComplete { self.reconcile() }
+    self.detachForeignLookups()
+  }
+}
+
+/// sd_notify(3): one datagram to the socket that systemd names.
+enum Notify {
+  static func ready() { self.send("READY=1") }
+
+  private static func send(_ message: String) {
+    guard let path = getenv("NOTIFY_SOCKET").map({ String(cString: $0) }), path.utf8.count < 108 else { return }
+    let descriptor = socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+    guard descriptor >= 0 else { return }
+    defer { close(descriptor) }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    var bytes = Array(path.utf8)
+    // A leading @ is the abstract namespace.
+    if bytes.first == UInt8(ascii: "@") { bytes[0] = 0 }
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+    let length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count)
+    withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        _ = sendto(descriptor, message, message.utf8.count, 0, $0, length)
+      }
+    }
+  }
+}

@@ -1,0 +1,105 @@
+import MeshBase
+import MeshTelemetry
+import NIOHTTP1
+
+/// What the three servers of the agent answer.
+package enum AgentEndpoints {
+  /// `:15020`: `/metrics`.
+  package static func metrics(_ agent: any AgentReporting) -> ReportServer.Route {
+    { request, writer in
+      guard try await self.accept(request, ["/metrics": .GET], writer) else { return }
+      do {
+        let format = TextExposition.negotiated(accept: request.headers.first(name: "accept"))
+        let families = try await agent.metrics().families
+        try await writer.send(.ok, type: format.contentType, Array(format.text(families).utf8))
+      } catch let error as MeshError {
+        try await writer.send(error)
+      }
+    }
+  }
+
+  /// `:15021`: `/healthz` (nothing is broken that a restart could mend) and `/readyz` (traffic is decided here).
+  package static func health(_ agent: any AgentReporting) -> ReportServer.Route {
+    { request, writer in
+      guard try await self.accept(request, ["/healthz": .GET, "/readyz": .GET], writer) else { return }
+      let status = await agent.status()
+      let failed = status.health.contains { $0.state == .fail }
+      let well = request.target.path == "/readyz" ? status.ready && !failed : !failed
+      var lines = status.health.map { check in
+        let mark = check.state == .ok ? "+" : check.state == .warn ? "!" : "-"
+        return "[\(mark)] \(check.name): \(check.message)" + (check.next.map { "; \($0)" } ?? "")
+      }
+      if request.target.path == "/readyz" { lines.append(status.ready ? "[+] ready" : "[-] not ready") }
+      lines.append(well ? "ok" : "failed")
+      try await writer.send(well ? .ok : .serviceUnavailable, text: lines.joined(separator: "\n") + "\n")
+    }
+  }
+
+  private static let paths: [String: HTTPMethod] = [
+    "/v1/status": .GET, "/v1/workloads": .GET, "/v1/services": .GET, "/v1/policies": .GET, "/v1/connections": .GET,
+    "/v1/programs": .GET, "/v1/maps": .GET, "/v1/explain": .GET, "/v1/flows": .GET, "/v1/metrics": .GET,
+    "/v1/log-level": .POST,
+  ]
+
+  /// `agent.sock`: JSON for the command line.
+  package static func commands(_ agent: any AgentReporting) -> ReportServer.Route {
+    { request, writer in
+      guard try await self.accept(request, self.paths, writer) else { return }
+      do {
+        try await self.command(request, writer, agent)
+      } catch let error as MeshError {
+        try await writer.send(error)
+      }
+    }
+  }
+
+  private static func command(
+    _ request: ReportRequest, _ writer: ReportWriter, _ agent: any AgentReporting
+  ) async throws {
+    let target = request.target
+    switch target.path {
+    case "/v1/status": try await writer.send(json: await agent.status())
+    case "/v1/workloads": try await writer.send(json: try await agent.workloads())
+    case "/v1/services": try await writer.send(json: try await agent.services())
+    case "/v1/policies": try await writer.send(json: try await agent.policies())
+    case "/v1/connections": try await writer.send(json: try await agent.connections())
+    case "/v1/programs": try await writer.send(json: try await agent.programs())
+    case "/v1/maps": try await writer.send(json: try await agent.maps())
+    case "/v1/metrics":
+      try await writer.send(.ok, Array(TextExposition.prometheus.text(try await agent.metrics().families).utf8))
+    case "/v1/explain":
+      guard let source = target.query["source"], let destination = target.query["destination"] else {
+        throw MeshError(.invalid, "explain", "needs source and destination")
+      }
+      let question = try ExplainQuestion(source: source, destination: destination)
+      try await writer.send(json: try await agent.explain(question))
+    case "/v1/flows": try await FlowStream(target).run(agent.flows, writer)
+    case "/v1/log-level":
+      guard let level = target.query["level"].flatMap({ LogLevelWord(rawValue: $0) }), level != .unknown else {
+        let words = LogLevelWord.allCases.filter { $0 != .unknown }.map(\.rawValue).joined(separator: ", ")
+        throw MeshError(.invalid, "level", "is not one of \(words)")
+      }
+      try await agent.setLogLevel(level)
+      try await writer.send(json: ["level": level.rawValue])
+    default: throw MeshError(.notFound, target.path, "is not served here")
+    }
+  }
+
+  /// Answers 404 and 405 itself, and returns false then.
+  private static func accept(
+    _ request: ReportRequest, _ paths: [String: HTTPMethod], _ writer: ReportWriter
+  ) async throws -> Bool {
+    guard let method = paths[request.target.path] else {
+      let known = paths.keys.sorted().joined(separator: ", ")
+      try await writer.send(
+        MeshError(.notFound, request.target.path, "is not served here", next: "there are \(known)"))
+      return false
+    }
+    guard request.method == method || (method == .GET && request.method == .HEAD) else {
+      let allowed = method == .GET ? "GET, HEAD" : method.rawValue
+      try await writer.send(.methodNotAllowed, [], headers: ["allow": allowed])
+      return false
+    }
+    return true
+  }
+}

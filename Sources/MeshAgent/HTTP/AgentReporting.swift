@@ -1,0 +1,21 @@
+package import MeshBase
+package import MeshTelemetry
+
+/// What the agent tells those who ask over HTTP. The endpoints know nothing else of the agent.
+///
+/// A method may throw: the caller gets the error as it stands, with the status that its code means.
+package protocol AgentReporting: Sendable {
+  func status() async -> AgentStatus
+  func metrics() async throws(MeshError) -> AgentMetrics
+  func workloads() async throws(MeshError) -> [WorkloadReport]
+  func services() async throws(MeshError) -> [ServiceReport]
+  func policies() async throws(MeshError) -> [PolicyReport]
+  func connections() async throws(MeshError) -> [ConnectionReport]
+  func programs() async throws(MeshError) -> [ProgramReport]
+  func maps() async throws(MeshError) -> [MapReport]
+  func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport
+  /// One of `LogLevelWord`.
+  func setLogLevel(_ level: LogLevelWord) async throws(MeshError)
+  /// Where the agent publishes flow records.
+  var flows: FlowFeed { get }
+}

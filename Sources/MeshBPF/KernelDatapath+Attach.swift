@@ -1,0 +1,178 @@
+import CMeshBPF
+import Glibc
+package import MeshBase
+
+/// Where the programs are attached. Every attachment is a link with a name under `links/` of the pin directory.
+extension KernelDatapath {
+  private struct CgroupHook {
+    var link: String
+    var program: String
+    var attachType: UInt32
+  }
+
+  /// In the order of attaching: what steers comes last, when all that it relies on is in place.
+  private static var cgroupHooks: [CgroupHook] {
+    [
+      CgroupHook(link: "sockops", program: "mesh_sockops", attachType: cmesh_attach_sockops),
+      CgroupHook(link: "peername4", program: "mesh_peername4", attachType: cmesh_attach_peername4),
+      CgroupHook(link: "peername6", program: "mesh_peername6", attachType: cmesh_attach_peername6),
+      CgroupHook(link: "connect4", program: "mesh_connect4", attachType: cmesh_attach_connect4),
+      CgroupHook(link: "connect6", program: "mesh_connect6", attachType: cmesh_attach_connect6),
+    ]
+  }
+
+  private static let getsockoptLink = "getsockopt"
+  private static let lookupPrefix = "lookup-"
+  private static let edgePrefix = "edge-"
+
+  /// Attaches connect, sockops and getpeername to a cgroup and all below it. A second call with the same cgroup changes
+  /// nothing but missing links.
+  package func attach(cgroup path: String) throws(MeshError) {
+    let cgroup = try Self.openCgroup(path)
+    var fresh: [BPFLink] = []
+    for hook in Self.cgroupHooks {
+      if try self.reusePinned(hook.link, target: cgroup.identifier, program: hook.program) { continue }
+      fresh.append(
+        try BPFLink.cgroup(
+          hook.link, program: try self.program(hook.program), cgroup: cgroup.descriptor.rawValue,
+          attachType: hook.attachType))
+    }
+    // All or nothing: an unpinned link is detached when this array goes.
+    for link in fresh { try self.pins.pin(link) }
+  }
+
+  /// Attaches to the cgroup in which the proxy's listeners are opened. Cgroups of the agent are made anew at each start, so
+  /// an older link is replaced.
+  package func attachGetsockopt(cgroup path: String) throws(MeshError) {
+    let cgroup = try Self.openCgroup(path)
+    if try self.reusePinned(Self.getsockoptLink, target: cgroup.identifier, program: "mesh_getsockopt") { return }
+    try self.pins.pin(
+      try BPFLink.cgroup(
+        Self.getsockoptLink, program: try self.program("mesh_getsockopt"), cgroup: cgroup.descriptor.rawValue,
+        attachType: cmesh_attach_getsockopt))
+  }
+
+  /// Attaches sk_lookup to a network namespace.
+  ///
+  /// - Parameter name: of the link, unique per workload; letters, digits, `-` and `_`.
+  package func attachLookup(namespace: CInt, name: String) throws(MeshError) {
+    let link = Self.lookupPrefix + (try Self.checked(name))
+    var status = stat()
+    guard fstat(namespace, &status) == 0 else { throw BPFFailure.error(-errno, name, "is no namespace") }
+    if try self.reusePinned(link, target: UInt64(status.st_ino), program: "mesh_lookup") { return }
+    try self.pins.pin(
+      try BPFLink.namespace(link, program: try self.program("mesh_lookup"), namespace: namespace))
+  }
+
+  package func detachLookup(name: String) throws(MeshError) {
+    self.remove(link: Self.lookupPrefix + (try Self.checked(name)))
+  }
+
+  /// Names under which sk_lookup is attached; the namespace of some may be gone.
+  package func lookups() -> [String] {
+    self.pins.links().filter { $0.hasPrefix(Self.lookupPrefix) }.map { String($0.dropFirst(Self.lookupPrefix.count)) }
+  }
+
+  /// Attaches `edge` to an interface of the caller's network namespace: a tcx link, or a clsact filter before Linux 6.6.
+  package func attachEdge(interface: UInt32) throws(MeshError) {
+    let name = Self.edgePrefix + String(interface)
+    if try self.reusePinned(name, target: UInt64(interface), program: "mesh_edge") { return }
+    let program = try self.program("mesh_edge")
+    if let link = try BPFLink.tcxIngress(name, program: program, interface: interface) {
+      try self.pins.pin(link)
+      return
+    }
+    let result = cmesh_clsact_attach(program, interface)
+    guard result == 0 else { throw BPFFailure.error(result, name, "cannot attach the edge filter") }
+  }
+
+  package func detachEdge(interface: UInt32) {
+    if self.remove(link: Self.edgePrefix + String(interface)) { return }
+    _ = cmesh_clsact_detach(interface)
+  }
+
+  /// Detaches everything that is attached through a link; maps and their contents stay.
+  package func detachAll() {
+    for link in self.pins.links() { self.remove(link: link) }
+  }
+
+  /// Removes links whose target is gone: a deleted namespace, interface or cgroup.
+  ///
+  /// - Returns: their names.
+  @discardableResult
+  package func removeDeadLinks() -> [String] {
+    self.pins.links().filter { name in
+      guard let link = try? BPFLink.pinned(name, path: self.pins.linkPath(name)), let info = try? link.info() else {
+        return false
+      }
+      guard info.target == 0 else { return false }
+      self.pins.unpinLink(name)
+      return true
+    }
+  }
+
+  @discardableResult
+  private func remove(link name: String) -> Bool {
+    guard let link = try? BPFLink.pinned(name, path: self.pins.linkPath(name)) else { return false }
+    link.detach()
+    self.pins.unpinLink(name)
+    return true
+  }
+
+  /// After an adoption: this version's program in every pinned link.
+  func replacePrograms() throws(MeshError) {
+    for name in self.pins.links() {
+      guard let program = Self.program(ofLink: name) else { continue }
+      let link = try BPFLink.pinned(name, path: self.pins.linkPath(name))
+      do throws(MeshError) {
+        try link.update(program: try self.program(program))
+      } catch {
+        // The target went with its namespace, interface or cgroup while nobody looked.
+        guard try link.info().target == 0 else { throw error }
+        self.pins.unpinLink(name)
+      }
+    }
+  }
+
+  static func program(ofLink name: String) -> String? {
+    if let hook = self.cgroupHooks.first(where: { $0.link == name }) { return hook.program }
+    if name == self.getsockoptLink { return "mesh_getsockopt" }
+    if name.hasPrefix(self.lookupPrefix) { return "mesh_lookup" }
+    if name.hasPrefix(self.edgePrefix) { return "mesh_edge" }
+    return nil
+  }
+
+  /// Takes a pinned link that is attached to the right target and puts our program there. Another target: not reusable,
+  /// and the pin is about to be replaced.
+  private func reusePinned(_ name: String, target: UInt64, program: String) throws(MeshError) -> Bool {
+    guard self.pins.links().contains(name) else { return false }
+    let link = try BPFLink.pinned(name, path: self.pins.linkPath(name))
+    guard try link.info().target == target else { return false }
+    try link.update(program: try self.program(program))
+    return true
+  }
+
+  private static func checked(_ name: String) throws(MeshError) -> String {
+    // Dots are refused by the BPF file system; a slash would leave the directory.
+    let valid = name.utf8.allSatisfy {
+      ($0 >= 0x30 && $0 <= 0x39) || ($0 >= 0x41 && $0 <= 0x5a) || ($0 >= 0x61 && $0 <= 0x7a) || $0 == 0x2d
+        || $0 == 0x5f
+    }
+    guard valid, !name.isEmpty, name.utf8.count <= 200 else {
+      throw MeshError(.invalid, name, "is no name of a pinned link (letters, digits, - and _, at most 200)")
+    }
+    return name
+  }
+
+  private static func openCgroup(_ path: String) throws(MeshError) -> (descriptor: OwnedDescriptor, identifier: UInt64)
+  {
+    let descriptor = try OwnedDescriptor.owning(
+      PinDirectory.result(Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)), path, "cannot open the cgroup")
+    guard cmesh_is_cgroup2(descriptor.rawValue) == 1 else {
+      throw MeshError(.invalid, path, "is not in a cgroup2 hierarchy", next: "see /proc/mounts for the cgroup2 mount")
+    }
+    var status = stat()
+    guard fstat(descriptor.rawValue, &status) == 0 else { throw BPFFailure.error(-errno, path, "cannot be read") }
+    return (descriptor, UInt64(status.st_ino))
+  }
+}

@@ -1,0 +1,46 @@
+package import ArgumentParser
+import MeshBase
+
+/// The root of the command line.
+package struct Martlet: AsyncParsableCommand {
+  package static let configuration = CommandConfiguration(
+    commandName: "martlet",
+    abstract: "The command line of the Martlet service mesh.",
+    discussion: """
+      Most commands ask the agent of this host over agent.sock in --run-dir, and need root. check, verify, attach, \
+      detach, purge, dryrun and bench work without an agent.
+
+      Exit status: 0 yes, 1 the answer is no or the command failed, 2 wrong command line, 3 the agent cannot be reached.
+
+      EXAMPLES
+        martlet check                                  is this host fit?
+        martlet status                                 does the mesh work here?
+        martlet explain default/client web.default:80  what would happen, and which rule decides?
+        martlet observe --follow --verdict deny        what is refused, and why?
+      """,
+    version: MeshBase.version,
+    groupedSubcommands: [
+      CommandGroup(
+        name: "See",
+        subcommands: [
+          StatusCommand.self, ShowCommand.self, ObserveCommand.self, ExplainCommand.self, LogLevelCommand.self,
+          BugReportCommand.self,
+        ]),
+      CommandGroup(
+        name: "Host",
+        subcommands: [CheckCommand.self, PurgeCommand.self, BenchCommand.self]),
+    ] + Martlet.later
+      + [CommandGroup(name: "Other", subcommands: [VersionCommand.self])])
+
+  private static var later: [CommandGroup] { [] }
+
+  package init() {}
+}
+
+struct VersionCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "version", abstract: "Print the version of this command.",
+    discussion: "The agent's and the proxy's versions are in martlet status.")
+
+  func run() { Console.print("martlet \(MeshBase.version)") }
+}

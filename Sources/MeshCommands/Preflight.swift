@@ -1,0 +1,123 @@
+import MeshBase
+import MeshTelemetry
+
+/// Whether a host is fit for the mesh: facts in, one line a check out.
+struct Preflight: Sendable {
+  var facts: HostFacts
+
+  var checks: [HealthCheck] {
+    [
+      self.kernel, self.root, self.capabilities, self.cgroup, self.pins, self.btf, self.programTypes, self.owners,
+      self.files, self.tools, self.objects,
+    ]
+  }
+
+  private var kernel: HealthCheck {
+    let numbers = self.facts.kernel.split { !$0.isASCII || !$0.isNumber }.prefix(2).compactMap { Int($0) }
+    guard numbers.count == 2 else {
+      return HealthCheck("kernel", .warn, "release \"\(self.facts.kernel)\" is not understood; 6.1 is needed")
+    }
+    return (numbers[0], numbers[1]) >= (6, 1)
+      ? HealthCheck("kernel", .ok, self.facts.kernel)
+      : HealthCheck("kernel", .fail, "\(self.facts.kernel) is older than 6.1", next: "boot a kernel from 6.1 on")
+  }
+
+  private var root: HealthCheck {
+    self.facts.isRoot
+      ? HealthCheck("user", .ok, "root") : HealthCheck("user", .fail, "not root", next: "run it with sudo")
+  }
+
+  private var capabilities: HealthCheck {
+    guard let held = self.facts.capabilities else {
+      return HealthCheck("capabilities", .warn, "/proc/self/status cannot be read")
+    }
+    let missing = HostFacts.needed.filter { held & (1 << $0.bit) == 0 }.map(\.name)
+    return missing.isEmpty
+      ? HealthCheck("capabilities", .ok, "all that are needed")
+      : HealthCheck(
+        "capabilities", .fail, "missing: \(missing.joined(separator: ", "))",
+        next: "grant them: a container needs --privileged, a unit no CapabilityBoundingSet that lacks them")
+  }
+
+  private var cgroup: HealthCheck {
+    guard let mount = self.facts.cgroup2 else {
+      return HealthCheck(
+        "cgroup2", .fail, "not mounted", next: "mount -t cgroup2 none /sys/fs/cgroup/unified")
+    }
+    guard self.facts.cgroupRootIsCgroup2 else {
+      return HealthCheck(
+        "cgroup2", .fail, "\(self.facts.cgroupRoot) is no directory of cgroup2",
+        next: "give --cgroup-root below \(mount)")
+    }
+    return HealthCheck("cgroup2", .ok, "mounted at \(mount), programs go to \(self.facts.cgroupRoot)")
+  }
+
+  private var pins: HealthCheck {
+    self.facts.pinDirIsBPFFS
+      ? HealthCheck("bpffs", .ok, self.facts.pinDir)
+      : HealthCheck(
+        "bpffs", .fail, "\(self.facts.pinDir) is not in a bpffs", next: "mount -t bpf bpf /sys/fs/bpf")
+  }
+
+  private var btf: HealthCheck {
+    self.facts.hasBTF
+      ? HealthCheck("btf", .ok, "/sys/kernel/btf/vmlinux")
+      : HealthCheck(
+        "btf", .fail, "/sys/kernel/btf/vmlinux is missing", next: "use a kernel with CONFIG_DEBUG_INFO_BTF=y")
+  }
+
+  private var programTypes: HealthCheck {
+    guard let types = self.facts.programTypes else {
+      return HealthCheck(
+        "program types", .warn, "not probed", next: "install bpftool, or load our own with martlet verify")
+    }
+    let missing = HostFacts.programTypes.filter { types["have_\($0)_prog_type"] != true }
+    return missing.isEmpty
+      ? HealthCheck("program types", .ok, HostFacts.programTypes.joined(separator: ", "))
+      : HealthCheck(
+        "program types", .fail, "the kernel refuses \(missing.joined(separator: ", "))",
+        next: "use a kernel with CONFIG_CGROUP_BPF, CONFIG_NET_CLS_BPF and CONFIG_INET")
+  }
+
+  private var owners: HealthCheck {
+    guard let owners = self.facts.owners else {
+      return HealthCheck("other owners", .warn, "not asked", next: "install bpftool to see who else is on the hooks")
+    }
+    let others = owners.filter { HostFacts.attachTypes.contains($0.attach) && !$0.program.hasPrefix("mesh_") }
+    return others.isEmpty
+      ? HealthCheck("other owners", .ok, "nobody else on our hooks of \(self.facts.cgroupRoot)")
+      : HealthCheck(
+        "other owners", .warn,
+        "also attached: " + others.map { "\($0.program) at \($0.attach)" }.joined(separator: ", "),
+        next: "programs run beside ours; one that rewrites addresses (Cilium's socket balancer) must be off")
+  }
+
+  private var files: HealthCheck {
+    // The agent holds three listeners and a stock of sockets for each workload.
+    let wanted: UInt64 = 65_536
+    if self.facts.openFilesHard >= wanted { return HealthCheck("open files", .ok, "limit \(self.facts.openFilesHard)") }
+    let next = "set LimitNOFILE=\(wanted) in martletd.service, or ulimit -n \(wanted)"
+    return HealthCheck(
+      "open files", self.facts.openFilesHard < 4096 ? .fail : .warn,
+      "hard limit \(self.facts.openFilesHard), \(wanted) wanted", next: next)
+  }
+
+  private var tools: HealthCheck {
+    self.facts.missingTools.isEmpty
+      ? HealthCheck("binaries", .ok, "all found")
+      : HealthCheck(
+        "binaries", .warn, "not in PATH: \(self.facts.missingTools.joined(separator: ", "))",
+        next: "scripts/build makes ours; iperf3 (for bench) and bpftool (for check) are Debian packages")
+  }
+
+  private var objects: HealthCheck {
+    guard let objects = self.facts.objects else {
+      return HealthCheck(
+        "bpf objects", .fail, "\(self.facts.bpfDir) is not there", next: "scripts/build makes them; give --bpf-dir")
+    }
+    return objects.isEmpty
+      ? HealthCheck(
+        "bpf objects", .fail, "no *.bpf.o in \(self.facts.bpfDir)", next: "scripts/build makes them; give --bpf-dir")
+      : HealthCheck("bpf objects", .ok, "\(objects.count) in \(self.facts.bpfDir)")
+  }
+}

@@ -1,0 +1,113 @@
+import Foundation
+import Glibc
+import MeshBase
+
+/// Removes what a dead agent left: pins, sockets, cgroups. Only what belongs to the named instance, only what it knows by
+/// name or by file system, never a path for its own sake.
+struct Purge {
+  var pinDir: String
+  var runDir: String
+  /// Cgroups of the instance's own agent and proxy. What still runs in the proxy's is killed; in the agent's, nothing.
+  var agentCgroup: String?
+  var proxyCgroup: String?
+  /// Says what would be done, and does nothing.
+  var dryRun: Bool
+
+  private(set) var done: [String] = []
+  private(set) var problems: [String] = []
+
+  init(pinDir: String, runDir: String, agentCgroup: String?, proxyCgroup: String?, dryRun: Bool) {
+    self.pinDir = pinDir
+    self.runDir = runDir
+    self.agentCgroup = agentCgroup
+    self.proxyCgroup = proxyCgroup
+    self.dryRun = dryRun
+  }
+
+  /// Sockets and files of a run directory.
+  static let runFiles = ["agent.sock", "proxy.sock", "fds.sock", "control.sock", "lock", "martletd.pid"]
+
+  mutating func run() {
+    self.killProxy()
+    self.removePins()
+    self.removeRunFiles()
+    for cgroup in [self.proxyCgroup, self.agentCgroup].compactMap({ $0 }) { self.removeCgroup(cgroup) }
+  }
+
+  /// Everything below the pin directory, if that is in bpffs: a pin's removal releases the program, map or link. Links
+  /// detach when their last reference goes.
+  private mutating func removePins() {
+    guard FileManager.default.fileExists(atPath: self.pinDir) else { return }
+    // The root of a bpffs is shared with others, and an ordinary directory is no place of pins.
+    guard MountTable.current.isBelow(self.pinDir, type: "bpf") else {
+      self.problems.append("\(self.pinDir) is no directory below the root of a bpffs: left alone")
+      return
+    }
+    var directories = [self.pinDir]
+    // Read whole before anything is removed.
+    let names = FileManager.default.enumerator(atPath: self.pinDir)?.allObjects ?? []
+    if !names.isEmpty {
+      for case let name as String in names {
+        let path = self.pinDir + "/" + name
+        var info = stat()
+        guard lstat(path, &info) == 0 else { continue }
+        if info.st_mode & S_IFMT == S_IFDIR { directories.append(path) } else { self.remove(path, unlink) }
+      }
+    }
+    for path in directories.sorted(by: { $0.count > $1.count }) { self.remove(path, rmdir) }
+  }
+
+  private mutating func removeRunFiles() {
+    for name in Self.runFiles {
+      let path = self.runDir + "/" + name
+      var info = stat()
+      if lstat(path, &info) == 0, info.st_mode & S_IFMT != S_IFDIR { self.remove(path, unlink) }
+    }
+    if (try? FileManager.default.contentsOfDirectory(atPath: self.runDir))?.isEmpty == true || self.dryRun {
+      if FileManager.default.fileExists(atPath: self.runDir) { self.remove(self.runDir, rmdir) }
+    }
+  }
+
+  /// By cgroup.kill, so that nothing but what is in that cgroup can be hit.
+  private mutating func killProxy() {
+    guard let cgroup = self.proxyCgroup, self.isCgroup(cgroup) else { return }
+    let processes =
+      (try? String(contentsOfFile: cgroup + "/cgroup.procs", encoding: .utf8))?.split(separator: "\n") ?? []
+    guard !processes.isEmpty else { return }
+    self.done.append("kill \(processes.count) processes in \(cgroup)")
+    guard !self.dryRun else { return }
+    do {
+      try "1".write(toFile: cgroup + "/cgroup.kill", atomically: false, encoding: .utf8)
+    } catch {
+      self.problems.append("\(cgroup)/cgroup.kill: \(error)")
+    }
+    // The kernel empties the cgroup as the processes end.
+    for _ in 0..<50 {
+      let left = try? String(contentsOfFile: cgroup + "/cgroup.procs", encoding: .utf8)
+      if left?.isEmpty ?? true { return }
+      usleep(20_000)
+    }
+  }
+
+  private mutating func removeCgroup(_ path: String) {
+    guard self.isCgroup(path) else { return }
+    self.remove(path, rmdir)
+  }
+
+  private mutating func isCgroup(_ path: String) -> Bool {
+    guard FileManager.default.fileExists(atPath: path) else { return false }
+    guard MountTable.current.isBelow(path, type: "cgroup2") else {
+      self.problems.append("\(path) is no cgroup of its own: left alone")
+      return false
+    }
+    return true
+  }
+
+  private mutating func remove(_ path: String, _ call: (UnsafePointer<CChar>) -> CInt) {
+    if !self.dryRun, call(path) != 0 {
+      if errno != ENOENT { self.problems.append("\(path): \(String(cString: strerror(errno)))") }
+    } else {
+      self.done.append("remove \(path)")
+    }
+  }
+}

@@ -1,0 +1,142 @@
+import ArgumentParser
+import MeshBase
+import MeshTelemetry
+
+struct StatusCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "status", abstract: "Say whether the mesh works on this host, and what is wrong if not.",
+    discussion: """
+      Exit status 0 means ready and no failed check; 1 means that something needs attention: the lines "health fail" and \
+      "problem" name it and the next step.
+
+      EXAMPLE
+        martlet status -o json | jq .controlPlane.state
+      """)
+
+  @OptionGroup var instance: InstanceOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let status = try await AgentClient(socketPath: self.instance.socketPath).get(AgentStatus.self, "/v1/status")
+    Console.print(try Presentation.text(status, self.output.output, table: Presentation.status))
+    guard status.ready, !status.health.contains(where: { $0.state == .fail }) else { throw StatusError(.no) }
+  }
+}
+
+struct ShowCommand: AsyncParsableCommand {
+  enum Subject: String, ExpressibleByArgument, CaseIterable, Sendable {
+    case workloads
+    case services
+    case policies
+    case connections
+    case programs
+    case maps
+  }
+
+  static let configuration = CommandConfiguration(
+    commandName: "show", abstract: "List what the agent knows.",
+    discussion: """
+      workloads    who is in the mesh: identity, addresses, policies; whether this host has enrolled its own
+      services     what is called: addresses, ports with protocol and tier, endpoints that are ready
+      policies     what protects whom, in which version
+      connections  what is open now
+      programs     BPF programs: runs, time a run (with sysctl kernel.bpf_stats_enabled=1), verified instructions
+      maps         BPF maps and how full they are
+
+      -o json has more fields than the table. NAME filters by NAMESPACE/NAME, NAMESPACE/ or a part of the name.
+
+      EXAMPLES
+        martlet show services default/web -o yaml
+        martlet show workloads default/
+      """)
+
+  @Argument(help: "workloads, services, policies, connections, programs or maps.")
+  var subject: Subject
+
+  @Argument(help: ArgumentHelp("Only what has this name, or contains it.", valueName: "name"))
+  var name: String?
+
+  @OptionGroup var instance: InstanceOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    switch self.subject {
+    case .workloads: try await self.show(WorkloadReport.self) { [$0.name] }
+    case .services: try await self.show(ServiceReport.self) { [$0.name] }
+    case .policies: try await self.show(PolicyReport.self) { [$0.name] }
+    case .connections:
+      try await self.show(ConnectionReport.self) {
+        [$0.source.label, $0.destination.label, $0.service ?? ""]
+      }
+    case .programs: try await self.show(ProgramReport.self) { [$0.name] }
+    case .maps: try await self.show(MapReport.self) { [$0.name] }
+    }
+  }
+
+  private func show<Report: TableReport>(_: Report.Type, names: (Report) -> [String]) async throws {
+    let client = AgentClient(socketPath: self.instance.socketPath)
+    var reports = try await client.get([Report].self, "/v1/\(self.subject.rawValue)")
+    if let name = self.name {
+      reports = reports.filter { report in
+        names(report).contains { name.contains("/") && !name.hasSuffix("/") ? $0 == name : $0.contains(name) }
+      }
+      if reports.isEmpty { throw StatusError(.no, "no \(self.subject.rawValue) named \(name)") }
+    }
+    Console.print(try Presentation.text(reports, self.output.output, table: Presentation.table))
+  }
+}
+
+struct ExplainCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "explain", abstract: "Say what would happen to a connection, and which rule decides.",
+    discussion: """
+      SRC is NAMESPACE/NAME, NAME (namespace default) or an address. DST:PORT is a service or workload as \
+      NAMESPACE/NAME:PORT or NAME.NAMESPACE:PORT, or ADDRESS:PORT. Nothing is dialled: the answer is computed from what \
+      the agent enforces now. Exit status 1: the connection would be refused.
+
+      EXAMPLES
+        martlet explain default/client default/web:80
+        martlet explain 192.0.2.7 10.0.0.2:8080
+      """)
+
+  @Argument(help: ArgumentHelp("Who dials.", valueName: "src"))
+  var source: String
+
+  @Argument(help: ArgumentHelp("What is dialled.", valueName: "dst:port"))
+  var destination: String
+
+  @OptionGroup var instance: InstanceOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    // The agent parses again; this says what is wrong without one.
+    _ = try ExplainQuestion(source: self.source, destination: self.destination)
+    let report = try await AgentClient(socketPath: self.instance.socketPath).get(
+      ExplainReport.self, "/v1/explain", query: [("source", self.source), ("destination", self.destination)])
+    Console.print(try Presentation.text(report, self.output.output, table: Presentation.explanation))
+    if report.verdict == .deny || report.reason != .none { throw StatusError(.no) }
+  }
+}
+
+struct LogLevelCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "log-level", abstract: "Change the level of the agent's log until it is restarted.",
+    discussion: """
+      LEVEL is trace, debug, info, notice, warning, error or critical.
+
+      EXAMPLE
+        martlet log-level debug
+      """)
+
+  @Argument(help: "The new level.") var level: String
+  @OptionGroup var instance: InstanceOptions
+
+  func run() async throws {
+    guard let level = LogLevelWord(rawValue: self.level), level != .unknown else {
+      throw ValidationError("\(self.level) is not trace, debug, info, notice, warning, error or critical")
+    }
+    _ = try await AgentClient(socketPath: self.instance.socketPath).bytes(
+      .POST, "/v1/log-level", query: [("level", level.rawValue)])
+    Console.print("log level is \(level.rawValue)")
+  }
+}

@@ -1,0 +1,173 @@
+import MeshBase
+import MeshSnapshot
+
+/// Files of resources in, a snapshot out. Holds what was read, so that a change costs what changed, and the last good
+/// version of what is broken now.
+///
+/// Pure: no file is opened here, and time comes in as a value.
+package struct Compiler: Sendable {
+  private var files: [String: ResourceFile] = [:]
+  /// The file that an object was taken from: with two files claiming it, the one that had it keeps it.
+  private var owners: [ResourceKey: String] = [:]
+  /// Entries of the last round: an equal value has an equal version, without encoding it again.
+  private var previous = Snapshot()
+  package private(set) var vips: VIPAllocator
+
+  package init(vips: VIPAllocator = VIPAllocator()) { self.vips = vips }
+
+  /// The file's content is this now. What cannot be used of it leaves the last good version of the same objects in force.
+  package mutating func update(file: String, bytes: [UInt8]) {
+    self.files[file, default: ResourceFile(path: file)].update(bytes)
+  }
+
+  /// The file cannot be read or may not be trusted: what it said stays in force.
+  package mutating func fail(file: String, message: String, next: String? = nil) {
+    self.files[file, default: ResourceFile(path: file)].fail(message, next: next)
+  }
+
+  /// The file is gone, and so are its objects: that is a user's act.
+  package mutating func remove(file: String) {
+    self.files[file] = nil
+  }
+
+  package var fileNames: Set<String> { Set(self.files.keys) }
+
+  /// - Parameter now: seconds since 1970, for the quarantine of addresses.
+  package mutating func compile(now: Int64) -> CompileResult {
+    var problems = self.files.values.flatMap(\.problems)
+    var summary = CompileResult.Summary()
+    var chosen = self.choose(&problems, &summary)
+    let standIns = self.standIns(chosen, conflicts: chosen.conflicts)
+    summary.standIns = standIns.keys.map {
+      ResourceKey(.authorizationPolicy, namespace: $0.namespace, name: $0.name)
+    }.sorted()
+    self.reportStandIns(standIns, &problems)
+    self.owners = chosen.inForce.mapValues(\.file)
+    summary.kept = chosen.inForce.values.filter(\.isKept).map(\.resource.key).sorted()
+    summary.refused = self.files.values.flatMap { file in
+      file.documents.flatMap { $0.decoded.broken.compactMap(\.key) }
+    }.filter { chosen.inForce[$0] == nil }.sorted()
+    chosen.conflicts = []
+
+    var compilation = Compilation(
+      claims: Array(chosen.inForce.values), standIns: standIns, previous: self.previous, vips: self.vips)
+    compilation.run(now: now)
+    self.vips = compilation.vips
+    self.previous = compilation.snapshot
+    summary.selected = compilation.selected
+    var resources: [ResourceKind: Int] = [:]
+    for key in chosen.inForce.keys { resources[key.kind, default: 0] += 1 }
+    return CompileResult(
+      snapshot: compilation.snapshot, problems: Array(Set(problems + compilation.problems)).sorted(),
+      resources: resources, summary: summary, vips: self.vips)
+  }
+
+  private struct Choice {
+    var inForce: [ResourceKey: Claim] = [:]
+    /// Policies that are written twice and of which none was in force before.
+    var conflicts: [(key: ResourceKey, claims: [Claim])] = []
+  }
+
+  /// One claim for each object. Of several, that of the file that had the object, else the first by path and line; for a
+  /// policy that nobody had, none: two authors differ about who may call, so nobody may.
+  private func choose(_ problems: inout [Problem], _ summary: inout CompileResult.Summary) -> Choice {
+    var choice = Choice()
+    var several: [ResourceKey: [Claim]] = [:]
+    for file in self.files.values {
+      for claim in file.claims {
+        let key = claim.resource.key
+        if let other = choice.inForce[key] {
+          several[key, default: [other]].append(claim)
+        } else {
+          choice.inForce[key] = claim
+        }
+      }
+    }
+    for (key, claims) in several {
+      let claims = claims.sorted {
+        ($0.file, $0.position.line, $0.position.column) < ($1.file, $1.position.line, $1.position.column)
+      }
+      let owned = claims.filter { $0.file == self.owners[key] }
+      let winner =
+        owned.count == 1 ? owned.first : key.kind == .authorizationPolicy ? nil : owned.first ?? claims.first
+      choice.inForce[key] = winner
+      if winner == nil { choice.conflicts.append((key, claims)) }
+      for (index, claim) in claims.enumerated() {
+        let other = claims[index == 0 ? 1 : 0]
+        let isUsed = winner.map { $0.file == claim.file && $0.position == claim.position } ?? false
+        problems.append(
+          Problem(
+            .error, file: claim.file, position: claim.position, object: key.description,
+            message: "written twice, also at \(other.file):\(other.position.line)"
+              + (isUsed ? "; this one is in force" : "; this one is not in force"),
+            next: "remove one of them"))
+      }
+    }
+    return choice
+  }
+
+  private struct PlacedStandIn {
+    var file: String
+    var position: FieldPosition
+  }
+
+  /// Policies that cannot be used and of which no last good version is in force.
+  private func standIns(
+    _ choice: Choice, conflicts: [(key: ResourceKey, claims: [Claim])]
+  ) -> [ResourceName: StandInPolicy] {
+    var result: [ResourceName: StandInPolicy] = [:]
+    func add(_ standIn: PolicyStandIn, _ file: String, _ position: FieldPosition) {
+      guard let name = ResourceName(namespace: standIn.namespace, name: standIn.name) else { return }
+      if let other = result[name], other.selector != standIn.selector {
+        result[name]?.selector = [:]
+      } else {
+        result[name] = StandInPolicy(selector: standIn.selector, file: file, position: position)
+      }
+    }
+    for file in self.files.values.sorted(by: { $0.path < $1.path }) {
+      for document in file.documents {
+        for broken in document.decoded.broken {
+          guard let standIn = broken.standIn else { continue }
+          let key = ResourceKey(.authorizationPolicy, namespace: standIn.namespace, name: standIn.name)
+          if choice.inForce[key] != nil { continue }
+          // A document without a readable name is one of those that its file keeps, if there is one.
+          if broken.key == nil,
+            file.kept.keys.contains(where: { $0.kind == .authorizationPolicy && $0.namespace == standIn.namespace })
+          {
+            continue
+          }
+          add(standIn, file.path, broken.position.shifted(by: document.firstLine))
+        }
+      }
+    }
+    for (key, claims) in conflicts {
+      for claim in claims {
+        guard case .authorizationPolicy(let spec) = claim.resource.spec else { continue }
+        add(
+          PolicyStandIn(namespace: key.namespace, name: key.name, selector: spec.selector), claim.file, claim.position)
+      }
+    }
+    return result
+  }
+
+  private func reportStandIns(_ standIns: [ResourceName: StandInPolicy], _ problems: inout [Problem]) {
+    for (name, standIn) in standIns {
+      let whom =
+        standIn.selector.isEmpty
+        ? "all workloads of namespace \(name.namespace)"
+        : "workloads with \(standIn.selector.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ","))"
+      problems.append(
+        Problem(
+          .error, file: standIn.file, position: standIn.position, object: "AuthorizationPolicy \(name)",
+          message: "the policy cannot be used and no earlier version is known: connections to \(whom) are refused",
+          next: "correct the policy, or remove it if it is not meant"))
+    }
+  }
+}
+
+/// A policy that refuses everything in the place of one that cannot be used.
+struct StandInPolicy {
+  var selector: [String: String]
+  var file: String
+  var position: FieldPosition
+}

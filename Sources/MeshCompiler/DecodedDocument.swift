@@ -1,0 +1,136 @@
+import MeshBase
+import Yams
+
+/// What one document holds: resources that are right, places of those that are not, and problems. Lines count within the
+/// document, so that a document which only moved in its file is not read again.
+struct DecodedDocument {
+  /// An object that was meant but cannot be used.
+  struct Broken: Hashable {
+    /// Nil if even the name cannot be read.
+    var key: ResourceKey?
+    /// What a policy that cannot be read stands for: see `PolicyStandIn`.
+    var standIn: PolicyStandIn?
+    var position: FieldPosition
+  }
+
+  var resources: [Resource] = []
+  var broken: [Broken] = []
+  var problems: [Problem] = []
+
+  static let maximumItems = 16_384
+
+  init(_ document: YAMLDocument, file: String) {
+    let sink = ProblemSink(file: file)
+    switch document.compose() {
+    case .failure(let finding):
+      let position = FieldPosition(line: finding.line, column: finding.column)
+      sink.add(.error, position, finding.message, next: finding.next)
+      self.broken.append(Broken(key: nil, standIn: PolicyStandIn(unreadable: document.bytes), position: position))
+    case .success(let node):
+      self.decode(Field(node: node, path: "", sink: sink), isItem: false)
+    }
+    self.problems = sink.problems
+  }
+
+  private mutating func decode(_ field: Field, isItem: Bool) {
+    field.sink.object = "document"
+    let errors = field.sink.errors
+    guard var top = field.fields() else {
+      self.broken.append(Broken(key: nil, standIn: nil, position: field.position))
+      return
+    }
+    guard let version = top.required("apiVersion")?.text(), let kindField = top.required("kind"),
+      let kindName = kindField.text()
+    else {
+      self.broken.append(Broken(key: nil, standIn: nil, position: field.position))
+      return
+    }
+    if kindName == "List", version == "v1", !isItem {
+      return self.decodeList(&top)
+    }
+    guard let kind = ResourceKind(rawValue: kindName) else {
+      field.sink.object = kindName.isEmpty ? "document" : "\(quotedForMessage(kindName))"
+      let like = ResourceKind.allCases.first { $0.rawValue.lowercased() == kindName.lowercased() }
+      kindField.fail(
+        "unknown kind \(quotedForMessage(kindName))",
+        next: like.map { "did you mean \($0.rawValue)?" }
+          ?? "known kinds: \(ResourceKind.allCases.map(\.rawValue).joined(separator: ", "))")
+      self.broken.append(Broken(key: nil, standIn: nil, position: field.position))
+      return
+    }
+    field.sink.object = kind.rawValue
+    if !kind.versions.contains(version) {
+      kindField.fail(
+        "\(kind.rawValue) has no apiVersion \(quotedForMessage(version))",
+        next: "use \(kind.versions.joined(separator: " or "))")
+    }
+    var decoder = ResourceDecoder(kind: kind, field: field, errorsBefore: errors)
+    let resource = decoder.decode(&top)
+    top.finish()
+    if field.sink.errors == errors, let resource {
+      self.resources.append(resource)
+    } else {
+      self.broken.append(
+        Broken(key: decoder.key, standIn: decoder.standIn, position: field.position))
+    }
+  }
+
+  private mutating func decodeList(_ top: inout Fields) {
+    top.accept("metadata")
+    guard let items = top.required("items")?.list(allowEmpty: true) else {
+      self.broken.append(Broken(key: nil, standIn: nil, position: top.owner.position))
+      return
+    }
+    top.finish()
+    guard items.count <= Self.maximumItems else {
+      top.owner.fail("\(items.count) items in one list", next: "at most \(Self.maximumItems): split the file")
+      self.broken.append(Broken(key: nil, standIn: nil, position: top.owner.position))
+      return
+    }
+    for item in items { self.decode(item, isItem: true) }
+  }
+}
+
+/// What holds in the place of an AuthorizationPolicy that cannot be read and of which no last good version is known:
+/// every connection to the workloads that it selects is refused. If its selector cannot be read, these are all workloads
+/// of its namespace (of the mesh, if that is the root namespace).
+struct PolicyStandIn: Hashable {
+  var namespace: String
+  /// Without a readable name the stand-in is called `unreadable-policy`.
+  var name: String
+  var selector: [String: String]
+
+  static let unreadableName = "unreadable-policy"
+
+  init(namespace: String, name: String, selector: [String: String]) {
+    self.namespace = namespace
+    self.name = name
+    self.selector = selector
+  }
+
+  /// Of a document that is no YAML: found by its lines `kind: AuthorizationPolicy` and `namespace: …`. Nil if it does
+  /// not look like a policy. A policy whose namespace cannot be found is taken for one of `default`, as one without a
+  /// namespace is.
+  init?(unreadable bytes: [UInt8]) {
+    var isPolicy = false
+    var name: String?
+    var namespace: String?
+    for line in bytes.split(whereSeparator: {
+      $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "{") || $0 == UInt8(ascii: "}")
+    }) {
+      let noise: [UInt8] = Array(" \t\r\"'-".utf8)
+      let text = String(decoding: line.drop { noise.contains($0) }, as: UTF8.self)
+      guard let colon = text.firstIndex(of: ":") else { continue }
+      let key = text[..<colon].filter { !" \"'".contains($0) }
+      let value = text[text.index(after: colon)...].prefix { $0 != "#" }.filter { !" \t\r\"'".contains($0) }
+      switch key {
+      case "kind" where value == ResourceKind.authorizationPolicy.rawValue: isPolicy = true
+      case "name" where name == nil && ResourceName.isSubdomain(value): name = value
+      case "namespace" where namespace == nil && ResourceName.isLabel(value): namespace = value
+      default: break
+      }
+    }
+    guard isPolicy else { return nil }
+    self.init(namespace: namespace ?? "default", name: name ?? Self.unreadableName, selector: [:])
+  }
+}

@@ -1,0 +1,174 @@
+package import MeshBase
+package import MeshSnapshot
+
+/// The kinds of resources that this version knows.
+package enum ResourceKind: String, Hashable, Sendable, CaseIterable, Comparable {
+  case meshConfig = "MeshConfig"
+  case namespace = "Namespace"
+  case workload = "Workload"
+  case service = "Service"
+  case endpointSlice = "EndpointSlice"
+  case tcpRoute = "TCPRoute"
+  case referenceGrant = "ReferenceGrant"
+  case authorizationPolicy = "AuthorizationPolicy"
+
+  /// Every `apiVersion` that it is accepted with.
+  package var versions: [String] {
+    switch self {
+    case .meshConfig, .workload: ["martlet.dev/v1alpha1"]
+    case .namespace, .service: ["v1"]
+    case .endpointSlice: ["discovery.k8s.io/v1"]
+    case .tcpRoute: ["gateway.networking.k8s.io/v1alpha2"]
+    case .referenceGrant: ["gateway.networking.k8s.io/v1beta1"]
+    case .authorizationPolicy: ["security.istio.io/v1", "security.istio.io/v1beta1"]
+    }
+  }
+
+  package var isNamespaced: Bool { self != .meshConfig && self != .namespace }
+
+  package static func < (a: ResourceKind, b: ResourceKind) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// Names a resource. `namespace` is empty for kinds that have none.
+package struct ResourceKey: Hashable, Sendable, Comparable, CustomStringConvertible {
+  package var kind: ResourceKind
+  package var namespace: String
+  package var name: String
+
+  package init(_ kind: ResourceKind, namespace: String = "", name: String) {
+    self.kind = kind
+    self.namespace = namespace
+    self.name = name
+  }
+
+  package var description: String {
+    self.namespace.isEmpty
+      ? "\(self.kind.rawValue) \(self.name)" : "\(self.kind.rawValue) \(self.namespace)/\(self.name)"
+  }
+
+  package static func < (a: ResourceKey, b: ResourceKey) -> Bool {
+    (a.kind, a.namespace, a.name) < (b.kind, b.namespace, b.name)
+  }
+}
+
+/// What a user wrote, read and checked by itself; what it refers to is checked when it is compiled.
+package struct Resource: Hashable, Sendable {
+  package var key: ResourceKey
+  package var labels: [String: String]
+  package var spec: ResourceSpec
+  /// Of the object within its document.
+  package var position: FieldPosition
+}
+
+package enum ResourceSpec: Hashable, Sendable {
+  case meshConfig(MeshConfigSpec)
+  case namespace
+  case workload(WorkloadSpec)
+  case service(ServiceSpec)
+  case endpointSlice(EndpointSliceSpec)
+  case tcpRoute(TCPRouteSpec)
+  case referenceGrant(ReferenceGrantSpec)
+  case authorizationPolicy(AuthorizationPolicySpec)
+}
+
+package struct MeshConfigSpec: Hashable, Sendable {
+  package var trustDomain = "cluster.local"
+  /// Policies of this namespace apply to every workload.
+  package var rootNamespace = "istio-system"
+  package var vipRangeV4: IPPrefix?
+  package var vipRangeV6: IPPrefix?
+  package var connectTimeoutMilliseconds: UInt32 = 10_000
+
+  /// 65,536 addresses of 240.0.0.0/4, which no network routes, and a prefix of RFC 4193's unique local addresses.
+  package static let defaults = MeshConfigSpec(
+    vipRangeV4: IPPrefix("240.240.0.0/16"), vipRangeV6: IPPrefix("fd6d:6172:746c:6574::/64"))
+}
+
+package struct WorkloadSpec: Hashable, Sendable {
+  package var node: String
+  package var serviceAccount = "default"
+  package var addresses: [IPAddress] = []
+  package var networkNamespace: String?
+  package var weight: UInt32 = 1
+  package var failureMode: FailureMode = .closed
+  /// Port numbers that a Service may ask for by name.
+  package var ports: [String: UInt16] = [:]
+}
+
+package struct ServiceSpec: Hashable, Sendable {
+  package enum TargetPort: Hashable, Sendable {
+    case number(UInt16)
+    case name(String)
+  }
+
+  package struct Port: Hashable, Sendable {
+    package var name: String
+    package var port: UInt16
+    package var target: TargetPort
+    package var appProtocol: AppProtocol
+    package var position: FieldPosition
+  }
+
+  /// Nil: endpoints come from EndpointSlices.
+  package var selector: [String: String]?
+  package var ports: [Port] = []
+  package var clusterIPs: [IPAddress] = []
+  /// `clusterIP: None`: no address of its own.
+  package var isHeadless = false
+  /// Families that it gets addresses of.
+  package var wantsV4 = true
+  package var wantsV6 = true
+}
+
+package struct EndpointSliceSpec: Hashable, Sendable {
+  package struct Port: Hashable, Sendable {
+    package var name: String
+    package var port: UInt16
+  }
+
+  package struct Endpoint: Hashable, Sendable {
+    package var addresses: [IPAddress]
+    package var isReady: Bool
+    /// The workload that serves it; nil for an address outside of the mesh.
+    package var workload: ResourceName?
+    package var position: FieldPosition
+  }
+
+  package var service: String
+  package var ports: [Port]
+  package var endpoints: [Endpoint]
+}
+
+package struct TCPRouteSpec: Hashable, Sendable {
+  package struct Parent: Hashable, Sendable {
+    package var service: String
+    /// Nil for both: every port.
+    package var port: UInt16?
+    package var portName: String?
+    package var position: FieldPosition
+  }
+
+  package struct BackendRef: Hashable, Sendable {
+    package var service: ResourceName
+    package var port: UInt16
+    package var weight: UInt32
+    package var position: FieldPosition
+  }
+
+  package var parents: [Parent]
+  package var backends: [BackendRef]
+}
+
+/// Lets TCPRoutes of other namespaces send connections to Services of its own.
+package struct ReferenceGrantSpec: Hashable, Sendable {
+  package var fromNamespaces: [String]
+  /// Nil: every Service.
+  package var services: [String]?
+}
+
+package struct AuthorizationPolicySpec: Hashable, Sendable {
+  /// Empty: every workload of the namespace.
+  package var selector: [String: String]
+  package var action: PolicyEntry.Action
+  package var rules: [PolicyRule]
+}

@@ -1,0 +1,122 @@
+import MeshBase
+import MeshSnapshot
+
+extension ResourceDecoder {
+  func workload(_ top: inout Fields) -> WorkloadSpec? {
+    guard var spec = top.required("spec")?.fields() else { return nil }
+    var result = WorkloadSpec(node: "")
+    if let field = spec.required("node"), let text = field.text() {
+      if ResourceName.isSubdomain(text) {
+        result.node = text
+      } else {
+        field.fail("\(quotedForMessage(text)) is no name of a node", next: "use what the node's agent is started with")
+      }
+    }
+    if let field = spec.optional("serviceAccount"), let text = field.text() {
+      if ResourceName.isSubdomain(text) {
+        result.serviceAccount = text
+      } else {
+        field.fail("\(quotedForMessage(text)) is no name", next: "use lower case letters, digits and '-'")
+      }
+    }
+    if let field = spec.optional("addresses") { result.addresses = Self.addresses(field) }
+    if let field = spec.optional("networkNamespace"), let text = field.text() {
+      if Self.isPath(text) {
+        result.networkNamespace = text
+      } else {
+        field.fail(
+          "\(quotedForMessage(text)) is no absolute path", next: "write one like /run/netns/web, without '..'")
+      }
+    }
+    if let value = spec.optional("weight")?.number(0...65_535) { result.weight = UInt32(value) }
+    if let field = spec.optional("failureMode"), let text = field.text() {
+      switch text {
+      case "Open": result.failureMode = .open
+      case "Closed": result.failureMode = .closed
+      default: field.fail("\(quotedForMessage(text)) is no failure mode", next: "use Open or Closed")
+      }
+    }
+    if let field = spec.optional("ports") { result.ports = Self.workloadPorts(field) }
+    spec.refuse(
+      ["systemdUnit", "cgroup", "container"],
+      because: "this version finds workloads by networkNamespace or addresses", next: "use networkNamespace")
+    spec.refuse(
+      ["network"], because: "this version has one network a node", next: "remove the field")
+    spec.refuse(["exclude"], because: "this version takes all of a workload's traffic")
+    spec.refuse(["locality"], because: "this version balances without regard to place")
+    spec.refuse(["labels"], because: "labels stand at metadata.labels", next: "move them there")
+    spec.finish()
+    if result.networkNamespace == nil, result.addresses.isEmpty, self.isClean {
+      spec.owner.fail(
+        "nothing says how the node finds the workload", next: "set networkNamespace, or addresses for one by address")
+    }
+    return result
+  }
+
+  /// Absolute, no empty, `.` or `..` part, no control character, at most 4095 bytes.
+  private static func isPath(_ text: String) -> Bool {
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+    return text.utf8.count <= 4_095 && parts.count >= 2 && parts[0].isEmpty
+      && parts.dropFirst().allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." }
+      && text.utf8.allSatisfy { $0 >= 32 && $0 != 127 }
+  }
+
+  static func addresses(_ field: Field) -> [IPAddress] {
+    var result: [IPAddress] = []
+    for (field, text) in field.texts() ?? [] {
+      guard let address = Self.address(field, text) else { continue }
+      if result.contains(address) {
+        field.fail("\(address) stands twice", next: "remove one of them")
+      } else {
+        result.append(address)
+      }
+    }
+    return result
+  }
+
+  /// An address that another host or namespace can call.
+  static func address(_ field: Field, _ text: String) -> IPAddress? {
+    guard let address = IPAddress(text) else {
+      field.fail("\(quotedForMessage(text)) is no IP address", next: "write one like 10.0.0.7 or fd00::7")
+      return nil
+    }
+    guard !address.isUnspecified, !address.isLoopback, !address.isLinkLocal, !address.isMulticast else {
+      field.fail("\(address) cannot be called from elsewhere", next: "use an address of the workload's own interface")
+      return nil
+    }
+    return address
+  }
+
+  private static func workloadPorts(_ field: Field) -> [String: UInt16] {
+    var result: [String: UInt16] = [:]
+    for field in field.list() ?? [] {
+      guard var item = field.fields() else { continue }
+      let name = item.required("name").flatMap { field in field.text().flatMap { Self.portName(field, $0) } }
+      let portField = item.required("port")
+      let port = portField?.port()
+      if let port, MeshPort.all.contains(port) {
+        portField?.fail("port \(port) belongs to the mesh itself", next: "let the workload listen on another port")
+      }
+      item.accept("protocol", only: ["TCP"], because: "the mesh carries TCP")
+      item.finish()
+      guard let name, let port else { continue }
+      if result.updateValue(port, forKey: name) != nil {
+        field.fail("port name \(name) stands twice", next: "give each port a name of its own")
+      }
+    }
+    return result
+  }
+
+  /// RFC 6335 section 5.1: at most 15 of `a-z0-9-`, at least one letter, no `-` at an end.
+  static func portName(_ field: Field, _ text: String) -> String? {
+    guard text.utf8.count <= 15, ResourceName.isLabel(text),
+      text.utf8.contains(where: { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) })
+    else {
+      field.fail(
+        "\(quotedForMessage(text)) is no name of a port",
+        next: "use at most 15 lower case letters, digits and '-', with a letter")
+      return nil
+    }
+    return text
+  }
+}

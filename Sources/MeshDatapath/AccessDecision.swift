@@ -1,0 +1,42 @@
+package import MeshBase
+package import MeshPolicy
+import MeshSnapshot
+
+/// Who calls a workload of this node, as the kernel can know it.
+package enum AccessSource: Hashable, Sendable {
+  /// An enrolled workload of this node that uses an address of this family.
+  case workload(ResourceName, isV4: Bool)
+  /// Plaintext from anywhere else: an address without identity.
+  case outside(IPAddress)
+}
+
+extension ResolvedSnapshot {
+  /// What policy says about a connection to a port of an enrolled workload: what the tables give, without tables.
+  package func access(from source: AccessSource, to destination: ResourceName, port: UInt16) -> PolicyVerdict {
+    guard self.isEnrolled(destination), let workload = self.snapshot.workloads[destination]?.value else {
+      return PolicyVerdict(isAllowed: false, reason: .policyMissing)
+    }
+    let policies = workload.policies.compactMap { self.snapshot.policies[$0] }
+    guard policies.count == workload.policies.count else {
+      switch workload.failureMode {
+      case .closed: return PolicyVerdict(isAllowed: false, reason: .policyMissing)
+      case .open: return .allowed
+      }
+    }
+    guard !policies.isEmpty else { return .allowed }
+    switch source {
+    case .outside(let address):
+      return evaluate(policies: policies, source: PolicySource(identity: nil, address: address), port: port)
+    case .workload(let name, let isV4):
+      guard let caller = self.snapshot.workloads[name]?.value else {
+        return PolicyVerdict(isAllowed: false, reason: .policyMissing)
+      }
+      let addresses = caller.addresses.filter { $0.isV4 == isV4 }
+      guard !addresses.isEmpty else { return PolicyVerdict(isAllowed: false, reason: .policyMissing) }
+      return PolicyVerdict.combined(
+        addresses.map {
+          evaluate(policies: policies, source: PolicySource(identity: caller.identity, address: $0), port: port)
+        })
+    }
+  }
+}

@@ -1,0 +1,19 @@
+package import MeshBase
+
+/// A workload of this node that is enrolled: its namespace is open, its listeners and programs are in place.
+package struct LocalWorkload: Hashable, Sendable {
+  package var name: ResourceName
+  /// Cookie of its network namespace (`SO_NETNS_COOKIE`): unique while the host is up.
+  package var netnsCookie: UInt64
+  /// Addresses found in the namespace, without loopback and link-local.
+  package var addresses: [IPAddress]
+  /// Interface indexes at the host end of its veths.
+  package var interfaces: [UInt32]
+
+  package init(name: ResourceName, netnsCookie: UInt64, addresses: [IPAddress], interfaces: [UInt32] = []) {
+    self.name = name
+    self.netnsCookie = netnsCookie
+    self.addresses = addresses
+    self.interfaces = interfaces
+  }
+}

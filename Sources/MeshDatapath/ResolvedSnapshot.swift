@@ -1,0 +1,320 @@
+package import MeshBase
+package import MeshSnapshot
+
+/// What the control plane said plus what this node knows of its own workloads:
+///
+/// - an enrolled workload has the addresses that its namespace has (written ones first, in their order);
+/// - an endpoint without addresses has those of its workload; one with addresses that belong to a workload has its name;
+/// - an endpoint of a workload that is placed on this node is ready only if that workload is enrolled here, and an endpoint
+///   whose workload is not known yet is not ready.
+///
+/// It is kept up to date by changes and answers with its own change, which is what the planner and the proxy need.
+/// A resolved entry that differs from what was distributed has a version of its own, equal for equal content.
+package struct ResolvedSnapshot: Sendable {
+  package let node: String
+  /// As distributed.
+  package private(set) var source = Snapshot()
+  package private(set) var snapshot = Snapshot()
+  /// Enrolled workloads whose entry places them here.
+  package private(set) var locals: [ResourceName: LocalWorkload] = [:]
+  /// All that was given, entry or not.
+  private var given: [ResourceName: LocalWorkload] = [:]
+  /// Workload → services whose endpoints name it.
+  private var usersOfWorkload: [ResourceName: Set<ResourceName>] = [:]
+  /// Address → services with an endpoint of that address that names no workload.
+  private var usersOfAddress: [IPAddress: Set<ResourceName>] = [:]
+  /// Who has the address, the owner first.
+  private var claims: [IPAddress: [ResourceName]] = [:]
+  /// Addresses with more than one claim.
+  private var contested: Set<IPAddress> = []
+  private var problemsOfWorkload: [ResourceName: [MeshError]] = [:]
+
+  package init(node: String) { self.node = node }
+
+  package init(node: String, snapshot: Snapshot, locals: [LocalWorkload]) {
+    self.init(node: node)
+    self.update(to: snapshot, locals: locals)
+  }
+
+  package func isEnrolled(_ workload: ResourceName) -> Bool { self.locals[workload] != nil }
+
+  /// The owner of an address: an enrolled workload before others, then the first by name.
+  package func workload(at address: IPAddress) -> WorkloadEntry? {
+    self.claims[address]?.first.flatMap { self.snapshot.workloads[$0]?.value }
+  }
+
+  /// What is wrong with the facts, sorted by workload.
+  package var problems: [MeshError] {
+    var problems = self.problemsOfWorkload.sorted { $0.key < $1.key }.flatMap(\.value)
+    for (name, _) in self.given.sorted(by: { $0.key < $1.key }) where self.locals[name] == nil {
+      let next =
+        self.source.workloads[name] == nil
+        ? "apply a Workload of this name" : "set its node to \(self.node), or detach it here"
+      problems.append(
+        MeshError(.conflict, "workload \(name)", "is enrolled on \(self.node) but not placed there", next: next))
+    }
+    return problems
+  }
+
+  /// Addresses that several workloads claim, with all of them, the owner first.
+  package var conflicts: [(address: IPAddress, workloads: [ResourceName])] {
+    self.contested.sorted().map { ($0, self.claims[$0] ?? []) }
+  }
+}
+
+/// What an update of a `ResolvedSnapshot` changed.
+package struct ResolvedChange: Sendable {
+  /// Of the resolved entries.
+  package var delta = Delta()
+  /// Addresses whose owner or its flags may have changed.
+  package var addresses: Set<IPAddress> = []
+  /// Policies, or facts of local workloads, changed: verdicts may have.
+  package var touchesAccess = false
+
+  package init() {}
+}
+
+extension ResolvedSnapshot {
+  /// True if applying the change may change verdicts.
+  package func touchesAccess(_ delta: Delta, locals: [LocalWorkload]?) -> Bool {
+    if let locals, !self.isSame(locals) { return true }
+    return delta.upserts.contains { entry in
+      switch entry.value {
+      case .policy: return true
+      case .workload(let workload):
+        return self.given[workload.name] != nil
+      default: return false
+      }
+    }
+      || delta.removals.contains { key in
+        switch key.kind {
+        case .policy: return true
+        case .workload: return ResourceName(key.name).map { self.given[$0] != nil } ?? false
+        default: return false
+        }
+      }
+  }
+
+  private func isSame(_ locals: [LocalWorkload]) -> Bool {
+    locals.count == self.given.count && locals.allSatisfy { self.given[$0.name] == $0 }
+  }
+
+  @discardableResult
+  package mutating func update(to snapshot: Snapshot, locals: [LocalWorkload]) -> ResolvedChange {
+    self.apply(snapshot.diff(from: self.source), locals: locals)
+  }
+
+  /// `delta` is of the distributed snapshot; `locals` are all enrolled workloads, nil if they are the same as before.
+  @discardableResult
+  package mutating func apply(_ delta: Delta, locals: [LocalWorkload]? = nil) -> ResolvedChange {
+    var change = ResolvedChange()
+    change.touchesAccess = self.touchesAccess(delta, locals: locals)
+    var output = Output()
+    var workloads: Set<ResourceName> = []
+    var endpoints: Set<ResourceName> = []
+    self.take(delta, &output, &workloads, &endpoints)
+    if let locals, !self.isSame(locals) {
+      let new = Dictionary(locals.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+      workloads.formUnion(new.keys.filter { self.given[$0] != new[$0] })
+      workloads.formUnion(self.given.keys.filter { new[$0] == nil })
+      self.given = new
+    }
+    for name in workloads { self.resolveWorkload(name, &output, &change) }
+    for name in workloads { endpoints.formUnion(self.usersOfWorkload[name] ?? []) }
+    if !self.usersOfAddress.isEmpty {
+      for address in change.addresses { endpoints.formUnion(self.usersOfAddress[address] ?? []) }
+    }
+    for name in endpoints { self.resolveEndpoints(name, &output) }
+    change.delta = output.delta
+    return change
+  }
+
+  /// Collects upserts and removals with their keys, and puts them in the order of `Delta`.
+  private struct Output {
+    var upserts: [(key: EntryKey, entry: VersionedEntry)] = []
+    var removals: [EntryKey] = []
+
+    var delta: Delta {
+      Delta(
+        upserts: self.upserts.sorted { $0.key < $1.key }.map(\.entry),
+        removals: self.removals.sorted { $0.kind == $1.kind ? $0.name < $1.name : $0.kind > $1.kind })
+    }
+  }
+
+  private mutating func take(
+    _ delta: Delta, _ output: inout Output, _ workloads: inout Set<ResourceName>,
+    _ endpoints: inout Set<ResourceName>
+  ) {
+    for entry in delta.upserts {
+      switch entry.value {
+      case .workload(let value): workloads.insert(value.name)
+      case .endpoints(let value):
+        endpoints.insert(value.service)
+        self.unlink(self.source.endpoints[value.service]?.value)
+        self.link(value)
+      case .config, .policy, .service:
+        self.snapshot.insert(entry)
+        output.upserts.append((entry.value.key, entry))
+      }
+      self.source.insert(entry)
+    }
+    for key in delta.removals {
+      switch key.kind {
+      case .workload: if let name = ResourceName(key.name) { workloads.insert(name) }
+      case .endpoints:
+        if let name = ResourceName(key.name) {
+          endpoints.insert(name)
+          self.unlink(self.source.endpoints[name]?.value)
+        }
+      case .config, .policy, .service:
+        if self.snapshot.remove(key) { output.removals.append(key) }
+      }
+      self.source.remove(key)
+    }
+  }
+
+  private mutating func link(_ entry: EndpointsEntry) {
+    for endpoint in entry.endpoints {
+      if let workload = endpoint.workload {
+        self.usersOfWorkload[workload, default: []].insert(entry.service)
+      } else {
+        for address in endpoint.addresses { self.usersOfAddress[address, default: []].insert(entry.service) }
+      }
+    }
+  }
+
+  private mutating func unlink(_ entry: EndpointsEntry?) {
+    guard let entry else { return }
+    for endpoint in entry.endpoints {
+      if let workload = endpoint.workload {
+        self.usersOfWorkload[workload]?.remove(entry.service)
+        if self.usersOfWorkload[workload]?.isEmpty == true { self.usersOfWorkload[workload] = nil }
+      } else {
+        for address in endpoint.addresses {
+          self.usersOfAddress[address]?.remove(entry.service)
+          if self.usersOfAddress[address]?.isEmpty == true { self.usersOfAddress[address] = nil }
+        }
+      }
+    }
+  }
+
+  private mutating func resolveWorkload(_ name: ResourceName, _ output: inout Output, _ change: inout ResolvedChange) {
+    let old = self.snapshot.workloads[name]
+    let source = self.source.workloads[name]
+    self.problemsOfWorkload[name] = nil
+    var new = source
+    self.locals[name] = nil
+    if let source, source.value.node == self.node, let local = self.given[name] {
+      self.locals[name] = local
+      let found = Set(local.addresses)
+      let kept = source.value.addresses.filter { found.contains($0) }
+      let addresses = kept + local.addresses.filter { !kept.contains($0) }
+      if addresses != source.value.addresses {
+        new?.value.addresses = addresses
+        new?.version = source.version.mixed { mix in for address in addresses { mix(address) } }
+      }
+      let absent = source.value.addresses.filter { !found.contains($0) }
+      if !absent.isEmpty {
+        self.problemsOfWorkload[name] = [
+          MeshError(
+            .conflict, "workload \(name)",
+            "declares \(absent.map(\.description).joined(separator: ", ")), which its network namespace does not have",
+            next: "remove the address from the Workload or add it to an interface of the namespace")
+        ]
+      }
+    }
+    for address in Set(old?.value.addresses ?? []).union(new?.value.addresses ?? []) {
+      change.addresses.insert(address)
+      self.claim(address, name, claims: new?.value.addresses.contains(address) ?? false)
+    }
+    self.snapshot.workloads[name] = new
+    if let new {
+      if new.version != old?.version {
+        output.upserts.append(
+          (EntryKey(.workload, name.description), Versioned(.workload(new.value), version: new.version)))
+      }
+    } else if old != nil {
+      output.removals.append(EntryKey(.workload, name.description))
+    }
+  }
+
+  private mutating func claim(_ address: IPAddress, _ name: ResourceName, claims: Bool) {
+    var list = (self.claims[address] ?? []).filter { $0 != name }
+    if claims {
+      list.append(name)
+      if list.count > 1 {
+        list.sort { a, b in
+          let (first, second) = (self.locals[a] != nil, self.locals[b] != nil)
+          return first == second ? a < b : first
+        }
+      }
+    }
+    self.claims[address] = list.isEmpty ? nil : list
+    if list.count > 1 { self.contested.insert(address) } else { self.contested.remove(address) }
+  }
+
+  private mutating func resolveEndpoints(_ service: ResourceName, _ output: inout Output) {
+    let old = self.snapshot.endpoints[service]
+    guard let source = self.source.endpoints[service] else {
+      if old != nil {
+        self.snapshot.endpoints[service] = nil
+        output.removals.append(EntryKey(.endpoints, service.description))
+      }
+      return
+    }
+    var new = source
+    new.value.endpoints = source.value.endpoints.map { self.resolve($0) }
+    if new.value.endpoints != source.value.endpoints {
+      new.version = source.version.mixed { mix in
+        for endpoint in new.value.endpoints {
+          mix(IPAddress(high: endpoint.isReady ? 1 : 0, low: UInt64(endpoint.addresses.count)))
+          for address in endpoint.addresses { mix(address) }
+          for byte in endpoint.workload?.description.utf8 ?? "".utf8 { mix(IPAddress(high: 0, low: UInt64(byte))) }
+        }
+      }
+    }
+    guard new.version != old?.version else { return }
+    self.snapshot.endpoints[service] = new
+    output.upserts.append(
+      (EntryKey(.endpoints, service.description), Versioned(.endpoints(new.value), version: new.version)))
+  }
+
+  private func resolve(_ endpoint: Endpoint) -> Endpoint {
+    var result = endpoint
+    if result.workload == nil {
+      result.workload = endpoint.addresses.lazy.compactMap { self.claims[$0]?.first }.first
+    }
+    guard let name = result.workload else {
+      result.isReady = endpoint.isReady && !endpoint.addresses.isEmpty
+      return result
+    }
+    guard let workload = self.snapshot.workloads[name]?.value else {
+      result.isReady = false
+      return result
+    }
+    if endpoint.addresses.isEmpty {
+      result.addresses = workload.addresses
+    } else if workload.node == self.node, self.locals[name] != nil {
+      result.addresses = endpoint.addresses.filter { workload.addresses.contains($0) }
+    }
+    let runs = workload.node != self.node || self.locals[name] != nil
+    result.isReady = endpoint.isReady && runs && !result.addresses.isEmpty
+    return result
+  }
+}
+
+extension ContentVersion {
+  /// The version of content that follows from content of this version and some addresses.
+  fileprivate func mixed(_ body: ((IPAddress) -> Void) -> Void) -> ContentVersion {
+    var bytes: [UInt8] = []
+    func append(_ word: UInt64) {
+      for shift in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(shift * 8))) }
+    }
+    append(self.value)
+    body { address in
+      append(address.high)
+      append(address.low)
+    }
+    return ContentVersion(of: bytes)
+  }
+}

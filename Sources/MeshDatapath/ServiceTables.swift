@@ -1,0 +1,203 @@
+import CMeshABI
+import MeshBase
+import MeshSnapshot
+
+/// Rows of `services` and `endpoints`, service by service, so that a change costs what changed.
+struct ServiceTables: Sendable {
+  struct Slot: Hashable, Sendable {
+    /// Nil: this share is refused.
+    var target: SocketEndpoint?
+    var workload: UInt32
+
+    var abi: mesh_endpoint {
+      mesh_endpoint(
+        address: self.target.map { mesh_addr($0.address) } ?? .none, workload: self.workload,
+        port_be: (self.target?.port ?? 0).bigEndian,
+        flags: self.target == nil ? UInt8(truncatingIfNeeded: MESH_ENDPOINT_INVALID) : 0, zero8: 0)
+    }
+  }
+
+  struct Table: Sendable {
+    var number: UInt32
+    var name: String
+    var slots: [Slot]
+  }
+
+  struct Row: Hashable, Sendable {
+    var service: UInt32
+    var table: UInt32
+    var slots: UInt32
+    var mode: UInt8
+
+    var abi: mesh_service {
+      mesh_service(
+        service: self.service, table: self.table, slots: self.slots, mode: self.mode, zero8: 0, zero16: 0)
+    }
+  }
+
+  struct PortFamily: Hashable, Sendable {
+    var port: UInt16
+    var isV4: Bool
+  }
+
+  private struct State: Sendable {
+    var rows: [ServiceKey: Row] = [:]
+    var tables: [PortFamily: Table] = [:]
+    /// Services whose endpoints its ports lead to.
+    var backends: Set<ResourceName> = []
+  }
+
+  private var states: [ResourceName: State] = [:]
+  /// Backend → services that lead to it.
+  private var dependents: [ResourceName: Set<ResourceName>] = [:]
+  /// Services that have the row, sorted; the first one's row is in the map.
+  private var claims: [ServiceKey: [ResourceName]] = [:]
+  private var contested: Set<ServiceKey> = []
+  private(set) var published: [ServiceKey: Row] = [:]
+  /// Numbers the tables of a service port one after the other.
+  private var sequence: UInt64 = 0
+
+  private let maximumSlots: Int
+  private let seed: UInt64
+
+  init(maximumSlots: Int, node: String) {
+    self.maximumSlots = maximumSlots
+    self.seed = ContentVersion(of: node.utf8).value
+  }
+
+  func dependents(of backend: ResourceName) -> Set<ResourceName> { self.dependents[backend] ?? [] }
+
+  /// Addresses with ports that several services claim: the first by name has them.
+  var conflicts: [(key: ServiceKey, services: [ResourceName])] {
+    self.contested.map { ($0, self.claims[$0] ?? []) }.sorted {
+      ($0.0.address, $0.0.port) < ($1.0.address, $1.0.port)
+    }
+  }
+
+  /// Brings the rows of these services up to date and adds what has to be done to `plan`.
+  mutating func update(
+    _ services: Set<ResourceName>, resolved: ResolvedSnapshot, identifiers: inout Identifiers, now: Duration,
+    before: inout MapChanges, puts: inout MapChanges, after: inout MapChanges, later: inout MapChanges
+  ) {
+    var keys: Set<ServiceKey> = []
+    for name in services {
+      let old = self.states[name] ?? State()
+      let entry = resolved.snapshot.services[name]?.value
+      let new = entry.map { self.build($0, old: old, resolved, &identifiers, now, &before) } ?? State()
+      for (port, table) in old.tables where new.tables[port]?.number != table.number {
+        for slot in table.slots.indices {
+          later.endpoints.delete(
+            EndpointKey(table: table.number, slot: UInt32(truncatingIfNeeded: slot)).abi)
+        }
+        identifiers.release(.table, table.name, now: now)
+      }
+      for backend in old.backends.subtracting(new.backends) {
+        self.dependents[backend]?.remove(name)
+        if self.dependents[backend]?.isEmpty == true { self.dependents[backend] = nil }
+      }
+      for backend in new.backends.subtracting(old.backends) { self.dependents[backend, default: []].insert(name) }
+      for key in old.rows.keys where new.rows[key] == nil {
+        self.claims[key]?.removeAll { $0 == name }
+        if self.claims[key]?.isEmpty == true { self.claims[key] = nil }
+        keys.insert(key)
+      }
+      for (key, row) in new.rows where old.rows[key] != row {
+        if old.rows[key] == nil {
+          self.claims[key, default: []].append(name)
+          if (self.claims[key]?.count ?? 0) > 1 { self.claims[key]?.sort() }
+        }
+        keys.insert(key)
+      }
+      self.states[name] = entry == nil ? nil : new
+      if entry == nil { identifiers.release(.service, name.description, now: now) }
+    }
+    self.publish(keys, puts: &puts, after: &after)
+  }
+
+  private mutating func publish(_ keys: Set<ServiceKey>, puts: inout MapChanges, after: inout MapChanges) {
+    for key in keys {
+      if (self.claims[key]?.count ?? 0) > 1 { self.contested.insert(key) } else { self.contested.remove(key) }
+      let row = self.claims[key]?.first.flatMap { self.states[$0]?.rows[key] }
+      guard row != self.published[key] else { continue }
+      self.published[key] = row
+      if let row { puts.services.put(key.abi, row.abi) } else { after.services.delete(key.abi) }
+    }
+  }
+
+  private mutating func build(
+    _ entry: ServiceEntry, old: State, _ resolved: ResolvedSnapshot, _ identifiers: inout Identifiers, _ now: Duration,
+    _ before: inout MapChanges
+  ) -> State {
+    var state = State()
+    let number = identifiers.take(.service, entry.name.description, now: now)
+    for address in entry.addresses {
+      state.rows[ServiceKey(address, 0)] = Row(
+        service: number, table: 0, slots: 0, mode: UInt8(truncatingIfNeeded: MESH_MODE_ADDRESS.rawValue))
+    }
+    for port in entry.ports where port.port != 0 {
+      state.backends.formUnion(port.backends.map(\.service))
+      if port.appProtocol.needsProxy {
+        let ready = resolved.shares(of: port, isV4: nil).filter { $0.target != nil }.count
+        for address in entry.addresses {
+          state.rows[ServiceKey(address, port.port)] = Row(
+            service: number, table: 0, slots: UInt32(truncatingIfNeeded: ready),
+            mode: UInt8(truncatingIfNeeded: MESH_MODE_PROXY.rawValue))
+        }
+        continue
+      }
+      for isV4 in [true, false] {
+        let addresses = entry.addresses.filter { $0.isV4 == isV4 }
+        guard !addresses.isEmpty else { continue }
+        let family = PortFamily(port: port.port, isV4: isV4)
+        let table = self.table(entry.name, port, family, old.tables[family], resolved, &identifiers, now, &before)
+        state.tables[family] = table
+        for address in addresses {
+          state.rows[ServiceKey(address, port.port)] = Row(
+            service: number, table: table?.number ?? 0, slots: UInt32(truncatingIfNeeded: table?.slots.count ?? 0),
+            mode: UInt8(truncatingIfNeeded: MESH_MODE_KERNEL.rawValue))
+        }
+      }
+    }
+    return state
+  }
+
+  /// The table as it is, if it says the right thing; else a new one. Nil: no endpoint is ready.
+  private mutating func table(
+    _ service: ResourceName, _ port: ServicePort, _ family: PortFamily, _ old: Table?, _ resolved: ResolvedSnapshot,
+    _ identifiers: inout Identifiers, _ now: Duration, _ before: inout MapChanges
+  ) -> Table? {
+    let shares = resolved.shares(of: port, isV4: family.isV4)
+    let targets = shares.map { share in
+      Slot(
+        target: share.target,
+        workload: share.workload.map { identifiers.take(.workload, $0.description, now: now) } ?? 0)
+    }
+    let slots = shares.slots(maximum: self.maximumSlots, seed: self.seed).map { targets[$0] }
+    guard !slots.isEmpty else { return nil }
+    if let old, old.slots == slots { return old }
+    var name: String
+    repeat {
+      self.sequence &+= 1
+      name = "\(service):\(port.port)/\(family.isV4 ? 4 : 6)#\(self.sequence)"
+    } while identifiers.number(.table, name) != nil
+    let table = Table(number: identifiers.take(.table, name, now: now), name: name, slots: slots)
+    for (slot, content) in slots.enumerated() {
+      before.endpoints.put(
+        EndpointKey(table: table.number, slot: UInt32(truncatingIfNeeded: slot)).abi, content.abi)
+    }
+    return table
+  }
+
+  /// Every endpoint row that is in use.
+  var endpointKeys: Set<EndpointKey> {
+    var keys: Set<EndpointKey> = []
+    for state in self.states.values {
+      for table in state.tables.values {
+        for slot in table.slots.indices {
+          keys.insert(EndpointKey(table: table.number, slot: UInt32(truncatingIfNeeded: slot)))
+        }
+      }
+    }
+    return keys
+  }
+}

@@ -1,0 +1,213 @@
+package import MeshBase
+import MeshSnapshot
+package import NIOCore
+
+/// Messages to frames and back. Integers are in network order; text is its length (two bytes) and UTF-8. An entry is its
+/// version, its kind (one byte) and its canonical encoding. A kind that is not known, a body that is too short or too long, and text that is
+/// no UTF-8 are errors: both ends are installed together, so nothing here is skipped for the sake of a newer peer.
+package struct LinkCodec: Sendable {
+  package var entries: any EntryCoder
+
+  package init(entries: any EntryCoder) {
+    self.entries = entries
+  }
+
+  enum Kind: UInt8 {
+    case begin = 1
+    case upsert = 2
+    case remove = 3
+    case commit = 4
+    case withdraw = 5
+    case retainListeners = 6
+    case superseded = 7
+    case hello = 65
+    case applied = 66
+    case rejected = 67
+    case stockWanted = 68
+    case listenerAccepted = 69
+    case stats = 70
+  }
+
+  // MARK: agent to proxy
+
+  package func write(_ message: AgentMessage, to output: inout ByteBuffer) throws(MeshError) {
+    switch message {
+    case .begin(let revision, let isFull):
+      Self.frame(.begin, &output) {
+        $0.writeInteger(revision)
+        $0.writeInteger(UInt8(isFull ? 1 : 0))
+      }
+    case .upsert(let entry):
+      let bytes = try self.entries.encode(entry.value)
+      guard bytes.count <= LinkFraming.maximumLength - 64 else {
+        throw MeshError(
+          .exhausted, entry.value.key.description, "the entry takes \(bytes.count) bytes, more than a frame holds")
+      }
+      Self.frame(.upsert, &output) {
+        $0.writeInteger(entry.version.value)
+        $0.writeInteger(UInt8(truncatingIfNeeded: entry.value.key.kind.rawValue))
+        $0.writeBytes(bytes)
+      }
+    case .remove(let key):
+      Self.frame(.remove, &output) {
+        $0.writeInteger(UInt8(truncatingIfNeeded: key.kind.rawValue))
+        $0.writeText(key.name)
+      }
+    case .commit(let revision): Self.frame(.commit, &output) { $0.writeInteger(revision) }
+    case .withdraw(let workload): Self.frame(.withdraw, &output) { $0.writeInteger(workload) }
+    case .retainListeners(let cookies):
+      Self.frame(.retainListeners, &output) { for cookie in cookies { $0.writeInteger(cookie) } }
+    case .superseded: Self.frame(.superseded, &output) { _ in }
+    }
+  }
+
+  package func agentMessage(_ frame: LinkFraming.Frame) throws(MeshError) -> AgentMessage {
+    var body = LinkReader(frame)
+    let message: AgentMessage
+    switch Kind(rawValue: frame.kind) {
+    case .begin: message = .begin(revision: try body.integer(), isFull: try body.flag())
+    case .upsert:
+      let version = ContentVersion(value: try body.integer())
+      message = .upsert(Versioned(try self.entries.decode(try body.entryKind(), body.rest()), version: version))
+    case .remove: message = .remove(EntryKey(try body.entryKind(), try body.text()))
+    case .commit: message = .commit(revision: try body.integer())
+    case .withdraw: message = .withdraw(workload: try body.integer())
+    case .retainListeners:
+      var cookies: [UInt64] = []
+      while !body.isEmpty { cookies.append(try body.integer()) }
+      message = .retainListeners(cookies: cookies)
+    case .superseded: message = .superseded
+    default: throw body.malformed("kind")
+    }
+    try body.end()
+    return message
+  }
+
+  // MARK: proxy to agent
+
+  package func write(_ message: ProxyMessage, to output: inout ByteBuffer) {
+    switch message {
+    case .hello(let process, let version):
+      Self.frame(.hello, &output) {
+        $0.writeInteger(process)
+        $0.writeText(version)
+      }
+    case .applied(let revision): Self.frame(.applied, &output) { $0.writeInteger(revision) }
+    case .rejected(let revision, let text):
+      Self.frame(.rejected, &output) {
+        $0.writeInteger(revision)
+        $0.writeText(text)
+      }
+    case .stockWanted(let request):
+      Self.frame(.stockWanted, &output) {
+        $0.writeInteger(request.workload)
+        $0.writeInteger(UInt8(request.isV4 ? 1 : 0))
+        $0.writeInteger(request.count)
+      }
+    case .listenerAccepted(let key):
+      Self.frame(.listenerAccepted, &output) {
+        $0.writeInteger(key.workload)
+        $0.writeInteger(key.namespaceCookie)
+        $0.writeInteger(UInt8(key.isV4 ? 1 : 0))
+      }
+    case .stats(let stats):
+      Self.frame(.stats, &output) {
+        for number in [stats.active, stats.accepted, stats.relayed, stats.sentBytes, stats.receivedBytes] {
+          $0.writeInteger(number)
+        }
+        for refused in stats.refused {
+          $0.writeText(refused.reason)
+          $0.writeInteger(refused.count)
+        }
+      }
+    }
+  }
+
+  package func proxyMessage(_ frame: LinkFraming.Frame) throws(MeshError) -> ProxyMessage {
+    var body = LinkReader(frame)
+    let message: ProxyMessage
+    switch Kind(rawValue: frame.kind) {
+    case .hello: message = .hello(process: try body.integer(), version: try body.text())
+    case .applied: message = .applied(revision: try body.integer())
+    case .rejected: message = .rejected(revision: try body.integer(), message: try body.text())
+    case .stockWanted:
+      message = .stockWanted(
+        StockRequest(workload: try body.integer(), isV4: try body.flag(), count: try body.integer()))
+    case .listenerAccepted:
+      message = .listenerAccepted(
+        ListenerKey(workload: try body.integer(), namespaceCookie: try body.integer(), isV4: try body.flag()))
+    case .stats:
+      var stats = ProxyStats(
+        active: try body.integer(), accepted: try body.integer(), relayed: try body.integer(),
+        sentBytes: try body.integer(), receivedBytes: try body.integer())
+      while !body.isEmpty {
+        stats.refused.append(.init(reason: try body.text(), count: try body.integer()))
+      }
+      message = .stats(stats)
+    default: throw body.malformed("kind")
+    }
+    try body.end()
+    return message
+  }
+
+  private static func frame(_ kind: Kind, _ output: inout ByteBuffer, _ body: (inout ByteBuffer) -> Void) {
+    LinkFraming.write(kind: kind.rawValue, to: &output, body: body)
+  }
+}
+
+/// Reads the body of one frame; every lack is an error.
+struct LinkReader {
+  private let kind: UInt8
+  private var body: ByteBuffer
+
+  init(_ frame: LinkFraming.Frame) {
+    self.kind = frame.kind
+    self.body = frame.body
+  }
+
+  var isEmpty: Bool { self.body.readableBytes == 0 }
+
+  func malformed(_ what: String) -> MeshError {
+    MeshError(.invalid, "proxy link", "a frame of kind \(self.kind) is malformed", cause: what)
+  }
+
+  mutating func integer<Number: FixedWidthInteger>() throws(MeshError) -> Number {
+    guard let number = self.body.readInteger(as: Number.self) else { throw self.malformed("it ends early") }
+    return number
+  }
+
+  mutating func flag() throws(MeshError) -> Bool {
+    switch try self.integer() as UInt8 {
+    case 0: return false
+    case 1: return true
+    default: throw self.malformed("a flag is neither 0 nor 1")
+    }
+  }
+
+  mutating func entryKind() throws(MeshError) -> EntryKind {
+    guard let kind = EntryKind(rawValue: Int(try self.integer() as UInt8)) else { throw self.malformed("entry kind") }
+    return kind
+  }
+
+  mutating func text() throws(MeshError) -> String {
+    let length: UInt16 = try self.integer()
+    guard let bytes = self.body.readBytes(length: Int(length)) else { throw self.malformed("text ends early") }
+    guard let text = String(validating: bytes, as: UTF8.self) else { throw self.malformed("text is no UTF-8") }
+    return text
+  }
+
+  mutating func rest() -> [UInt8] { self.body.readBytes(length: self.body.readableBytes) ?? [] }
+
+  func end() throws(MeshError) {
+    guard self.isEmpty else { throw self.malformed("\(self.body.readableBytes) bytes are left over") }
+  }
+}
+
+extension ByteBuffer {
+  /// Text longer than 65,535 bytes is cut: names are shorter, and a message is for people.
+  mutating func writeText(_ text: String) {
+    let bytes = text.utf8.count <= Int(UInt16.max) ? text : String(text.unicodeScalars.prefix(16_000).map(Character.init))
+    self.writeInteger(UInt16(clamping: bytes.utf8.count))
+    self.writeString(bytes)
+  }
+}

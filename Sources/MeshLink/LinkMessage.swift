@@ -1,0 +1,91 @@
+import MeshBase
+package import MeshSnapshot
+
+/// What the agent says to the proxy.
+package enum AgentMessage: Equatable, Sendable {
+  /// Changes follow. `isFull`: they start from nothing; else from the revision committed before.
+  case begin(revision: UInt64, isFull: Bool)
+  case upsert(VersionedEntry)
+  case remove(EntryKey)
+  /// The changes since `begin` are complete: they take effect now, together.
+  case commit(revision: UInt64)
+  /// The workload is gone: close its listeners, its connections and its stock of upstream sockets.
+  case withdraw(workload: UInt32)
+  /// Listeners of other namespaces than these are no longer wanted. Sent after a (re)connect, when every listener was.
+  case retainListeners(cookies: [UInt64])
+  /// Another proxy took over: accept no more, finish what is open, do not connect again.
+  case superseded
+}
+
+/// What the proxy says to the agent.
+package enum ProxyMessage: Equatable, Sendable {
+  /// First on every connection. `process` is the proxy's own view; the agent trusts SO_PEERCRED.
+  case hello(process: Int32, version: String)
+  case applied(revision: UInt64)
+  /// The revision could not be taken; the proxy goes on with the one before and closes the connection.
+  case rejected(revision: UInt64, message: String)
+  case stockWanted(StockRequest)
+  case listenerAccepted(ListenerKey)
+  case stats(ProxyStats)
+}
+
+/// `count` fresh upstream sockets are wanted, made in the namespace of `workload` and tagged with it.
+package struct StockRequest: Hashable, Sendable {
+  package var workload: UInt32
+  package var isV4: Bool
+  package var count: UInt32
+
+  package init(workload: UInt32, isV4: Bool, count: UInt32) {
+    self.workload = workload
+    self.isV4 = isV4
+    self.count = count
+  }
+}
+
+/// Names a listener: one per namespace and family. The cookie is the kernel's and never reused; `workload` is the agent's
+/// number for it and may differ after the agent's restart.
+package struct ListenerKey: Hashable, Sendable {
+  package var workload: UInt32
+  package var namespaceCookie: UInt64
+  package var isV4: Bool
+
+  package init(workload: UInt32, namespaceCookie: UInt64, isV4: Bool) {
+    self.workload = workload
+    self.namespaceCookie = namespaceCookie
+    self.isV4 = isV4
+  }
+}
+
+/// Totals since the proxy started, but for `active`.
+package struct ProxyStats: Equatable, Sendable {
+  package var active: UInt64
+  package var accepted: UInt64
+  /// Connections that reached an upstream.
+  package var relayed: UInt64
+  package var sentBytes: UInt64
+  package var receivedBytes: UInt64
+  /// Refused connections by reason word, sorted.
+  package var refused: [Refused]
+
+  package struct Refused: Hashable, Sendable {
+    package var reason: String
+    package var count: UInt64
+
+    package init(reason: String, count: UInt64) {
+      self.reason = reason
+      self.count = count
+    }
+  }
+
+  package init(
+    active: UInt64 = 0, accepted: UInt64 = 0, relayed: UInt64 = 0, sentBytes: UInt64 = 0, receivedBytes: UInt64 = 0,
+    refused: [Refused] = []
+  ) {
+    self.active = active
+    self.accepted = accepted
+    self.relayed = relayed
+    self.sentBytes = sentBytes
+    self.receivedBytes = receivedBytes
+    self.refused = refused
+  }
+}

@@ -1,0 +1,266 @@
+import Glibc
+package import Logging
+import MeshBase
+package import MeshSnapshot
+package import NIOCore
+import NIOPosix
+
+/// What the proxy hears from the agent.
+package enum AgentLinkEvent: Sendable {
+  /// A (new) agent is there. Upstream sockets that an earlier one gave bear its numbers: drop them. Comes before any
+  /// descriptor of the new connection.
+  case connected
+  /// Connections go on; the link tries again by itself.
+  case disconnected(cause: String)
+  /// A complete revision, to take effect now.
+  case snapshot(Snapshot, revision: UInt64)
+  case withdraw(workload: UInt32)
+  case retainListeners(cookies: [UInt64])
+  /// Another proxy took over; the link has ended for good.
+  case superseded
+  /// Descriptors, the receiver's from here on. On the thread that reads them; all others come on the link's event loop.
+  case descriptors(DescriptorHeader, [CInt])
+}
+
+/// The proxy's end of the two sockets: connects, says hello, and does it again whenever the agent went away.
+package final class ProxyLinkClient: Sendable {
+  package struct Configuration: Sendable {
+    package var runDirectory: String
+    package var version: String
+    /// Pause before a new try: doubles from the first to the second.
+    package var firstBackoff: TimeAmount
+    package var lastBackoff: TimeAmount
+
+    package init(
+      runDirectory: String, version: String = MeshBase.version, firstBackoff: TimeAmount = .milliseconds(50),
+      lastBackoff: TimeAmount = .seconds(2)
+    ) {
+      self.runDirectory = runDirectory
+      self.version = version
+      self.firstBackoff = firstBackoff
+      self.lastBackoff = lastBackoff
+    }
+  }
+
+  private let loop: any EventLoop
+  private let core: NIOLoopBoundBox<AgentLinkCore>
+
+  package init(
+    configuration: Configuration, entries: any EntryCoder = CanonicalEntryCoder(), group: any EventLoopGroup, logger: Logger,
+    onEvent: @escaping @Sendable (AgentLinkEvent) -> Void
+  ) {
+    let loop = group.next()
+    self.loop = loop
+    self.core = NIOLoopBoundBox.makeBoxSendingValue(
+      AgentLinkCore(
+        configuration: configuration, codec: LinkCodec(entries: entries), loop: loop, logger: logger,
+        onEvent: onEvent), eventLoop: loop)
+  }
+
+  package func start() {
+    self.loop.execute { self.core.value.connect() }
+  }
+
+  /// Ends the link for good.
+  package func stop() {
+    self.loop.execute { self.core.value.stop() }
+  }
+
+  /// Without a connection the message is dropped: after the next `connected` the proxy says again what still holds.
+  package func send(_ message: ProxyMessage) {
+    self.loop.execute { self.core.value.send(message) }
+  }
+}
+
+/// What `ProxyLinkClient` does on its event loop.
+final class AgentLinkCore {
+  private let configuration: ProxyLinkClient.Configuration
+  let codec: LinkCodec
+  private let loop: any EventLoop
+  let logger: Logger
+  private let onEvent: @Sendable (AgentLinkEvent) -> Void
+
+  private var stream: (any Channel)?
+  /// Only ever shut down here; the thread that reads it closes it.
+  private var descriptorSocket: CInt?
+  private var attempt: UInt64 = 0
+  private var backoff: TimeAmount
+  private var isStopped = false
+  private var assembler = RevisionAssembler()
+
+  init(
+    configuration: ProxyLinkClient.Configuration, codec: LinkCodec, loop: any EventLoop, logger: Logger,
+    onEvent: @escaping @Sendable (AgentLinkEvent) -> Void
+  ) {
+    self.configuration = configuration
+    self.codec = codec
+    self.loop = loop
+    self.logger = logger
+    self.onEvent = onEvent
+    self.backoff = configuration.firstBackoff
+  }
+
+  func connect() {
+    guard !self.isStopped, self.stream == nil, self.descriptorSocket == nil else { return }
+    self.attempt &+= 1
+    do {
+      let descriptors = try UnixSocket.connect(
+        path: self.configuration.runDirectory + "/" + MeshLink.descriptorSocketName,
+        type: CInt(SOCK_SEQPACKET.rawValue), blocking: true)
+      do throws(MeshError) {
+        let stream = try UnixSocket.connect(
+          path: self.configuration.runDirectory + "/" + MeshLink.streamSocketName, type: CInt(SOCK_STREAM.rawValue),
+          blocking: false)
+        self.adopt(stream: stream, descriptors: descriptors, attempt: self.attempt)
+      } catch {
+        close(descriptors)
+        throw error
+      }
+    } catch {
+      self.retry("\(error)")
+    }
+  }
+
+  private func adopt(stream: CInt, descriptors: CInt, attempt: UInt64) {
+    self.descriptorSocket = descriptors
+    self.assembler.reset()
+    let handler = NIOLoopBound(AgentStreamHandler(core: self, attempt: attempt), eventLoop: self.loop)
+    let adopted = ClientBootstrap(group: self.loop)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler.value) }
+      }
+      .withConnectedSocket(stream)
+    adopted.assumeIsolated().whenComplete { result in
+      guard !self.isStopped, case .success(let channel) = result else {
+        close(descriptors)
+        self.descriptorSocket = nil
+        if case .success(let channel) = result { channel.close(promise: nil) }
+        return self.retry("the stream could not be adopted")
+      }
+      self.connected(channel, descriptors, attempt)
+    }
+  }
+
+  private func connected(_ channel: any Channel, _ descriptors: CInt, _ attempt: UInt64) {
+    self.stream = channel
+    self.onEvent(.connected)
+    let loop = self.loop
+    let core = NIOLoopBound(self, eventLoop: loop)
+    let receiver = DescriptorReceiver(
+      socket: descriptors,
+      received: { [onEvent = self.onEvent] header, received in onEvent(.descriptors(header, received)) },
+      ended: { error in
+        loop.execute { core.value.descriptorsEnded(attempt, error) }
+      })
+    do {
+      try receiver.start()
+    } catch {
+      self.descriptorSocket = nil
+      channel.close(promise: nil)
+      return
+    }
+    self.send(.hello(process: getpid(), version: self.configuration.version))
+  }
+
+  /// The reading thread ended: the socket is closed by now.
+  private func descriptorsEnded(_ attempt: UInt64, _ error: MeshError?) {
+    guard attempt == self.attempt else { return }
+    if let error { self.logger.error("bad message of descriptors", metadata: [LogKey.error: "\(error)"]) }
+    self.descriptorSocket = nil
+    if let stream = self.stream {
+      stream.close(promise: nil)
+    } else {
+      self.retry("the agent closed the descriptor link")
+    }
+  }
+
+  func streamEnded(_ attempt: UInt64) {
+    guard attempt == self.attempt, self.stream != nil else { return }
+    self.stream = nil
+    if let descriptors = self.descriptorSocket {
+      shutdown(descriptors, CInt(SHUT_RDWR))
+    } else {
+      self.retry("the agent closed the link")
+    }
+  }
+
+  private func retry(_ cause: String) {
+    self.onEvent(.disconnected(cause: cause))
+    guard !self.isStopped else { return }
+    let pause = self.backoff
+    self.backoff = min(self.backoff * 2, self.configuration.lastBackoff)
+    self.loop.assumeIsolated().scheduleTask(in: pause) { self.connect() }
+  }
+
+  func stop() {
+    self.isStopped = true
+    self.stream?.close(promise: nil)
+  }
+
+  func send(_ message: ProxyMessage) {
+    guard let stream = self.stream else { return }
+    var buffer = ByteBuffer()
+    self.codec.write(message, to: &buffer)
+    stream.writeAndFlush(buffer, promise: nil)
+  }
+
+  func received(_ frame: LinkFraming.Frame) throws(MeshError) {
+    // The agent speaks to us: the next failure starts with a short pause again.
+    self.backoff = self.configuration.firstBackoff
+    switch try self.codec.agentMessage(frame) {
+    case .begin(let revision, let isFull): try self.assembler.begin(revision: revision, isFull: isFull)
+    case .upsert(let entry): try self.assembler.upsert(entry)
+    case .remove(let key): try self.assembler.remove(key)
+    case .commit(let revision):
+      self.onEvent(.snapshot(try self.assembler.commit(revision: revision), revision: revision))
+    case .withdraw(let workload): self.onEvent(.withdraw(workload: workload))
+    case .retainListeners(let cookies): self.onEvent(.retainListeners(cookies: cookies))
+    case .superseded:
+      self.stop()
+      self.onEvent(.superseded)
+    }
+  }
+
+  func failed(_ error: MeshError) {
+    self.logger.error("bad frame from the agent", metadata: [LogKey.error: "\(error)"])
+    if case .collecting(let revision) = self.assembler.phase {
+      self.send(.rejected(revision: revision, message: error.description))
+    }
+  }
+}
+
+/// Bytes of `proxy.sock` to messages, at the proxy.
+final class AgentStreamHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+
+  private let core: AgentLinkCore
+  private let attempt: UInt64
+  private var framing = LinkFraming()
+  private var hasFailed = false
+
+  init(core: AgentLinkCore, attempt: UInt64) {
+    self.core = core
+    self.attempt = attempt
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !self.hasFailed else { return }
+    self.framing.append(self.unwrapInboundIn(data))
+    do {
+      while let frame = try self.framing.next() { try self.core.received(frame) }
+    } catch {
+      self.hasFailed = true
+      self.core.failed(error)
+      context.close(promise: nil)
+    }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    self.core.streamEnded(self.attempt)
+    context.fireChannelInactive()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    context.close(promise: nil)
+  }
+}

@@ -1,0 +1,142 @@
+import Glibc
+package import Logging
+package import MeshBase
+package import MeshSnapshot
+package import NIOCore
+import NIOPosix
+
+/// What the agent hears from its proxy. Delivered on the link's event loop, in order: do not block there.
+package enum ProxyLinkEvent: Equatable, Sendable {
+  /// A proxy said hello and has both sockets. Whatever an earlier one had is gone: send every listener again (then
+  /// `retainListeners`), and stock as it asks. The published snapshot is sent by the link itself.
+  case connected(process: Int32, version: String)
+  case applied(revision: UInt64)
+  case rejected(revision: UInt64, message: String)
+  case stockWanted(StockRequest)
+  case listenerAccepted(ListenerKey)
+  case stats(ProxyStats)
+  case disconnected(process: Int32)
+}
+
+/// The agent's end of the two sockets. Every method may be called from any thread or task; all work happens on one event
+/// loop, in the order of the calls.
+package final class ProxyLinkServer: Sendable {
+  package struct Configuration: Sendable {
+    /// Where both sockets are made. It must exist and let the proxy's user through.
+    package var runDirectory: String
+    package var proxyUser: UInt32
+    package var proxyGroup: UInt32
+    /// How long a connection may take to say hello on both sockets.
+    package var helloTimeout: TimeAmount
+    /// A further check of a peer of the right user: is the process in the proxy's cgroup?
+    package var isAllowed: @Sendable (PeerCredentials) -> Bool
+
+    package init(
+      runDirectory: String, proxyUser: UInt32, proxyGroup: UInt32, helloTimeout: TimeAmount = .seconds(5),
+      isAllowed: @escaping @Sendable (PeerCredentials) -> Bool = { _ in true }
+    ) {
+      self.runDirectory = runDirectory
+      self.proxyUser = proxyUser
+      self.proxyGroup = proxyGroup
+      self.helloTimeout = helloTimeout
+      self.isAllowed = isAllowed
+    }
+  }
+
+  private let loop: any EventLoop
+  private let core: NIOLoopBoundBox<ProxyLinkCore>
+  private let configuration: Configuration
+
+  package init(
+    configuration: Configuration, entries: any EntryCoder = CanonicalEntryCoder(), group: any EventLoopGroup, logger: Logger,
+    onEvent: @escaping @Sendable (ProxyLinkEvent) -> Void
+  ) {
+    let loop = group.next()
+    self.loop = loop
+    self.configuration = configuration
+    self.core = NIOLoopBoundBox.makeBoxSendingValue(
+      ProxyLinkCore(
+        configuration: configuration, codec: LinkCodec(entries: entries), loop: loop, logger: logger,
+        onEvent: onEvent), eventLoop: loop)
+  }
+
+  /// Makes both sockets and accepts on them.
+  package func start() async throws {
+    let directory = self.configuration.runDirectory
+    let stream = try self.listener(directory + "/" + MeshLink.streamSocketName, CInt(SOCK_STREAM.rawValue)) {
+      $0.accepted(stream: $1)
+    }
+    let streamChannel = try await stream.get()
+    do {
+      let descriptors = try self.listener(directory + "/" + MeshLink.descriptorSocketName, CInt(SOCK_SEQPACKET.rawValue)) {
+        $0.accepted(descriptors: $1)
+      }
+      let descriptorChannel = try await descriptors.get()
+      try await self.loop.submit { self.core.value.started([streamChannel, descriptorChannel]) }.get()
+    } catch {
+      try? await streamChannel.close()
+      throw error
+    }
+  }
+
+  /// Closes both sockets and the proxy's connections. The socket files stay: the next agent replaces them.
+  package func stop() async {
+    try? await self.loop.flatSubmit { self.core.value.stop() }.get()
+  }
+
+  /// The snapshot that the proxy shall have: sent at once as the difference to what it has, in full when it connects.
+  /// Revisions rise; one that is not higher than the last is ignored.
+  package func publish(_ snapshot: Snapshot, revision: UInt64) {
+    self.loop.execute { self.core.value.publish(snapshot, revision: revision) }
+  }
+
+  /// Hands a copy of a listening socket down. `descriptor` stays the caller's. Without a proxy nothing happens: send
+  /// again at `connected`.
+  package func sendListener(_ descriptor: CInt, _ key: ListenerKey) throws(MeshError) {
+    let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+    guard copy >= 0 else {
+      throw MeshError(
+        .exhausted, "listener of workload \(key.workload)", "cannot be copied", cause: String(cString: strerror(errno)))
+    }
+    let header = DescriptorHeader(
+      kind: .listener, isV4: key.isV4, workload: key.workload, count: 1, namespaceCookie: key.namespaceCookie)
+    self.loop.execute { self.core.value.send(header, [copy]) }
+  }
+
+  /// Hands fresh upstream sockets down, tagged with {workload, leg} before. `descriptors` are the link's from here on: it
+  /// closes them when they are sent, or if there is no proxy.
+  package func sendStock(_ descriptors: [CInt], workload: UInt32, leg: UInt8, isV4: Bool) {
+    self.loop.execute {
+      var rest = descriptors[...]
+      while !rest.isEmpty {
+        let part = Array(rest.prefix(MeshLink.descriptorsPerMessage))
+        rest = rest.dropFirst(part.count)
+        let header = DescriptorHeader(
+          kind: .stock, isV4: isV4, leg: leg, workload: workload, count: UInt32(part.count), namespaceCookie: 0)
+        self.core.value.send(header, part)
+      }
+    }
+  }
+
+  /// The workload is gone: the proxy closes its listeners, connections and stock.
+  package func withdraw(workload: UInt32) {
+    self.loop.execute { self.core.value.send(.withdraw(workload: workload)) }
+  }
+
+  /// After a (re)connect, when every listener was sent: the proxy closes listeners of other namespaces, those of
+  /// workloads that went while no agent ran.
+  package func retainListeners(namespaceCookies: [UInt64]) {
+    self.loop.execute { self.core.value.send(.retainListeners(cookies: namespaceCookies)) }
+  }
+
+  private func listener(
+    _ path: String, _ type: CInt, _ accepted: @escaping @Sendable (ProxyLinkCore, any Channel) -> EventLoopFuture<Void>
+  ) throws -> EventLoopFuture<any Channel> {
+    let descriptor = try UnixSocket.listen(
+      path: path, type: type, user: self.configuration.proxyUser, group: self.configuration.proxyGroup)
+    let core = self.core
+    return ServerBootstrap(group: self.loop)
+      .childChannelInitializer { channel in accepted(core.value, channel) }
+      .withBoundSocket(descriptor)
+  }
+}

@@ -1,0 +1,43 @@
+import CMeshABI
+import Glibc
+package import MeshBase
+
+/// What the kernel noted about an accepted connection when its client called connect.
+package struct AcceptedFlow: Sendable, Hashable {
+  /// What the application dialled.
+  package var original: SocketEndpoint
+  /// The agent's number of the workload that dialled: the proxy dials on its behalf.
+  package var sourceWorkload: UInt32
+  package var namespaceCookie: UInt64
+
+  package init(original: SocketEndpoint, sourceWorkload: UInt32, namespaceCookie: UInt64) {
+    self.original = original
+    self.sourceWorkload = sourceWorkload
+    self.namespaceCookie = namespaceCookie
+  }
+
+  /// Why an accepted socket is none of the proxy's connections.
+  package enum Refusal: String, Error, Sendable {
+    /// Nobody steered it: an application dialled the proxy's port itself.
+    case noFlow = "no_flow"
+    case wrongTier = "wrong_tier"
+    case wrongNamespace = "wrong_namespace"
+  }
+
+  /// Asks the `getsockopt` program of the agent's cgroup, in which the listener was made. Synchronous: a look-up in the
+  /// socket's own storage.
+  package static func ofAccepted(_ descriptor: CInt) -> Result<AcceptedFlow, Refusal> {
+    var flow = mesh_flow()
+    var size = socklen_t(MemoryLayout<mesh_flow>.size)
+    guard getsockopt(descriptor, MESH_SOL_FLOW, MESH_SO_FLOW, &flow, &size) == 0,
+      size == socklen_t(MemoryLayout<mesh_flow>.size)
+    else { return .failure(.noFlow) }
+    guard UInt32(flow.tier) == MESH_TIER_RELAY.rawValue else { return .failure(.wrongTier) }
+    let address = IPAddress(
+      high: UInt64(bigEndian: flow.original.hi_be), low: UInt64(bigEndian: flow.original.lo_be))
+    return .success(
+      AcceptedFlow(
+        original: SocketEndpoint(address, UInt16(bigEndian: flow.original_port_be)),
+        sourceWorkload: flow.source_workload, namespaceCookie: flow.netns_cookie))
+  }
+}

@@ -1,0 +1,37 @@
+import MeshBase
+import MeshSnapshot
+
+extension Martlet_Entries_V1_Config {
+  init(_ entry: ConfigEntry) {
+    self.init()
+    self.trustDomain = entry.trustDomain
+    if let range = entry.vipRangeV4 { self.vipRangeV4 = Martlet_Entries_V1_Prefix(range) }
+    if let range = entry.vipRangeV6 { self.vipRangeV6 = Martlet_Entries_V1_Prefix(range) }
+    self.connectTimeoutMilliseconds = entry.connectTimeoutMilliseconds
+  }
+}
+
+extension ConfigEntry {
+  init(_ message: Martlet_Entries_V1_Config) throws(MeshError) {
+    let field = FieldPath("config", ConfigEntry.name)
+    try field.known(message)
+    guard SPIFFEID.isTrustDomain(message.trustDomain) else {
+      throw field["trust_domain"].error(message.trustDomain.isEmpty ? "missing" : "not a trust domain")
+    }
+    guard message.connectTimeoutMilliseconds > 0 else { throw field["connect_timeout_milliseconds"].error("missing") }
+    self.init(
+      trustDomain: message.trustDomain, connectTimeoutMilliseconds: message.connectTimeoutMilliseconds)
+    if message.hasVipRangeV4 {
+      let path = field["vip_range_v4"]
+      let range = try path.prefix(message.vipRangeV4)
+      guard range.isV4 else { throw path.error("not an IPv4 range") }
+      self.vipRangeV4 = range
+    }
+    if message.hasVipRangeV6 {
+      let path = field["vip_range_v6"]
+      let range = try path.prefix(message.vipRangeV6)
+      guard !range.isV4 else { throw path.error("not an IPv6 range") }
+      self.vipRangeV6 = range
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import Glibc
+import Logging
+import MeshBase
+import MeshLink
+import MeshNet
+import MeshRouting
+import NIOCore
+import Synchronization
+
+/// What the proxy asks of the agent, before and after the link exists.
+final class Orders: Sendable {
+  private let link = Mutex<ProxyLinkClient?>(nil)
+
+  func use(_ link: ProxyLinkClient) { self.link.withLock { $0 = link } }
+
+  func send(_ message: ProxyMessage) { self.link.withLock { $0 }?.send(message) }
+}
+
+/// What follows from what the agent says.
+final class AgentEvents: Sendable {
+  private let relay: Relay
+  private let stock: StockRoom
+  private let listeners: ProxyListeners
+  private let loop: any EventLoop
+  private let orders: Orders
+  private let logger: Logger
+  private let superseded = Mutex(false)
+
+  init(
+    relay: Relay, stock: StockRoom, listeners: ProxyListeners, loop: any EventLoop, orders: Orders, logger: Logger
+  ) {
+    self.relay = relay
+    self.stock = stock
+    self.listeners = listeners
+    self.loop = loop
+    self.orders = orders
+    self.logger = logger
+  }
+
+  var isSuperseded: Bool { self.superseded.withLock { $0 } }
+
+  func handle(_ event: AgentLinkEvent) {
+    switch event {
+    case .connected:
+      self.logger.info("connected to the agent")
+      self.stock.reset()
+    case .disconnected(let cause):
+      self.logger.debug("no agent", metadata: [LogKey.reason: "\(cause)"])
+    case .snapshot(let snapshot, let revision):
+      let table = RoutingTable(snapshot)
+      let orders = self.orders
+      self.relay.use(table).whenComplete { _ in orders.send(.applied(revision: revision)) }
+      self.logger.info(
+        "revision applied", metadata: [LogKey.revision: "\(revision)", LogKey.count: "\(table.count)"])
+    case .withdraw(let workload): self.listeners.withdraw(workload: workload)
+    case .retainListeners(let cookies): self.listeners.retain(namespaceCookies: cookies)
+    case .superseded:
+      self.logger.info("another proxy took over")
+      self.superseded.withLock { $0 = true }
+    case .descriptors(let header, let descriptors): self.received(header, descriptors)
+    }
+  }
+
+  private func received(_ header: DescriptorHeader, _ descriptors: [CInt]) {
+    switch header.kind {
+    case .stock:
+      self.relay.deposit(descriptors, on: StockRoom.Shelf(workload: header.workload, isV4: header.isV4))
+    case .listener:
+      let key = ListenerKey(
+        workload: header.workload, namespaceCookie: header.namespaceCookie, isV4: header.isV4)
+      for descriptor in descriptors {
+        self.listeners.adopt(descriptor, key, on: self.loop).whenComplete { result in
+          switch result {
+          case .success:
+            self.orders.send(.listenerAccepted(key))
+            self.stock.prepare(StockRoom.Shelf(workload: key.workload, isV4: key.isV4))
+          case .failure(let error):
+            self.logger.error(
+              "cannot accept on a listener",
+              metadata: [LogKey.workload: "\(key.workload)", LogKey.error: "\(error)"])
+          }
+        }
+      }
+    }
+  }
+}

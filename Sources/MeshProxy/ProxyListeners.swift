@@ -1,0 +1,108 @@
+import Glibc
+import Logging
+import MeshBase
+import MeshLink
+import MeshNet
+import NIOCore
+import Synchronization
+
+/// The listeners that the agent handed over, by namespace and family. May be called from any thread.
+final class ProxyListeners: Sendable {
+  private struct Place: Hashable {
+    var namespaceCookie: UInt64
+    var isV4: Bool
+  }
+
+  private struct Entry {
+    var workload: UInt32
+    /// Of the socket: tells a listener that is handed over again from a new one.
+    var inode: UInt64
+    var channel: any Channel
+  }
+
+  private struct State {
+    var entries: [Place: Entry] = [:]
+    var isDraining = false
+  }
+
+  private let state = Mutex(State())
+  private let relay: Relay
+
+  init(relay: Relay) { self.relay = relay }
+
+  var count: Int { self.state.withLock { $0.entries.count } }
+
+  /// Accepts on `descriptor`, which is this call's. A socket that is accepted on already is only noted again, under the
+  /// number that its workload has now. The result is ready once connections are accepted.
+  func adopt(_ descriptor: CInt, _ key: ListenerKey, on loop: any EventLoop) -> EventLoopFuture<Void> {
+    let place = Place(namespaceCookie: key.namespaceCookie, isV4: key.isV4)
+    guard let inode = Self.inode(of: descriptor) else {
+      close(descriptor)
+      return loop.makeFailedFuture(MeshError(.invalid, "listener of workload \(key.workload)", "is no socket"))
+    }
+    let isDone = self.state.withLock { state -> Bool in
+      if state.isDraining { return true }
+      guard let old = state.entries[place], old.inode == inode, old.channel.isActive else { return false }
+      state.entries[place]?.workload = key.workload
+      return true
+    }
+    if isDone {
+      close(descriptor)
+      return loop.makeSucceededVoidFuture()
+    }
+    return self.relay.listen(descriptor, .kernel(namespaceCookie: key.namespaceCookie)).map { channel in
+      let (old, isDraining) = self.state.withLock { state -> ((any Channel)?, Bool) in
+        let old = state.entries.updateValue(
+          Entry(workload: key.workload, inode: inode, channel: channel), forKey: place)
+        return (old?.channel, state.isDraining)
+      }
+      old?.close(promise: nil)
+      if isDraining { channel.close(promise: nil) }
+    }
+  }
+
+  /// The workload is gone: its listeners and connections close.
+  func withdraw(workload: UInt32) {
+    let gone = self.state.withLock { state in
+      let gone = state.entries.filter { $0.value.workload == workload }
+      for place in gone.keys { state.entries[place] = nil }
+      return gone.map { ($0.key.namespaceCookie, $0.value.channel) }
+    }
+    self.relay.withdraw(workload: workload)
+    self.end(gone)
+  }
+
+  /// Every other namespace is gone.
+  func retain(namespaceCookies: [UInt64]) {
+    let kept = Set(namespaceCookies)
+    let gone = self.state.withLock { state in
+      let gone = state.entries.filter { !kept.contains($0.key.namespaceCookie) }
+      for place in gone.keys { state.entries[place] = nil }
+      return gone.map { ($0.key.namespaceCookie, $0.value.channel) }
+    }
+    self.end(gone)
+  }
+
+  /// Accepts no more, for good: connections that wait in a listener are left to its other holders.
+  func drain() {
+    let channels = self.state.withLock { state in
+      state.isDraining = true
+      defer { state.entries = [:] }
+      return state.entries.values.map(\.channel)
+    }
+    for channel in channels { channel.close(promise: nil) }
+  }
+
+  private func end(_ gone: [(UInt64, any Channel)]) {
+    for (cookie, channel) in gone {
+      channel.close(promise: nil)
+      self.relay.withdraw(namespaceCookie: cookie)
+    }
+  }
+
+  private static func inode(of descriptor: CInt) -> UInt64? {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
+    return UInt64(status.st_ino)
+  }
+}

@@ -1,0 +1,160 @@
+package import MeshBase
+
+/// Why the proxy refuses a connection. The words are those of `mesh_reason` where the kernel has the like.
+package enum RoutingRefusal: String, Sendable, CaseIterable {
+  /// No revision has arrived yet.
+  case notReady = "not_ready"
+  /// The address and port that the application dialled are no service's.
+  case noServicePort = "no_service_port"
+  case noEndpoint = "no_endpoint"
+  case invalidBackend = "invalid_backend"
+  /// Every attempt failed.
+  case upstreamFailed = "upstream_failed"
+  /// The connect timeout passed, in attempts or in waiting for an upstream socket.
+  case connectTimeout = "connect_timeout"
+}
+
+/// Where connections go, by what the application dialled. Built once from a snapshot, then only read; a class, so that
+/// every event loop holds one pointer.
+package final class RoutingTable: Sendable {
+  /// A service port.
+  package struct Route: Sendable, Equatable {
+    package let service: ResourceName
+    package let port: UInt16
+    let backends: Range<Int>
+    /// Sum of the backends' weights.
+    let totalWeight: UInt64
+  }
+
+  struct Backend: Sendable {
+    let isValid: Bool
+    /// Sum of the weights of the route's backends up to and with this one.
+    let cumulativeWeight: UInt64
+    /// Endpoints to use when the application dialled IPv4, and IPv6: those of the same family, or else all others.
+    let endpointsV4: Range<Int>
+    let endpointsV6: Range<Int>
+  }
+
+  struct WeightedEndpoint: Sendable {
+    let target: SocketEndpoint
+    let workload: ResourceName?
+    /// Sum of the weights of the range up to and with this one.
+    let cumulativeWeight: UInt64
+  }
+
+  /// An endpoint that was chosen: dial `target`.
+  package struct Choice: Sendable, Hashable {
+    package var target: SocketEndpoint
+    package var workload: ResourceName?
+
+    package init(target: SocketEndpoint, workload: ResourceName?) {
+      self.target = target
+      self.workload = workload
+    }
+  }
+
+  package enum Pick: Sendable, Equatable {
+    case endpoint(Choice)
+    case refused(RoutingRefusal)
+  }
+
+  /// A share of a route, chosen once for a connection: all attempts stay within it, so that retries do not shift weights.
+  package struct Share: Sendable {
+    let endpoints: Range<Int>
+  }
+
+  package let connectTimeoutMilliseconds: UInt32
+  let routes: [Route]
+  let backends: [Backend]
+  let endpoints: [WeightedEndpoint]
+  private let index: [SocketEndpoint: Int]
+
+  init(
+    connectTimeoutMilliseconds: UInt32, routes: [Route], backends: [Backend], endpoints: [WeightedEndpoint],
+    index: [SocketEndpoint: Int]
+  ) {
+    self.connectTimeoutMilliseconds = connectTimeoutMilliseconds
+    self.routes = routes
+    self.backends = backends
+    self.endpoints = endpoints
+    self.index = index
+  }
+
+  /// Addresses and ports that lead somewhere.
+  package var count: Int { self.index.count }
+
+  package func route(to original: SocketEndpoint) -> Route? {
+    self.index[original].map { self.routes[$0] }
+  }
+
+  /// Chooses the backend of a connection by weight.
+  package func share(
+    to original: SocketEndpoint, using random: inout some RandomNumberGenerator
+  ) -> Result<Share, RoutingFailure> {
+    guard let route = self.route(to: original) else { return .failure(RoutingFailure(.noServicePort)) }
+    guard route.totalWeight > 0 else { return .failure(RoutingFailure(.noEndpoint)) }
+    let point = UInt64.random(in: 0..<route.totalWeight, using: &random)
+    guard let backend = self.backends[route.backends].first(where: { point < $0.cumulativeWeight }), backend.isValid
+    else { return .failure(RoutingFailure(.invalidBackend)) }
+    let endpoints = original.address.isV4 ? backend.endpointsV4 : backend.endpointsV6
+    guard !endpoints.isEmpty else { return .failure(RoutingFailure(.noEndpoint)) }
+    return .success(Share(endpoints: endpoints))
+  }
+
+  /// Chooses an endpoint of the share by weight, none of `tried` (few). Nil: all were tried.
+  package func endpoint(
+    in share: Share, except tried: [SocketEndpoint], using random: inout some RandomNumberGenerator
+  ) -> Choice? {
+    guard let last = self.endpoints[share.endpoints].last else { return nil }
+    if tried.isEmpty {
+      let point = UInt64.random(in: 0..<last.cumulativeWeight, using: &random)
+      return self.endpoints[self.search(share.endpoints, point)].choice
+    }
+    var left: UInt64 = 0
+    for i in share.endpoints where !tried.contains(self.endpoints[i].target) { left += self.weight(i, share.endpoints) }
+    guard left > 0 else { return nil }
+    var point = UInt64.random(in: 0..<left, using: &random)
+    for i in share.endpoints where !tried.contains(self.endpoints[i].target) {
+      let weight = self.weight(i, share.endpoints)
+      if point < weight { return self.endpoints[i].choice }
+      point -= weight
+    }
+    return nil
+  }
+
+  /// One weighted choice, without attempts.
+  package func pick(to original: SocketEndpoint, using random: inout some RandomNumberGenerator) -> Pick {
+    switch self.share(to: original, using: &random) {
+    case .failure(let failure): return .refused(failure.refusal)
+    case .success(let share):
+      guard let choice = self.endpoint(in: share, except: [], using: &random) else { return .refused(.noEndpoint) }
+      return .endpoint(choice)
+    }
+  }
+
+  private func weight(_ i: Int, _ range: Range<Int>) -> UInt64 {
+    self.endpoints[i].cumulativeWeight - (i == range.lowerBound ? 0 : self.endpoints[i - 1].cumulativeWeight)
+  }
+
+  /// The first element of the range whose cumulative weight is above the point.
+  private func search(_ range: Range<Int>, _ point: UInt64) -> Int {
+    var low = range.lowerBound
+    var high = range.upperBound - 1
+    while low < high {
+      let middle = low + (high - low) / 2
+      if point < self.endpoints[middle].cumulativeWeight { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+}
+
+/// A refusal as an error, for `Result`.
+package struct RoutingFailure: Error, Equatable {
+  package let refusal: RoutingRefusal
+
+  package init(_ refusal: RoutingRefusal) { self.refusal = refusal }
+}
+
+extension RoutingTable.WeightedEndpoint {
+  var choice: RoutingTable.Choice { RoutingTable.Choice(target: self.target, workload: self.workload) }
+}

@@ -1,0 +1,115 @@
+package import MeshBase
+
+/// `GET /v1/explain`: what would happen to a connection, and which rule decides.
+package struct ExplainReport: Codable, Sendable, Hashable {
+  package var source: String
+  package var destination: String
+  package var tier: FlowTier
+  package var verdict: FlowVerdict
+  package var reason: RefusalReason
+  /// The policy that decides, if one does.
+  package var policy: String?
+  package var policyVersion: String?
+  /// How the answer comes about, one sentence a step, in the order in which it is decided.
+  package var steps: [String]
+  package var endpoints: [Choice]
+
+  /// An endpoint that the connection may go to.
+  package struct Choice: Codable, Sendable, Hashable {
+    package var address: String
+    package var workload: String?
+    /// Share of the connections, in percent, rounded down.
+    package var percent: UInt64
+    package var verdict: FlowVerdict
+    package var reason: RefusalReason
+    package var policy: String?
+
+    package init(
+      address: String, workload: String? = nil, percent: UInt64, verdict: FlowVerdict = .allow,
+      reason: RefusalReason = .none, policy: String? = nil
+    ) {
+      self.address = address
+      self.workload = workload
+      self.percent = percent
+      self.verdict = verdict
+      self.reason = reason
+      self.policy = policy
+    }
+  }
+
+  package init(
+    source: String, destination: String, tier: FlowTier, verdict: FlowVerdict, reason: RefusalReason = .none,
+    policy: String? = nil, policyVersion: String? = nil, steps: [String] = [], endpoints: [Choice] = []
+  ) {
+    self.source = source
+    self.destination = destination
+    self.tier = tier
+    self.verdict = verdict
+    self.reason = reason
+    self.policy = policy
+    self.policyVersion = policyVersion
+    self.steps = steps
+    self.endpoints = endpoints
+  }
+}
+
+/// The question of `explain`, parsed: from whom, to what.
+package struct ExplainQuestion: Sendable, Hashable {
+  package enum Source: Sendable, Hashable {
+    case workload(ResourceName)
+    /// Somebody outside of the mesh, or the workload that has the address.
+    case address(IPAddress)
+  }
+
+  package enum Target: Sendable, Hashable {
+    /// A service or a workload by name; a service is looked for first.
+    case name(ResourceName)
+    case address(IPAddress)
+  }
+
+  package var source: Source
+  package var target: Target
+  package var port: UInt16
+
+  package init(source: Source, target: Target, port: UInt16) {
+    self.source = source
+    self.target = target
+    self.port = port
+  }
+
+  /// SRC is NAMESPACE/NAME, NAME (namespace `default`) or an address; DST:PORT is the same with a port, and the host
+  /// names NAME.NAMESPACE and NAME.NAMESPACE.svc… are understood.
+  package init(source: String, destination: String) throws(MeshError) {
+    if let address = IPAddress(source) {
+      self.source = .address(address)
+    } else if let name = Self.name(source) {
+      self.source = .workload(name)
+    } else {
+      throw MeshError(.invalid, "source", "\"\(source)\" is neither NAMESPACE/NAME, NAME nor an address")
+    }
+    if let endpoint = SocketEndpoint(destination) {
+      guard endpoint.port > 0 else { throw MeshError(.invalid, "destination", "port 0 cannot be dialled") }
+      self.target = .address(endpoint.address)
+      self.port = endpoint.port
+      return
+    }
+    guard let colon = destination.lastIndex(of: ":"),
+      let port = UInt16(strictDecimal: destination[destination.index(after: colon)...]), port > 0,
+      let name = Self.name(String(destination[..<colon]))
+    else {
+      throw MeshError(
+        .invalid, "destination", "\"\(destination)\" is not DST:PORT",
+        next: "write NAMESPACE/NAME:PORT, NAME.NAMESPACE:PORT, ADDRESS:PORT or [V6ADDRESS]:PORT")
+    }
+    self.target = .name(name)
+    self.port = port
+  }
+
+  private static func name(_ text: String) -> ResourceName? {
+    if let name = ResourceName(text) { return name }
+    let parts = text.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+    if parts.count == 1 { return ResourceName(namespace: "default", name: text) }
+    guard parts.count == 2 || parts[2] == "svc" else { return nil }
+    return ResourceName(namespace: parts[1], name: parts[0])
+  }
+}

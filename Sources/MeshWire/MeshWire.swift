@@ -1,0 +1,16 @@
+/// # MeshWire: delta sessions over gRPC
+///
+/// Gives the machines of `MeshSync` bytes and time: `envoy.service.discovery.v3.AggregatedDiscoveryService` on a Unix
+/// socket that only root and the control plane's own user may use. Floor 5; imports gRPC and NIO.
+///
+/// Read in this order: `DiscoveryMessages` (what stands in the bytes), `EncodedCatalogue`, `CatalogueBoard`,
+/// `ServerStream`, `DiscoveryServer`; `ClientDriver`, `DiscoveryClient`; `UnixListener`.
+///
+/// Invariants:
+/// - An entry is encoded once per content, whatever the number of streams.
+/// - A slow agent costs one catalogue reference: updates that it missed are merged, not queued.
+/// - No message of a peer traps: what cannot be decoded ends the stream, an entry that cannot be decoded is rejected.
+package enum MeshWire {
+  static let service = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+  static let method = "DeltaAggregatedResources"
+}

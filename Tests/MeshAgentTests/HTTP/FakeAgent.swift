@@ -1,0 +1,41 @@
+import MeshAgent
+import MeshBase
+import MeshTelemetry
+import Synchronization
+
+/// An agent that answers with fixed reports.
+final class FakeAgent: AgentReporting {
+  let flows = FlowFeed(capacity: 512)
+  let level = Mutex<LogLevelWord?>(nil)
+  let current: Mutex<AgentStatus>
+
+  init() {
+    var status = AgentStatus(version: "0.1.0", node: "n1", ready: true)
+    status.health = [HealthCheck("datapath", .ok, "attached")]
+    self.current = Mutex(status)
+  }
+
+  func status() async -> AgentStatus { self.current.withLock { $0 } }
+  func metrics() async throws(MeshError) -> AgentMetrics { AgentMetrics(status: await self.status()) }
+  func workloads() async throws(MeshError) -> [WorkloadReport] {
+    [WorkloadReport(name: "default/web", node: "n1", local: true, enrolled: true, identity: "spiffe://a/ns/b/sa/c")]
+  }
+  func services() async throws(MeshError) -> [ServiceReport] { [ServiceReport(name: "default/web")] }
+  func policies() async throws(MeshError) -> [PolicyReport] { [] }
+  func connections() async throws(MeshError) -> [ConnectionReport] {
+    throw MeshError(.unavailable, "connections", "not gathered yet", next: "ask again")
+  }
+  func programs() async throws(MeshError) -> [ProgramReport] { [] }
+  func maps() async throws(MeshError) -> [MapReport] {
+    // Some megabytes, so that an answer is larger than any socket's buffer.
+    (0..<40_000).map { MapReport(name: "mesh_map_\($0)", type: "hash", entries: 1, capacity: 2) }
+  }
+  func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport {
+    ExplainReport(source: "\(question.source)", destination: "\(question.target)", tier: .kernel, verdict: .deny)
+  }
+  func setLogLevel(_ level: LogLevelWord) async throws(MeshError) { self.level.withLock { $0 = level } }
+
+  static func record(_ workload: String) -> FlowRecord {
+    FlowRecord(time: Timestamp(microseconds: 0), kind: .opened, source: FlowPeer(workload: workload))
+  }
+}

@@ -1,0 +1,271 @@
+import MeshBase
+import MeshSnapshot
+import Testing
+
+@testable import MeshCompiler
+
+@Suite("Resources become entries")
+struct CompilationTests {
+  @Test("Every field of every kind is accepted and arrives where it belongs")
+  func everyField() throws {
+    var compiler = Compiler()
+    compiler.update(file: "shop.yaml", bytes: Samples.stream(Samples.all))
+    let result = compiler.compile(now: 0)
+    #expect(result.problems.map(\.description) == [])
+    #expect(result.resourceCount == Samples.all.count)
+    let snapshot = result.snapshot
+
+    let config = try #require(snapshot.config?.value)
+    #expect(config.trustDomain == "example.org")
+    #expect(config.vipRangeV4 == IPPrefix("240.1.0.0/16"))
+    #expect(config.vipRangeV6 == IPPrefix("fd00:1::/64"))
+    #expect(config.connectTimeoutMilliseconds == 90_500)
+
+    let workload = try #require(snapshot.workloads[Samples.name("shop/web-1")]?.value)
+    #expect(workload.node == "one")
+    #expect(workload.identity == SPIFFEID("spiffe://example.org/ns/shop/sa/web"))
+    #expect(workload.addresses.map(\.description) == ["10.1.0.2", "fd00::2"])
+    #expect(workload.location == .networkNamespace(path: "/run/netns/web"))
+    #expect(workload.failureMode == .open)
+    #expect(workload.policies == [Samples.name("mesh-root/all"), Samples.name("shop/web")])
+    #expect(workload.app == "web")
+    #expect(workload.appVersion == "v2")
+
+    let web = try #require(snapshot.services[Samples.name("shop/web")]?.value)
+    #expect(web.addresses.map(\.description) == ["10.96.0.1"])
+    #expect(
+      web.ports == [
+        ServicePort(
+          port: 80, name: "http", appProtocol: .http2, backends: [Backend(service: web.name, port: 80)]),
+        ServicePort(
+          port: 5432, name: "db",
+          backends: [
+            Backend(service: web.name, port: 5432, weight: 9),
+            Backend(service: Samples.name("stock/other"), port: 7000),
+          ], route: Samples.name("shop/split")),
+      ])
+    #expect(
+      snapshot.endpoints[web.name]?.value.endpoints == [
+        Endpoint(
+          workload: workload.name, weight: 3,
+          ports: [
+            PortMapping(servicePort: 80, targetPort: 8080), PortMapping(servicePort: 5432, targetPort: 5432),
+          ])
+      ])
+
+    let manual = try #require(snapshot.services[Samples.name("shop/manual")]?.value)
+    #expect(manual.addresses.count == 2)
+    #expect(config.vipRangeV4?.contains(manual.addresses[0]) == true)
+    #expect(config.vipRangeV6?.contains(manual.addresses[1]) == true)
+    let mapping = [PortMapping(servicePort: 9000, targetPort: 9001)]
+    #expect(
+      snapshot.endpoints[manual.name]?.value.endpoints == [
+        Endpoint(addresses: [try #require(IPAddress("192.0.2.7"))], ports: mapping),
+        Endpoint(
+          workload: workload.name, addresses: [try #require(IPAddress("10.1.0.2"))], isReady: false, weight: 3,
+          ports: mapping),
+      ])
+    #expect(snapshot.services[Samples.name("stock/other")]?.value.addresses == [])
+
+    let policy = try #require(snapshot.policies[Samples.name("shop/web")]?.value)
+    let own = "example.org/ns/shop/sa/a"
+    #expect(policy.action == .deny)
+    #expect(
+      policy.rules == [
+        PolicyRule(
+          from: [
+            SourceMatch(
+              principals: [.exact(own), .suffix("/sa/b")], notPrincipals: [.prefix("example.org/ns/x/")],
+              namespaces: [.exact("shop"), .prefix("st")], notNamespaces: [.suffix("-test")],
+              ipBlocks: [try #require(IPPrefix("10.0.0.0/8")), try #require(IPPrefix("fd00::7"))],
+              notIPBlocks: [try #require(IPPrefix("10.9.0.0/16"))]),
+            SourceMatch(
+              serviceAccounts: [.init(namespace: "shop", name: "own"), .init(namespace: "stock", name: "other")],
+              notServiceAccounts: [.init(namespace: "shop", name: "bad")]),
+          ],
+          to: [OperationMatch(ports: [80, 5432], notPorts: [80])],
+          whenSource: [
+            SourceMatch(
+              ipBlocks: [try #require(IPPrefix("10.0.0.0/8"))], notIPBlocks: [try #require(IPPrefix("10.7.0.1"))]),
+            SourceMatch(notNamespaces: [.prefix("kube-")]),
+            SourceMatch(principals: [.present]),
+          ],
+          whenOperation: [OperationMatch(ports: [5432], notPorts: [22])])
+      ])
+  }
+
+  @Test("The same objects in any order of documents and files give the same snapshot")
+  func order() {
+    var seed = SplitMix(state: 7)
+    var reference = Compiler()
+    reference.update(file: "a.yaml", bytes: Samples.stream(Samples.all))
+    let expected = reference.compile(now: 5).snapshot.versions
+    for _ in 0..<30 {
+      let shuffled = Samples.all.shuffled(using: &seed)
+      let cut = Int.random(in: 0...shuffled.count, using: &seed)
+      var compiler = Compiler()
+      compiler.update(file: "x.yaml", bytes: Samples.stream(Array(shuffled[..<cut])))
+      compiler.update(file: "b.yaml", bytes: Samples.stream(Array(shuffled[cut...])))
+      #expect(compiler.compile(now: 5).snapshot.versions == expected)
+    }
+  }
+
+  @Test("Compiling again without a change changes nothing")
+  func idempotent() {
+    var compiler = Compiler()
+    compiler.update(file: "a.yaml", bytes: Samples.stream(Samples.all))
+    let first = compiler.compile(now: 0)
+    compiler.update(file: "a.yaml", bytes: Samples.stream(["# moved", ""] + Samples.all))
+    let second = compiler.compile(now: 100_000_000)
+    #expect(second.changes(from: first.snapshot).isEmpty)
+    #expect(second.problems == first.problems)
+  }
+
+  @Test("Defaults: trust domain, service account, addresses, weight, policies of the namespace")
+  func defaults() throws {
+    let result = Samples.compile(
+      """
+      apiVersion: martlet.dev/v1alpha1
+      kind: Workload
+      metadata: {name: w}
+      spec: {node: one, networkNamespace: /run/netns/w}
+      """,
+      """
+      apiVersion: security.istio.io/v1
+      kind: AuthorizationPolicy
+      metadata: {name: nobody}
+      """)
+    let workload = try #require(result.snapshot.workloads[Samples.name("default/w")]?.value)
+    #expect(workload.identity.description == "spiffe://cluster.local/ns/default/sa/default")
+    #expect(workload.failureMode == .closed)
+    #expect(workload.app == "w")
+    #expect(workload.policies == [Samples.name("default/nobody")])
+    #expect(result.snapshot.config?.value.vipRangeV4 == IPPrefix("240.240.0.0/16"))
+    #expect(result.snapshot.config?.value.connectTimeoutMilliseconds == 10_000)
+    #expect(result.problems.map(\.severity) == [.warning])
+    #expect(result.problems.first?.message.contains("allows nothing") == true)
+    #expect(result.summary.selected == [Samples.name("default/nobody"): 1])
+  }
+
+  @Test("A List is its items, and a JSON file is YAML")
+  func list() {
+    let result = Samples.compile(
+      """
+      {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""},
+      \t"items": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}},
+      \t\t{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}}]}
+      """)
+    #expect(result.problems.map(\.description) == [])
+    #expect(result.resources == [.namespace: 1, .service: 1])
+  }
+
+  @Test("A reference that does not resolve degrades what holds it and nothing else")
+  func references() {
+    let result = Samples.compile(Samples.route, Samples.service, Samples.slice)
+    let port = result.snapshot.services[Samples.name("shop/web")]?.value.ports.last
+    #expect(port?.backends.map(\.isValid) == [true, false])
+    #expect(
+      result.problems.map(\.description) == [
+        "a.yaml:10:11: error: TCPRoute shop/split: spec.rules[0].backendRefs[1]: "
+          + "backend Service stock/other does not exist: its share of the connections is refused; "
+          + "create it, or correct the name",
+        "a.yaml:30:1: error: EndpointSlice shop/manual-1: Service shop/manual does not exist; "
+          + "create it, or correct label kubernetes.io/service-name",
+      ])
+    let ungranted = Samples.compile(Samples.route, Samples.service, Samples.stock)
+    #expect(
+      ungranted.snapshot.services[Samples.name("shop/web")]?.value.ports.last?.backends.map(\.isValid) == [true, false])
+    #expect(ungranted.problems.contains { $0.message.contains("does not grant it") })
+  }
+
+  @Test("Of two routes for one port the first by name holds")
+  func twoRoutes() {
+    let second = Samples.route.replacing("name: split", with: "name: zebra")
+    let result = Samples.compile(second, Samples.route, Samples.service, Samples.stock, Samples.grant)
+    #expect(
+      result.snapshot.services[Samples.name("shop/web")]?.value.ports.last?.route == Samples.name("shop/split"))
+    #expect(result.problems.map(\.object) == ["TCPRoute shop/zebra"])
+  }
+
+  @Test("An address that two workloads of a node claim belongs to neither, and both are named")
+  func duplicateAddress() {
+    let second = Samples.workload.replacing("name: web-1", with: "name: web-2")
+    let result = Samples.compile(Samples.workload, second)
+    for name in ["shop/web-1", "shop/web-2"] {
+      #expect(result.snapshot.workloads[Samples.name(name)]?.value.addresses == [])
+    }
+    #expect(result.problems.count == 4)
+    #expect(result.problems.contains { $0.object == "Workload shop/web-1" && $0.message.contains("shop/web-2") })
+    #expect(result.problems.contains { $0.object == "Workload shop/web-2" && $0.message.contains("shop/web-1") })
+    let elsewhere = second.replacing("node: one", with: "node: two")
+    #expect(Samples.compile(Samples.workload, elsewhere).problems == [])
+  }
+
+  @Test("Two services with one clusterIP: the first by name has it")
+  func duplicateClusterIP() {
+    let second = Samples.service.replacing("name: web, namespace", with: "name: zebra, namespace")
+    let result = Samples.compile(second, Samples.service, Samples.workload)
+    #expect(result.snapshot.services[Samples.name("shop/web")]?.value.addresses.count == 1)
+    #expect(result.snapshot.services[Samples.name("shop/zebra")]?.value.addresses == [])
+    #expect(result.problems.map(\.object) == ["Service shop/zebra"])
+  }
+
+  @Test("A named target port that a workload lacks leaves that port out, and says so")
+  func namedPort() {
+    let bare = Samples.workload.replacing("- {name: http, port: 8080}", with: "- {name: web, port: 8080}")
+    let result = Samples.compile(bare, Samples.service)
+    #expect(
+      result.snapshot.endpoints[Samples.name("shop/web")]?.value.endpoints.first?.ports
+        == [PortMapping(servicePort: 5432, targetPort: 5432)])
+    #expect(result.problems.first?.position.path == "spec.ports[0]")
+  }
+
+  @Test("10,000 workloads in 1,000 services compile within seconds even without optimisation")
+  func scale() {
+    var compiler = Compiler()
+    var text = ""
+    for service in 0..<100 {
+      for workload in 0..<10 {
+        text += """
+          ---
+          apiVersion: martlet.dev/v1alpha1
+          kind: Workload
+          metadata: {name: w-\(service)-\(workload), namespace: n, labels: {app: s\(service)}}
+          spec: {node: one, networkNamespace: /run/netns/w-\(service)-\(workload)}
+
+          """
+      }
+      text += """
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: s\(service), namespace: n}
+        spec: {selector: {app: s\(service)}, ports: [{port: 80}]}
+
+        """
+    }
+    for file in 0..<10 {
+      compiler.update(
+        file: "\(file).yaml", bytes: Array(text.replacing("namespace: n", with: "namespace: n\(file)").utf8))
+    }
+    let clock = ContinuousClock()
+    var result = compiler.compile(now: 0)
+    let time = clock.measure { result = compiler.compile(now: 0) }
+    #expect(result.problems == [])
+    #expect(result.snapshot.count == 12_001)
+    #expect(time < .seconds(20))
+  }
+}
+
+/// A generator with a seed, so that a failure can be run again.
+struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    self.state &+= 0x9e37_79b9_7f4a_7c15
+    var value = self.state
+    value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+    value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+    return value ^ value >> 31
+  }
+}

@@ -1,0 +1,228 @@
+import MeshBase
+import MeshSnapshot
+import Testing
+
+@testable import MeshTelemetry
+
+@Suite struct EdgeLedgerTests {
+  private let key = EdgeKey(tier: .kernel)
+
+  @Test("readings add up to what was counted")
+  func differences() {
+    var ledger = EdgeLedger()
+    ledger.observe([(self.key, EdgeCounters(opened: 3, sentBytes: 10))])
+    ledger.observe([(self.key, EdgeCounters(opened: 5, sentBytes: 30))])
+    #expect(ledger.totals[self.key] == EdgeCounters(opened: 5, sentBytes: 30))
+  }
+
+  @Test("an entry that the kernel evicted goes on counting, and totals never go down")
+  func eviction() {
+    var ledger = EdgeLedger()
+    ledger.observe([(self.key, EdgeCounters(opened: 5))])
+    ledger.observe([])
+    #expect(ledger.totals[self.key]?.opened == 5)
+    ledger.observe([(self.key, EdgeCounters(opened: 2))])
+    ledger.observe([(self.key, EdgeCounters(opened: 1, closed: 1))])
+    #expect(ledger.totals[self.key] == EdgeCounters(opened: 8, closed: 1))
+  }
+
+  @Test("two entries of one name are one edge")
+  func sameName() {
+    var ledger = EdgeLedger()
+    ledger.observe([(self.key, EdgeCounters(opened: 1)), (self.key, EdgeCounters(opened: 2))])
+    ledger.observe([(self.key, EdgeCounters(opened: 1)), (self.key, EdgeCounters(opened: 3))])
+    #expect(ledger.totals[self.key]?.opened == 4)
+  }
+
+  @Test("counters stay at the largest value instead of overflowing")
+  func saturation() {
+    var counters = EdgeCounters(opened: .max)
+    counters.add(EdgeCounters(opened: 1))
+    #expect(counters.opened == .max)
+  }
+
+  @Test("a million edges cost the limit, and the sum stays true")
+  func cardinality() {
+    var ledger = EdgeLedger(limit: 50)
+    for round in 0..<20 {
+      ledger.observe(
+        (0..<100).map { (EdgeKey(port: UInt16(round * 100 + $0), tier: .kernel), EdgeCounters(opened: 1)) })
+    }
+    #expect(ledger.totals.count == 50)
+    #expect(ledger.overflow.opened == 1950)
+    #expect(ledger.overflowed == 1950)
+    let sum = ledger.totals.values.reduce(0) { $0 + $1.opened } + ledger.overflow.opened
+    #expect(sum == 2000)
+  }
+}
+
+@Suite struct AgentMetricsTests {
+  static let client = ResourceName(namespace: "default", name: "client")
+  static let web = ResourceName(namespace: "shop", name: "web")
+
+  static func directory() throws -> NameDirectory {
+    let client = try #require(SPIFFEID("spiffe://cluster.local/ns/default/sa/client"))
+    let web = try #require(SPIFFEID("spiffe://cluster.local/ns/shop/sa/web"))
+    return NameDirectory(workloads: [
+      try #require(self.client): .init(identity: client, app: "caller", version: "v1"),
+      try #require(self.web): .init(identity: web, app: "web", version: "v2"),
+    ])
+  }
+
+  static func metrics() throws -> AgentMetrics {
+    var edges = EdgeLedger(limit: 100)
+    edges.observe([
+      (
+        EdgeKey(source: self.client, destination: self.web, service: self.web, port: 80, tier: .kernel),
+        EdgeCounters(opened: 3, closed: 2, sentBytes: 100, receivedBytes: 2000)
+      ),
+      // The same connection pair dialled on another port: one series, as ports are no label.
+      (
+        EdgeKey(source: self.client, destination: self.web, service: self.web, port: 81, tier: .leg),
+        EdgeCounters(opened: 1)
+      ),
+      (EdgeKey(source: self.client, service: self.web, port: 81, tier: .relay), EdgeCounters(opened: 1)),
+      (EdgeKey(destination: self.web, port: 8080, tier: .outside), EdgeCounters(opened: 7, closed: 7)),
+      (
+        EdgeKey(source: self.client, destination: self.web, port: 8080, tier: .kernel, reason: .policyDenied),
+        EdgeCounters(refused: 4)
+      ),
+    ])
+    var status = AgentStatus(version: "0.1.0", node: "n1", uptimeSeconds: 12, revision: 5, ready: true)
+    status.controlPlane.state = .connected
+    status.proxy = ProxyStatus(state: .running, pid: 9, restarts: 2, appliedRevision: 5)
+    status.datapath = DatapathStatus(layout: 1, generation: 6, enrolledWorkloads: 2, lostEvents: 1)
+    status.health = [HealthCheck("datapath", .ok, "attached"), HealthCheck("proxy", .fail, "gone")]
+    return AgentMetrics(
+      status: status,
+      programs: [
+        ProgramReport(name: "mesh_connect4", id: 1, attached: "/cg", runs: 10, runNanoseconds: 4000),
+        ProgramReport(name: "mesh_lookup", id: 2, attached: "a"),
+        ProgramReport(name: "mesh_lookup", id: 3, attached: "b"),
+      ],
+      maps: [MapReport(name: "mesh_pods_v1", type: "hash", entries: 2, capacity: 1024)], edges: edges,
+      names: try self.directory(),
+      decisions: [.init(hook: .connect, reason: .none, count: 9), .init(hook: .lookup, reason: .mapError, count: 1)])
+  }
+
+  @Test("a page of everything is legal in both formats", arguments: TextExposition.allCases)
+  func legal(format: TextExposition) throws {
+    let families = try Self.metrics().families
+    let page = try ExpositionParser(format.text(families), openMetrics: format == .openMetrics)
+    #expect(page.types.count == families.count)
+    #expect(page.helps.count == families.count)
+    #expect(page.samples.count == families.reduce(0) { $0 + $1.series.count })
+    #expect(page.value("martlet_proxy_restarts_total") == 2)
+    #expect(page.value("martlet_bpf_program_run_seconds_total", ["program": "mesh_connect4"]) == 4e-6)
+    #expect(page.value("martlet_health", ["check": "proxy"]) == 0)
+    #expect(page.value("martlet_hook_decisions_total", ["hook": "lookup", "reason": "map_error"]) == 1)
+    #expect(page.value("martlet_bpf_map_capacity", ["map": "mesh_pods_v1"]) == 1024)
+  }
+
+  @Test("a connection bears Istio's labels")
+  func istioLabels() throws {
+    let page = try ExpositionParser(TextExposition.prometheus.text(try Self.metrics().families), openMetrics: false)
+    let sample = try #require(
+      page.samples.first {
+        $0.name == "istio_tcp_connections_opened_total" && $0.labels["source_workload"] == "client"
+      })
+    #expect(sample.value == 4)
+    #expect(
+      sample.labels == [
+        "reporter": "source", "source_workload": "client", "source_workload_namespace": "default",
+        "source_principal": "spiffe://cluster.local/ns/default/sa/client", "source_app": "caller",
+        "source_version": "v1", "source_canonical_service": "caller", "source_canonical_revision": "v1",
+        "destination_workload": "web", "destination_workload_namespace": "shop",
+        "destination_principal": "spiffe://cluster.local/ns/shop/sa/web", "destination_app": "web",
+        "destination_version": "v2", "destination_service": "web.shop.svc.cluster.local",
+        "destination_service_name": "web", "destination_service_namespace": "shop",
+        "destination_canonical_service": "web", "destination_canonical_revision": "v2", "request_protocol": "tcp",
+        "response_flags": "-", "connection_security_policy": "none",
+      ])
+    #expect(page.value("istio_tcp_sent_bytes_total", ["source_workload": "client"]) == 100)
+    #expect(page.value("istio_tcp_received_bytes_total", ["source_workload": "client"]) == 2000)
+    #expect(page.value("istio_tcp_connections_closed_total", ["reporter": "destination"]) == 7)
+  }
+
+  @Test("a relayed connection is counted once, its legs apart")
+  func relayOnce() throws {
+    let page = try ExpositionParser(TextExposition.prometheus.text(try Self.metrics().families), openMetrics: false)
+    let opened = page.samples.filter { $0.name == "istio_tcp_connections_opened_total" }.reduce(0) { $0 + $1.value }
+    #expect(opened == 11)
+    #expect(page.value("martlet_connections_opened_total", ["tier": "relay"]) == 1)
+    #expect(page.value("martlet_connections_opened_total", ["tier": "leg"]) == 1)
+  }
+
+  @Test("a refusal is counted with its reason and is no opened connection")
+  func refusals() throws {
+    let page = try ExpositionParser(TextExposition.prometheus.text(try Self.metrics().families), openMetrics: false)
+    #expect(
+      page.value(
+        "martlet_connections_refused_total", ["reason": "policy_denied", "destination_workload": "web"]) == 4)
+  }
+
+  @Test("what exceeds the limit is one series labelled overflow")
+  func overflow() throws {
+    var metrics = try Self.metrics()
+    metrics.edges = EdgeLedger(limit: 10)
+    metrics.edges.observe(
+      (0..<1000).map {
+        (
+          EdgeKey(source: ResourceName("default/w\($0)"), tier: .kernel),
+          EdgeCounters(opened: 1, refused: 1)
+        )
+      })
+    let page = try ExpositionParser(TextExposition.prometheus.text(metrics.families), openMetrics: false)
+    let opened = page.samples.filter { $0.name == "istio_tcp_connections_opened_total" }
+    #expect(opened.count == 11)
+    #expect(opened.reduce(0) { $0 + $1.value } == 1000)
+    #expect(page.value("istio_tcp_connections_opened_total", ["reporter": "overflow"]) == 990)
+    #expect(page.value("martlet_connections_refused_total", ["reason": "overflow"]) == 990)
+    #expect(page.value("martlet_metric_series_overflow_total") == 990)
+  }
+
+  @Test("equal counters are equal text")
+  func deterministic() throws {
+    #expect(
+      TextExposition.openMetrics.text(try Self.metrics().families)
+        == TextExposition.openMetrics.text(try Self.metrics().families))
+  }
+
+  @Test("names come from the snapshot")
+  func directory() throws {
+    let name = try #require(Self.web)
+    let identity = try #require(SPIFFEID("spiffe://cluster.local/ns/shop/sa/web"))
+    let entry = WorkloadEntry(name: name, node: "n1", identity: identity, app: "shopfront", appVersion: "v9")
+    let snapshot = Snapshot([VersionedEntry(.workload(entry), version: ContentVersion(value: 1))])
+    let peer = NameDirectory(snapshot).peer(name, address: SocketEndpoint(IPAddress(v4: 0x0a00_0001), 80))
+    #expect(
+      peer
+        == FlowPeer(
+          workload: "shop/web", namespace: "shop", identity: identity.description, app: "shopfront", version: "v9",
+          address: "10.0.0.1:80"))
+    #expect(NameDirectory().peer(nil) == FlowPeer())
+  }
+}
+
+@Suite struct ExplainQuestionTests {
+  @Test("source and destination are understood in every documented form")
+  func forms() throws {
+    let web = try #require(ResourceName("shop/web"))
+    let client = try #require(ResourceName("default/client"))
+    for text in ["shop/web:80", "web.shop:80", "web.shop.svc:80", "web.shop.svc.cluster.local:80"] {
+      let question = try ExplainQuestion(source: "client", destination: text)
+      #expect(question == ExplainQuestion(source: .workload(client), target: .name(web), port: 80))
+    }
+    let question = try ExplainQuestion(source: "10.0.0.1", destination: "[::1]:443")
+    #expect(
+      question
+        == ExplainQuestion(source: .address(IPAddress(v4: 0x0a00_0001)), target: .address(.loopbackV6), port: 443))
+  }
+
+  @Test(
+    "what is no destination is refused",
+    arguments: ["web", "web:", "web:0", "web:65536", "web:+1", "a.b.c:1", "10.0.0.1:0", "::1:80", ":80", "A:80"])
+  func refused(text: String) {
+    #expect(throws: MeshError.self) { try ExplainQuestion(source: "client", destination: text) }
+  }
+}

@@ -1,0 +1,48 @@
+import Glibc
+import MeshBase
+import MeshWire
+import Testing
+
+@Suite("The control socket")
+struct UnixListenerTests {
+  private func mode(_ path: String) -> mode_t? {
+    var status = stat()
+    guard lstat(path, &status) == 0 else { return nil }
+    return status.st_mode & 0o7777
+  }
+
+  @Test("is its owner's alone, and goes with its process")
+  func mode() throws {
+    let directory = try TemporaryDirectory()
+    do {
+      let listener = try UnixListener(path: directory.socket)
+      #expect(self.mode(directory.socket) == 0o600)
+      #expect(self.mode("\(directory.socket).new") == nil)
+      _ = consume listener
+    }
+    #expect(self.mode(directory.socket) == nil)
+  }
+
+  @Test("replaces what a dead process left, and does not replace a living one's")
+  func owners() throws {
+    let directory = try TemporaryDirectory()
+    let leftover = open(directory.socket, O_CREAT | O_WRONLY, 0o666)
+    close(leftover)
+    let listener = try UnixListener(path: directory.socket)
+    #expect {
+      _ = try UnixListener(path: directory.socket)
+    } throws: { error in
+      (error as? MeshError)?.code == .conflict
+    }
+    #expect(self.mode(directory.socket) == 0o600)
+    _ = consume listener
+    _ = try UnixListener(path: directory.socket)
+  }
+
+  @Test("a path that is too long or not there is an error with the path in it")
+  func badPaths() {
+    for path in ["/tmp/" + String(repeating: "x", count: 120), "/nonexistent/control.sock", "/tmp/a\u{0}b"] {
+      #expect(throws: MeshError.self) { _ = try UnixListener(path: path) }
+    }
+  }
+}

@@ -1,0 +1,50 @@
+/* What a frame from behind a veth may claim to be. Inner functions take the parsed fields, the entry point parses. */
+#pragma once
+
+#include "../maps.h"
+#include "address.h"
+
+static __always_inline int mesh_source_owned(const struct mesh_addr *address, __u32 workload)
+{
+    const struct mesh_workload *owner = bpf_map_lookup_elem(&MESH_MAP(wload), address);
+    return owner && owner->workload == workload;
+}
+
+/* 0.0.0.0 speaks only to groups and to everybody (DHCP, IGMP). */
+static __always_inline int mesh_source_v4_allowed(__u32 source_be, __u32 destination_be, __u32 workload)
+{
+    if (source_be == 0)
+        return destination_be == 0xffffffff || (destination_be & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000);
+    struct mesh_addr address = mesh_addr_v4(source_be);
+    return mesh_source_owned(&address, workload);
+}
+
+/* Link-local is not routed and is no workload's address; the unspecified source asks whether an address is taken (DAD)
+ * or reports group membership (MLD), both to groups. */
+static __always_inline int mesh_source_v6_allowed(const struct mesh_addr *source, const struct mesh_addr *destination,
+                                                  __u32 workload)
+{
+    if (mesh_addr_is_link_local(source))
+        return 1;
+    if (source->hi_be == 0 && source->lo_be == 0)
+        return (mesh_addr_word(destination, 0) & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
+    /* A v4-mapped source on the wire is a disguise for an IPv4 address. */
+    if (mesh_addr_is_v4(source))
+        return 0;
+    return mesh_source_owned(source, workload);
+}
+
+/* ARP: the sender claims this address. Zero is a probe. */
+static __always_inline int mesh_claim_v4_allowed(__u32 sender_be, __u32 workload)
+{
+    if (sender_be == 0)
+        return 1;
+    struct mesh_addr address = mesh_addr_v4(sender_be);
+    return mesh_source_owned(&address, workload);
+}
+
+/* Neighbour advertisement: the target is claimed. */
+static __always_inline int mesh_claim_v6_allowed(const struct mesh_addr *target, __u32 workload)
+{
+    return mesh_addr_is_link_local(target) || (!mesh_addr_is_v4(target) && mesh_source_owned(target, workload));
+}

@@ -1,0 +1,134 @@
+/* The decision of connect(): where the connection goes, and whether it may. */
+#pragma once
+
+#include "address.h"
+#include "policy.h"
+
+/* What a socket asked for. */
+struct mesh_call {
+    struct mesh_addr address;
+    __u32 leg_workload; /* the workload for which the node proxy dials */
+    __u16 port_be;
+    __u8 is_leg;
+};
+
+enum mesh_action {
+    MESH_ACTION_PASS = 0,   /* not the mesh's business: untouched */
+    MESH_ACTION_ADMIT = 1,  /* a flow: destination and tier are in it */
+    MESH_ACTION_REFUSE = 2, /* the reason is in the flow */
+};
+
+static __always_inline int mesh_refuse(struct mesh_flow *flow, __u8 reason)
+{
+    flow->verdict = MESH_VERDICT_DENY;
+    flow->reason = reason;
+    return MESH_ACTION_REFUSE;
+}
+
+static __always_inline int mesh_admit(struct mesh_flow *flow)
+{
+    flow->verdict = MESH_VERDICT_ALLOW;
+    flow->reason = MESH_REASON_NONE;
+    return MESH_ACTION_ADMIT;
+}
+
+/* The client's leg to the node proxy: a listener inside this namespace. The family of the socket has to stay. */
+static __always_inline int mesh_steer_relay(const struct mesh_pod *pod, struct mesh_flow *flow)
+{
+    flow->tier = MESH_TIER_RELAY;
+    flow->destination = mesh_addr_is_v4(&flow->original) ? mesh_addr_v4(bpf_htonl(0x7f000001))
+                                                         : mesh_addr_v6(0, 0, 0, bpf_htonl(1));
+    flow->destination_port_be = pod->outbound_port_be;
+    return mesh_admit(flow);
+}
+
+/* A destination is known, as a workload: may the source reach it? */
+static __always_inline int mesh_steer_workload(const struct mesh_workload *destination, struct mesh_flow *flow)
+{
+    flow->destination_workload = destination->workload;
+    if (mesh_is_own_port(flow->destination_port_be))
+        return mesh_refuse(flow, MESH_REASON_MESH_PORT);
+    if (!(destination->flags & MESH_WORKLOAD_LOCAL))
+        return mesh_refuse(flow, MESH_REASON_NO_TUNNEL);
+    /* A call to oneself never leaves the namespace: no policy. */
+    if (destination->workload == flow->source_workload)
+        return mesh_admit(flow);
+    struct mesh_judgement judgement =
+        mesh_judge_workload(flow->generation, flow->source_workload, mesh_addr_is_v4(&flow->destination) ? 4 : 6,
+                            destination, flow->destination_port_be);
+    flow->policy = judgement.policy;
+    if (judgement.verdict != MESH_VERDICT_ALLOW)
+        return mesh_refuse(flow, judgement.reason);
+    return mesh_admit(flow);
+}
+
+static __always_inline int mesh_steer_service(const struct mesh_service *service, const struct mesh_pod *pod,
+                                              struct mesh_flow *flow)
+{
+    flow->service = service->service;
+    if (service->mode != MESH_MODE_KERNEL && service->mode != MESH_MODE_PROXY)
+        return mesh_refuse(flow, MESH_REASON_NO_SERVICE_PORT);
+    if (service->slots == 0)
+        return mesh_refuse(flow, MESH_REASON_NO_ENDPOINT);
+    if (service->mode == MESH_MODE_PROXY)
+        return mesh_steer_relay(pod, flow);
+    struct mesh_endpoint_key slot = {.table = service->table, .slot = bpf_get_prandom_u32() % service->slots};
+    const struct mesh_endpoint *endpoint = bpf_map_lookup_elem(&MESH_MAP(ep), &slot);
+    if (!endpoint)
+        return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
+    if (endpoint->flags & MESH_ENDPOINT_INVALID)
+        return mesh_refuse(flow, MESH_REASON_INVALID_BACKEND);
+    /* An endpoint of the other family cannot be dialled on this socket. */
+    if (mesh_addr_is_v4(&endpoint->address) != mesh_addr_is_v4(&flow->original))
+        return mesh_refuse(flow, MESH_REASON_NO_ENDPOINT);
+    flow->destination = endpoint->address;
+    flow->destination_port_be = endpoint->port_be;
+    if (endpoint->workload == 0)
+        return mesh_admit(flow);
+    const struct mesh_workload *destination = bpf_map_lookup_elem(&MESH_MAP(wload), &endpoint->address);
+    if (!destination || destination->workload != endpoint->workload)
+        return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
+    return mesh_steer_workload(destination, flow);
+}
+
+/* `flow` is zero when it comes in. Fills everything that does not need the socket or the task. `pod` is NULL only for a
+ * leg that is dialled from a namespace of no workload. */
+static __always_inline int mesh_decide(const struct mesh_call *call, const struct mesh_config *config,
+                                       const struct mesh_pod *pod, struct mesh_flow *flow)
+{
+    flow->tier = call->is_leg ? MESH_TIER_LEG : MESH_TIER_KERNEL;
+    flow->original = call->address;
+    flow->original_port_be = call->port_be;
+    flow->destination = call->address;
+    flow->destination_port_be = call->port_be;
+    flow->generation = config->generation;
+    if (call->is_leg)
+        flow->source_workload = call->leg_workload;
+    else if (pod)
+        flow->source_workload = pod->workload;
+    else
+        return MESH_ACTION_PASS;
+
+    if (mesh_addr_is_loopback(&call->address))
+        return MESH_ACTION_PASS;
+    if (flow->generation == 0)
+        return pod && (pod->flags & MESH_POD_OPEN) ? MESH_ACTION_PASS : mesh_refuse(flow, MESH_REASON_NOT_READY);
+
+    /* A leg dials an endpoint that the proxy chose: it is never steered again. */
+    if (!call->is_leg && pod) {
+        struct mesh_service_key key = {.address = call->address, .port_be = call->port_be, .protocol = 6};
+        const struct mesh_service *service = bpf_map_lookup_elem(&MESH_MAP(svc), &key);
+        if (service)
+            return mesh_steer_service(service, pod, flow);
+        key.port_be = 0;
+        if (bpf_map_lookup_elem(&MESH_MAP(svc), &key))
+            return mesh_refuse(flow, MESH_REASON_NO_SERVICE_PORT);
+    }
+    const struct mesh_workload *destination = bpf_map_lookup_elem(&MESH_MAP(wload), &call->address);
+    if (!destination)
+        return mesh_addr_is_vip(&call->address, config) ? mesh_refuse(flow, MESH_REASON_UNKNOWN_VIP)
+                                                        : MESH_ACTION_PASS;
+    if (destination->workload == flow->source_workload && !mesh_is_own_port(call->port_be))
+        return MESH_ACTION_PASS;
+    return mesh_steer_workload(destination, flow);
+}

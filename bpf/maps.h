@@ -1,0 +1,160 @@
+/* Every map, once. Values and keys are in mesh_abi.h. A name bears the layout's version, so that programs of one layout
+ * never read maps of another; the kernel keeps 15 characters of a name, hence the short words.
+ *
+ * Tables that user space fills are not preallocated (idle memory); what programs fill is LRU, and preallocated. Nothing
+ * that decides about security is kept in an LRU map alone: an evicted entry ends in a refusal or in the judgement of an
+ * unknown source, never in a pass. Sizes are defaults; the agent sets its own when it loads. */
+#pragma once
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <mesh_abi.h>
+
+#define MESH_PASTE(word, layout) mesh_##word##_v##layout
+#define MESH_NAMED(word, layout) MESH_PASTE(word, layout)
+/* MESH_MAP(pods) is mesh_pods_v1. */
+#define MESH_MAP(word) MESH_NAMED(word, MESH_LAYOUT)
+
+/* network namespace cookie -> the workload that owns the namespace */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 65536);
+    __type(key, __u64);
+    __type(value, struct mesh_pod);
+} MESH_MAP(pods) SEC(".maps");
+
+/* address -> workload */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 65536);
+    __type(key, struct mesh_addr);
+    __type(value, struct mesh_workload);
+} MESH_MAP(wload) SEC(".maps");
+
+/* address and port -> service */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 65536);
+    __type(key, struct mesh_service_key);
+    __type(value, struct mesh_service);
+} MESH_MAP(svc) SEC(".maps");
+
+/* endpoint table and slot -> where to connect */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 262144);
+    __type(key, struct mesh_endpoint_key);
+    __type(value, struct mesh_endpoint);
+} MESH_MAP(ep) SEC(".maps");
+
+/* generation and destination workload -> the policy group that protects it */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 131072);
+    __type(key, struct mesh_guard_key);
+    __type(value, struct mesh_guard);
+} MESH_MAP(guards) SEC(".maps");
+
+/* generation, source workload and family -> source class */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 131072);
+    __type(key, struct mesh_class_key);
+    __type(value, __u32);
+} MESH_MAP(classes) SEC(".maps");
+
+/* generation and address prefix -> source class of plaintext from outside */
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 131072);
+    __type(key, struct mesh_network_key);
+    __type(value, __u32);
+} MESH_MAP(nets) SEC(".maps");
+
+/* generation, group, source class and port -> verdict */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 262144);
+    __type(key, struct mesh_policy_key);
+    __type(value, struct mesh_policy);
+} MESH_MAP(policy) SEC(".maps");
+
+/* the one element that the agent writes through a mapping: generation, VIP ranges, the proxy's cgroup */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct mesh_config);
+} MESH_MAP(config) SEC(".maps");
+
+/* socket cookie -> flow, on the client's side from connect to close */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 65536);
+    __type(key, __u64);
+    __type(value, struct mesh_flow);
+} MESH_MAP(pending) SEC(".maps");
+
+/* 4-tuple as the acceptor sees it -> flow, during the handshake */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 16384);
+    __type(key, struct mesh_tuple);
+    __type(value, struct mesh_flow);
+} MESH_MAP(flows) SEC(".maps");
+
+/* accepted socket of the relay -> flow, read with getsockopt */
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct mesh_flow);
+} MESH_MAP(accept) SEC(".maps");
+
+/* upstream socket of the node proxy -> on whose behalf it dials; the agent writes it by descriptor */
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct mesh_leg);
+} MESH_MAP(legs) SEC(".maps");
+
+/* interface index at the host end of a veth -> the workload behind it */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 65536);
+    __type(key, __u32);
+    __type(value, struct mesh_veth);
+} MESH_MAP(veths) SEC(".maps");
+
+/* who spoke to whom -> counters */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_PERCPU_HASH);
+    __uint(max_entries, 16384);
+    __type(key, struct mesh_edge_key);
+    __type(value, struct mesh_edge);
+} MESH_MAP(edges) SEC(".maps");
+
+/* hook and reason -> how often; the last element counts lost events */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, MESH_COUNTERS);
+    __type(key, __u32);
+    __type(value, __u64);
+} MESH_MAP(count) SEC(".maps");
+
+/* refusals and closed connections, for the agent */
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 2 * 1024 * 1024);
+} MESH_MAP(events) SEC(".maps");

@@ -1,0 +1,144 @@
+/* sockops: carries a flow from connect() to the acceptor and to the end of the connection.
+ *
+ *   TCP_CONNECT_CB       before the SYN: the 4-tuple is final, publish the flow under it
+ *   PASSIVE_ESTABLISHED  the accepted socket: a relay's keeps the flow, and the published entry goes
+ *   STATE_CB to CLOSE    the client's socket ends, however: bytes, round trip, clean up
+ *
+ * Runs for every TCP socket below the attached cgroup, so that the first test is the cheapest: by `op`. */
+#include <linux/bpf.h>
+#include <linux/tcp.h>
+
+#include "lib/address.h"
+#include "lib/report.h"
+#include "lib/transfer.h"
+
+/* The numbers of the kernel's socket families. */
+#define MESH_AF_INET 2
+#define MESH_AF_INET6 10
+
+static __always_inline int mesh_ops_addresses(struct bpf_sock_ops *ctx, struct mesh_addr *local,
+                                              struct mesh_addr *remote)
+{
+    /* An IPv6 socket that speaks IPv4 holds v4-mapped addresses here; the *_ip4 fields are junk for native IPv6. */
+    if (ctx->family == MESH_AF_INET) {
+        *local = mesh_context_v4(ctx->local_ip4);
+        *remote = mesh_context_v4(ctx->remote_ip4);
+        return 1;
+    }
+    if (ctx->family == MESH_AF_INET6) {
+        *local = mesh_context_v6(ctx->local_ip6);
+        *remote = mesh_context_v6(ctx->remote_ip6);
+        return 1;
+    }
+    return 0;
+}
+
+/* local_port is in host order, remote_port has the port in network order in its upper half. */
+#define mesh_ops_local_port_be(ctx) bpf_htons((__u16)(ctx)->local_port)
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define mesh_ops_remote_port_be(ctx) ((__u16)((ctx)->remote_port >> 16))
+#else
+#define mesh_ops_remote_port_be(ctx) ((__u16)(ctx)->remote_port)
+#endif
+
+static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
+{
+    __u64 cookie = bpf_get_socket_cookie(ctx);
+    struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(pending), &cookie);
+    if (!flow)
+        return;
+    struct mesh_tuple tuple = {0};
+    if (!mesh_ops_addresses(ctx, &tuple.remote, &tuple.local))
+        return;
+    tuple.remote_port_be = mesh_ops_local_port_be(ctx);
+    tuple.local_port_be = mesh_ops_remote_port_be(ctx);
+    /* What connect() left behind when it failed before the SYN does not belong to a later connect elsewhere. */
+    if (!mesh_addr_equal(&tuple.local, &flow->destination) || tuple.local_port_be != flow->destination_port_be) {
+        bpf_map_delete_elem(&MESH_MAP(pending), &cookie);
+        return;
+    }
+    if (mesh_addr_is_loopback(&tuple.local))
+        tuple.netns_cookie = flow->netns_cookie;
+    flow->source = tuple.remote;
+    flow->source_port_be = tuple.remote_port_be;
+    if (bpf_map_update_elem(&MESH_MAP(flows), &tuple, flow, BPF_ANY) != 0)
+        mesh_count(MESH_HOOK_SOCKOPS, MESH_REASON_MAP_ERROR);
+    bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+    if (flow->tier != MESH_TIER_RELAY)
+        mesh_edge_change(flow, MESH_EDGE_OPENED, 0, 0);
+}
+
+static __always_inline void mesh_ops_accepted(struct bpf_sock_ops *ctx)
+{
+    struct mesh_tuple tuple = {0};
+    if (!mesh_ops_addresses(ctx, &tuple.local, &tuple.remote))
+        return;
+    tuple.local_port_be = mesh_ops_local_port_be(ctx);
+    tuple.remote_port_be = mesh_ops_remote_port_be(ctx);
+    if (mesh_addr_is_loopback(&tuple.local)) {
+        tuple.netns_cookie = bpf_get_netns_cookie(ctx);
+        const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(flows), &tuple);
+        if (!flow)
+            return;
+        /* Without a flow the proxy closes: an error here refuses. */
+        if (flow->tier == MESH_TIER_RELAY && ctx->sk)
+            if (!bpf_sk_storage_get(&MESH_MAP(accept), ctx->sk, (void *)flow, BPF_SK_STORAGE_GET_F_CREATE))
+                mesh_count(MESH_HOOK_SOCKOPS, MESH_REASON_MAP_ERROR);
+    }
+    bpf_map_delete_elem(&MESH_MAP(flows), &tuple);
+}
+
+static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_state)
+{
+    __u64 cookie = bpf_get_socket_cookie(ctx);
+    const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(pending), &cookie);
+    if (!flow)
+        return;
+    __u64 sent = mesh_sent_bytes(ctx->bytes_acked, old_state);
+    __u64 received = mesh_received_bytes(ctx->bytes_received, old_state);
+    if (flow->tier != MESH_TIER_RELAY)
+        mesh_edge_change(flow, MESH_EDGE_CLOSED, sent, received);
+    struct mesh_event *event = mesh_event_reserve();
+    if (event) {
+        event->flow = *flow;
+        event->time_ns = bpf_ktime_get_ns();
+        event->sent_bytes = sent;
+        event->received_bytes = received;
+        event->rtt_us = ctx->srtt_us >> 3; /* the kernel keeps eight times the smoothed value */
+        event->retransmits = ctx->total_retrans;
+        event->kind = MESH_EVENT_CLOSED;
+        event->hook = MESH_HOOK_SOCKOPS;
+        mesh_event_submit(event);
+    }
+    /* A handshake that never ended left its tuple, which the next connection may reuse. */
+    struct mesh_tuple tuple = {
+        .local = flow->destination,
+        .remote = flow->source,
+        .local_port_be = flow->destination_port_be,
+        .remote_port_be = flow->source_port_be,
+    };
+    if (mesh_addr_is_loopback(&tuple.local))
+        tuple.netns_cookie = flow->netns_cookie;
+    bpf_map_delete_elem(&MESH_MAP(flows), &tuple);
+    bpf_map_delete_elem(&MESH_MAP(pending), &cookie);
+}
+
+SEC("sockops")
+int mesh_sockops(struct bpf_sock_ops *ctx)
+{
+    switch (ctx->op) {
+    case BPF_SOCK_OPS_TCP_CONNECT_CB:
+        mesh_ops_connect(ctx);
+        break;
+    case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+        mesh_ops_accepted(ctx);
+        break;
+    case BPF_SOCK_OPS_STATE_CB:
+        if (ctx->args[1] == BPF_TCP_CLOSE)
+            mesh_ops_closed(ctx, ctx->args[0]);
+        break;
+    }
+    return 1;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,45 @@
+#include "check.h"
+#include "../lib/source.h"
+
+static __noinline int put_owner(const struct mesh_addr *address, __u32 workload)
+{
+    if (!address)
+        return -1;
+    struct mesh_addr key = *address;
+    struct mesh_workload value = {.workload = workload, .flags = MESH_WORKLOAD_LOCAL};
+    return bpf_map_update_elem(&MESH_MAP(wload), &key, &value, BPF_ANY);
+}
+
+CHECK(check_sources_v4)
+{
+    struct mesh_addr mine = mesh_addr_v4(bpf_htonl(0x0a000001)), theirs = mesh_addr_v4(bpf_htonl(0x0a000002));
+    EXPECT(put_owner(&mine, 1) == 0 && put_owner(&theirs, 2) == 0);
+    EXPECT(mesh_source_v4_allowed(bpf_htonl(0x0a000001), bpf_htonl(0x0a000002), 1));
+    EXPECT(!mesh_source_v4_allowed(bpf_htonl(0x0a000002), bpf_htonl(0x0a000001), 1));
+    EXPECT(!mesh_source_v4_allowed(bpf_htonl(0x08080808), bpf_htonl(0x0a000001), 1));
+    EXPECT(mesh_source_v4_allowed(0, 0xffffffff, 1));
+    EXPECT(mesh_source_v4_allowed(0, bpf_htonl(0xe0000016), 1));
+    EXPECT(!mesh_source_v4_allowed(0, bpf_htonl(0x0a000002), 1));
+    EXPECT(mesh_claim_v4_allowed(0, 1) && mesh_claim_v4_allowed(bpf_htonl(0x0a000001), 1));
+    EXPECT(!mesh_claim_v4_allowed(bpf_htonl(0x0a000002), 1));
+    return 0;
+}
+
+CHECK(check_sources_v6)
+{
+    struct mesh_addr mine = mesh_addr_v6(bpf_htonl(0xfd000000), 0, 0, bpf_htonl(1));
+    struct mesh_addr theirs = mesh_addr_v6(bpf_htonl(0xfd000000), 0, 0, bpf_htonl(2));
+    struct mesh_addr local = mesh_addr_v6(bpf_htonl(0xfe800000), 0, 0, bpf_htonl(9));
+    struct mesh_addr group = mesh_addr_v6(bpf_htonl(0xff020000), 0, 0, bpf_htonl(1));
+    struct mesh_addr none = {0}, mapped = mesh_addr_v4(bpf_htonl(0x0a000001));
+    EXPECT(put_owner(&mine, 1) == 0 && put_owner(&theirs, 2) == 0 && put_owner(&mapped, 1) == 0);
+    EXPECT(mesh_source_v6_allowed(&mine, &theirs, 1));
+    EXPECT(!mesh_source_v6_allowed(&theirs, &mine, 1));
+    EXPECT(mesh_source_v6_allowed(&local, &theirs, 1));
+    EXPECT(mesh_source_v6_allowed(&none, &group, 1));
+    EXPECT(!mesh_source_v6_allowed(&none, &theirs, 1));
+    EXPECT(!mesh_source_v6_allowed(&mapped, &theirs, 1));
+    EXPECT(mesh_claim_v6_allowed(&mine, 1) && mesh_claim_v6_allowed(&local, 1));
+    EXPECT(!mesh_claim_v6_allowed(&theirs, 1) && !mesh_claim_v6_allowed(&mapped, 1));
+    return 0;
+}

@@ -1,0 +1,277 @@
+#include "check.h"
+#include "../lib/admit.h"
+#include "../lib/steer.h"
+
+#define GENERATION 3
+#define CLIENT 1
+#define SERVER 2
+#define REMOTE 3
+#define VIP bpf_htonl(0xf0000001)
+#define CLIENT_IP bpf_htonl(0x0a000001)
+#define SERVER_IP bpf_htonl(0x0a000002)
+#define REMOTE_IP bpf_htonl(0x0a000103)
+
+static __noinline int decide(const struct mesh_call *call, const struct mesh_pod *pod, const struct mesh_config *config,
+                             struct mesh_flow *flow)
+{
+    if (!call || !config || !pod || !flow)
+        return -1;
+    __builtin_memset(flow, 0, sizeof(*flow));
+    return mesh_decide(call, config, pod, flow);
+}
+
+static __noinline int put_workload(__u32 ip_be, __u32 workload, __u32 flags)
+{
+    struct mesh_addr key = mesh_addr_v4(ip_be);
+    struct mesh_workload value = {.workload = workload, .flags = flags};
+    return bpf_map_update_elem(&MESH_MAP(wload), &key, &value, BPF_ANY);
+}
+
+static __noinline int put_service(__u16 port, __u32 mode, __u32 table, __u32 slots)
+{
+    struct mesh_service_key key = {.address = mesh_addr_v4(VIP), .port_be = bpf_htons(port), .protocol = 6};
+    struct mesh_service value = {.service = 50 + port, .table = table, .slots = slots, .mode = mode};
+    return bpf_map_update_elem(&MESH_MAP(svc), &key, &value, BPF_ANY);
+}
+
+static __noinline int put_endpoint(__u32 table, __u32 ip_be, __u16 port, __u32 workload, __u32 flags)
+{
+    struct mesh_endpoint_key key = {.table = table};
+    struct mesh_endpoint value = {
+        .address = mesh_addr_v4(ip_be), .workload = workload, .port_be = bpf_htons(port), .flags = flags};
+    return bpf_map_update_elem(&MESH_MAP(ep), &key, &value, BPF_ANY);
+}
+
+static __noinline int put_guard(__u32 workload, __u32 group)
+{
+    struct mesh_guard_key key = {.generation = GENERATION, .workload = workload};
+    struct mesh_guard value = {.group = group};
+    return bpf_map_update_elem(&MESH_MAP(guards), &key, &value, BPF_ANY);
+}
+
+static __noinline int setup(void)
+{
+    return put_workload(CLIENT_IP, CLIENT, MESH_WORKLOAD_LOCAL) | put_workload(SERVER_IP, SERVER, MESH_WORKLOAD_LOCAL) |
+           put_workload(REMOTE_IP, REMOTE, 0) | put_guard(SERVER, 0) | put_guard(REMOTE, 0) |
+           put_service(0, MESH_MODE_ADDRESS, 0, 0) | put_service(80, MESH_MODE_KERNEL, 1, 1) |
+           put_endpoint(1, SERVER_IP, 8080, SERVER, 0);
+}
+
+#define SETUP                                                                                                          \
+    struct mesh_config config = {                                                                                      \
+        .generation = GENERATION, .vip4_be = bpf_htonl(0xf0000000), .vip4_mask_be = bpf_htonl(0xff000000)};            \
+    struct mesh_pod pod = {.workload = CLIENT, .outbound_port_be = bpf_htons(15001)};                                  \
+    struct mesh_call call = {.address = mesh_addr_v4(VIP), .port_be = bpf_htons(80)};                                  \
+    struct mesh_flow flow = {0};                                                                                       \
+    EXPECT(setup() == 0)
+
+CHECK(check_kernel_tier)
+{
+    SETUP;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT);
+    EXPECT(flow.tier == MESH_TIER_KERNEL && flow.verdict == MESH_VERDICT_ALLOW && flow.reason == 0);
+    EXPECT(flow.source_workload == CLIENT && flow.destination_workload == SERVER && flow.service == 130);
+    EXPECT(mesh_addr_word(&flow.destination, 3) == SERVER_IP && flow.destination_port_be == bpf_htons(8080));
+    EXPECT(mesh_addr_word(&flow.original, 3) == VIP && flow.original_port_be == bpf_htons(80));
+    EXPECT(flow.generation == GENERATION);
+    return 0;
+}
+
+CHECK(check_refused_services)
+{
+    SETUP;
+    call.port_be = bpf_htons(81);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NO_SERVICE_PORT);
+    call.address = mesh_addr_v4(bpf_htonl(0xf0000002));
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_UNKNOWN_VIP);
+    call.address = mesh_addr_v4(VIP);
+
+    EXPECT(put_service(82, MESH_MODE_KERNEL, 9, 0) == 0);
+    call.port_be = bpf_htons(82);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NO_ENDPOINT);
+    EXPECT(put_service(82, MESH_MODE_PROXY, 9, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NO_ENDPOINT);
+    /* A slot that is not there is an error, and an error refuses. */
+    EXPECT(put_service(82, MESH_MODE_KERNEL, 9, 1) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MAP_ERROR);
+    EXPECT(put_endpoint(9, SERVER_IP, 80, SERVER, MESH_ENDPOINT_INVALID) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_INVALID_BACKEND);
+    EXPECT(put_endpoint(9, bpf_htonl(0x0a000009), 80, 9, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MAP_ERROR);
+    EXPECT(put_endpoint(9, SERVER_IP, 15001, SERVER, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MESH_PORT);
+    EXPECT(put_endpoint(9, REMOTE_IP, 80, REMOTE, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NO_TUNNEL);
+    EXPECT(put_service(82, 77, 9, 1) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NO_SERVICE_PORT);
+    return 0;
+}
+
+CHECK(check_relay)
+{
+    SETUP;
+    EXPECT(put_service(83, MESH_MODE_PROXY, 1, 1) == 0);
+    call.port_be = bpf_htons(83);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_RELAY);
+    EXPECT(flow.destination_port_be == bpf_htons(15001) && flow.destination_workload == 0);
+    struct mesh_addr v4 = mesh_addr_v4(bpf_htonl(0x7f000001));
+    EXPECT(mesh_addr_equal(&flow.destination, &v4));
+    /* The same on an IPv6 socket. */
+    struct mesh_service_key key = {
+        .address = mesh_addr_v6(bpf_htonl(0xfd000000), 0, 0, bpf_htonl(1)), .port_be = bpf_htons(83), .protocol = 6};
+    struct mesh_service value = {.service = 1, .table = 1, .slots = 1, .mode = MESH_MODE_PROXY};
+    EXPECT(bpf_map_update_elem(&MESH_MAP(svc), &key, &value, BPF_ANY) == 0);
+    call.address = key.address;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_RELAY);
+    struct mesh_addr v6 = mesh_addr_v6(0, 0, 0, bpf_htonl(1));
+    EXPECT(mesh_addr_equal(&flow.destination, &v6));
+    return 0;
+}
+
+CHECK(check_untouched)
+{
+    SETUP;
+    call.address = mesh_addr_v4(bpf_htonl(0x7f000001));
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    call.address = mesh_addr_v4(CLIENT_IP);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    call.address = mesh_addr_v4(bpf_htonl(0x08080808));
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    return 0;
+}
+
+CHECK(check_mesh_ports)
+{
+    SETUP;
+    call.port_be = bpf_htons(15001);
+    call.address = mesh_addr_v4(CLIENT_IP);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MESH_PORT);
+    call.port_be = bpf_htons(15008);
+    call.address = mesh_addr_v4(SERVER_IP);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MESH_PORT);
+    return 0;
+}
+
+CHECK(check_not_ready)
+{
+    SETUP;
+    config.generation = 0;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NOT_READY);
+    pod.flags = MESH_POD_OPEN;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    return 0;
+}
+
+CHECK(check_direct_workload)
+{
+    SETUP;
+    call.address = mesh_addr_v4(SERVER_IP);
+    call.port_be = bpf_htons(9999);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_KERNEL);
+    EXPECT(flow.destination_workload == SERVER && flow.service == 0);
+    call.address = mesh_addr_v4(REMOTE_IP);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NO_TUNNEL);
+    /* No guard: closed. */
+    EXPECT(put_workload(bpf_htonl(0x0a000004), 4, MESH_WORKLOAD_LOCAL) == 0);
+    call.address = mesh_addr_v4(bpf_htonl(0x0a000004));
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_POLICY_MISSING);
+    EXPECT(put_workload(bpf_htonl(0x0a000004), 4, MESH_WORKLOAD_LOCAL | MESH_WORKLOAD_OPEN) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT);
+    return 0;
+}
+
+CHECK(check_leg)
+{
+    SETUP;
+    /* Not steered, though it is a service's address; judged as the workload for which it dials. */
+    call.is_leg = 1;
+    call.leg_workload = 77;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_UNKNOWN_VIP);
+    call.address = mesh_addr_v4(SERVER_IP);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_LEG);
+    EXPECT(flow.source_workload == 77);
+    return 0;
+}
+
+static __noinline int admit(const struct mesh_arrival *arrival, const struct mesh_config *config, struct mesh_flow *flow)
+{
+    if (!arrival || !config || !flow)
+        return -1;
+    __builtin_memset(flow, 0, sizeof(*flow));
+    return mesh_admit_arrival(arrival, config, flow);
+}
+
+#define ARRIVAL                                                                                                        \
+    struct mesh_config config = {.generation = GENERATION};                                                            \
+    struct mesh_arrival arrival = {.local = mesh_addr_v4(SERVER_IP),                                                   \
+                                   .remote = mesh_addr_v4(bpf_htonl(0x0a000063)),                                      \
+                                   .local_port_be = bpf_htons(8080),                                                   \
+                                   .remote_port_be = bpf_htons(40000)};                                                \
+    struct mesh_flow flow = {0};                                                                                       \
+    EXPECT(setup() == 0)
+
+static __noinline int put_deny_all(__u32 generation, __u32 workload, __u32 group)
+{
+    struct mesh_guard_key guard_key = {.generation = generation, .workload = workload};
+    struct mesh_guard guard = {.group = group};
+    struct mesh_policy_key key = {.generation = generation, .group = group, .source_class = MESH_CLASS_ANY};
+    struct mesh_policy value = {.policy = 5, .verdict = MESH_VERDICT_DENY, .reason = MESH_REASON_NOT_ALLOWED};
+    return bpf_map_update_elem(&MESH_MAP(guards), &guard_key, &guard, BPF_ANY) |
+           bpf_map_update_elem(&MESH_MAP(policy), &key, &value, BPF_ANY);
+}
+
+CHECK(check_arrival_from_outside)
+{
+    ARRIVAL;
+    EXPECT(admit(&arrival, &config, &flow) == 1);
+    EXPECT(put_deny_all(GENERATION, SERVER, 6) == 0);
+    EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_NOT_ALLOWED && flow.policy == 5);
+    EXPECT(flow.tier == MESH_TIER_OUTSIDE && flow.source_workload == 0 && flow.destination_workload == SERVER);
+    /* Oneself. */
+    arrival.remote = arrival.local;
+    EXPECT(admit(&arrival, &config, &flow) == 1);
+    arrival.local = mesh_addr_v4(bpf_htonl(0x0a0000f0));
+    EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_UNKNOWN_ADDRESS);
+    return 0;
+}
+
+CHECK(check_arrival_mesh_port_and_start)
+{
+    ARRIVAL;
+    arrival.local_port_be = bpf_htons(15006);
+    EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_MESH_PORT);
+    arrival.local_port_be = bpf_htons(8080);
+    config.generation = 0;
+    EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_NOT_READY);
+    EXPECT(put_workload(SERVER_IP, SERVER, MESH_WORKLOAD_LOCAL | MESH_WORKLOAD_OPEN) == 0);
+    EXPECT(admit(&arrival, &config, &flow) == 1);
+    return 0;
+}
+
+CHECK(check_arrival_of_a_flow)
+{
+    ARRIVAL;
+    EXPECT(put_deny_all(GENERATION, SERVER, 6) == 0);
+    struct mesh_tuple tuple = {.local = arrival.local,
+                               .remote = arrival.remote,
+                               .local_port_be = arrival.local_port_be,
+                               .remote_port_be = arrival.remote_port_be};
+    struct mesh_flow known = {.source_workload = CLIENT,
+                              .destination_workload = SERVER,
+                              .generation = GENERATION,
+                              .verdict = MESH_VERDICT_ALLOW,
+                              .tier = MESH_TIER_KERNEL};
+    EXPECT(bpf_map_update_elem(&MESH_MAP(flows), &tuple, &known, BPF_ANY) == 0);
+    EXPECT(admit(&arrival, &config, &flow) == 1);
+    /* Another generation: the verdict of the past does not count. */
+    known.generation = GENERATION - 1;
+    EXPECT(bpf_map_update_elem(&MESH_MAP(flows), &tuple, &known, BPF_ANY) == 0);
+    EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_NOT_ALLOWED);
+    EXPECT(flow.source_workload == CLIENT && flow.tier == MESH_TIER_KERNEL);
+    /* A flow to another workload says nothing about this one. */
+    known.generation = GENERATION;
+    known.destination_workload = REMOTE;
+    EXPECT(bpf_map_update_elem(&MESH_MAP(flows), &tuple, &known, BPF_ANY) == 0);
+    EXPECT(admit(&arrival, &config, &flow) == 0 && flow.tier == MESH_TIER_OUTSIDE);
+    return 0;
+}
