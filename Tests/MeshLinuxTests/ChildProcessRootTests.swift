@@ -60,6 +60,13 @@ import Testing
     let record = try #require(try pod.namespace.sockets().first { $0.isListening })
     let handle = try ProcessHandle.open(pid: holder.pid)
     #expect(try handle.sockets() == [20: UInt64(record.inode)])
+    var copied: [String] = []
+    handle.copyListeners(port: 15001) { listener, isV4, cookie in
+      copied.append("\(isV4) \(cookie == pod.namespace.cookie) \(listener.rawValue >= 0)")
+    }
+    #expect(copied == ["true true true"])
+    handle.copyListeners(port: 15002) { _, _, _ in copied.append("another port") }
+    #expect(copied.count == 1)
     let copy = try handle.copyDescriptor(20)
     #expect(fcntl(copy.rawValue, F_GETFD) == FD_CLOEXEC)
     _ = try holder.kill()
