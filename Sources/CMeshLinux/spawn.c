@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -212,9 +213,21 @@ int cmesh_spawn(const struct cmesh_spawn *spawn, int32_t *pid, int *pidfd, enum 
     }
     struct report report;
     ssize_t received;
+    /* A frozen cgroup stops the child at its first instruction. */
+    struct pollfd answer = {.fd = channel[0], .events = POLLIN};
+    int ready;
     do
-        received = read(channel[0], &report, sizeof(report));
-    while (received < 0 && errno == EINTR);
+        ready = poll(&answer, 1, CMESH_SPAWN_TIMEOUT_MS);
+    while (ready < 0 && errno == EINTR);
+    if (ready <= 0) {
+        syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+        report = (struct report){CMESH_SPAWN_CLONE, ETIMEDOUT};
+        received = sizeof(report);
+    } else {
+        do
+            received = read(channel[0], &report, sizeof(report));
+        while (received < 0 && errno == EINTR);
+    }
     close(channel[0]);
     if (received == 0) { /* exec closed the pipe */
         *pid = (int32_t)result;

@@ -3,7 +3,7 @@ import MeshBase
 
 extension ProcessHandle {
   /// Copies every TCP listener on `port` that the process holds, with its family and the cookie of its namespace: how a
-  /// restarted agent gets its listeners back from the proxy that runs on.
+  /// restarted agent gets its listeners back from the proxy that runs on. None from a process that has ended.
   package func copyListeners(port: UInt16, _ body: (consuming Descriptor, _ isV4: Bool, _ cookie: UInt64) -> Void) {
     for number in ((try? self.sockets()) ?? [:]).keys.sorted() {
       guard let descriptor = try? self.copyDescriptor(number),
@@ -18,7 +18,9 @@ extension ProcessHandle {
   private static func listenerFamily(_ descriptor: CInt, port: UInt16) -> Bool? {
     var listening: CInt = 0
     var length = socklen_t(MemoryLayout<CInt>.size)
-    guard getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0, listening == 1 else { return nil }
+    guard getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0, listening == 1 else {
+      return nil
+    }
     var address = sockaddr_in6()
     length = socklen_t(MemoryLayout<sockaddr_in6>.size)
     let result = withUnsafeMutablePointer(to: &address) {

@@ -60,6 +60,13 @@ import Testing
     let record = try #require(try pod.namespace.sockets().first { $0.isListening })
     let handle = try ProcessHandle.open(pid: holder.pid)
     #expect(try handle.sockets() == [20: UInt64(record.inode)])
+    var copied: [String] = []
+    handle.copyListeners(port: 15001) { listener, isV4, cookie in
+      copied.append("\(isV4) \(cookie == pod.namespace.cookie) \(listener.rawValue >= 0)")
+    }
+    #expect(copied == ["true true true"])
+    handle.copyListeners(port: 15002) { _, _, _ in copied.append("another port") }
+    #expect(copied.count == 1)
     let copy = try handle.copyDescriptor(20)
     #expect(fcntl(copy.rawValue, F_GETFD) == FD_CLOEXEC)
     _ = try holder.kill()
@@ -111,6 +118,19 @@ import Testing
     #expect(throws: MeshError.self) { _ = try Cgroup.create(under: node.cgroup, name: "a/b") }
     #expect(throws: MeshError.self) { _ = try Cgroup.create(under: node.cgroup, name: "..") }
     #expect { _ = try Cgroup.open(path: "/tmp") } throws: { ($0 as? MeshError)?.code == .invalid }
+  }
+
+  @Test("A start in a frozen cgroup fails within seconds and leaves no process")
+  func frozen() throws {
+    let world = try World("frozen")
+    let cgroup = try Cgroup.create(under: try world.node("a").cgroup, name: "x")
+    try cgroup.freeze(true)
+    #expect {
+      _ = try ChildProcess.spawn(.init("/bin/sleep", ["1000"], cgroup: cgroup))
+    } throws: {
+      ($0 as? MeshError)?.code == .unavailable
+    }
+    #expect(try cgroup.processes() == [])
   }
 
   @Test("A child outlives the object that started it")

@@ -64,7 +64,8 @@ extension PolicyRule {
 }
 
 extension Snapshot {
-  /// Versions are hashes of the entries' printed form: equal entries, equal versions, which is all that tests need.
+  /// Equal entries have equal versions within a run, which is all that tests of differences need. (The version that is
+  /// distributed is a hash of the encoding: MeshProto.)
   package init(of entries: [Entry]) {
     self.init(entries.map { $0.versioned })
   }
@@ -72,7 +73,7 @@ extension Snapshot {
 
 extension Entry {
   package var versioned: VersionedEntry {
-    VersionedEntry(self, version: ContentVersion(of: String(describing: self).utf8))
+    VersionedEntry(self, version: ContentVersion(value: UInt64(bitPattern: Int64(self.hashValue))))
   }
 }
 

@@ -43,9 +43,13 @@ enum cmesh_spawn_step {
     CMESH_SPAWN_EXEC,
 };
 
+/* How long a child may take to reach its program: one that is put into a frozen cgroup never does. */
+#define CMESH_SPAWN_TIMEOUT_MS 5000
+
 /* Starts the process in a session of its own, with default signal handling and an empty signal mask, and returns when
  * exec has happened. Inside the cgroup from its first instruction (CLONE_INTO_CGROUP, Linux 5.7; else it moves itself
- * before exec). 0 and *pid, *pidfd (close-on-exec); or -errno and *step; nothing is left to wait for then. */
+ * before exec). 0 and *pid, *pidfd (close-on-exec); or -errno and *step; nothing is left to wait for
+ * then. -ETIMEDOUT after CMESH_SPAWN_TIMEOUT_MS. */
 int cmesh_spawn(const struct cmesh_spawn *spawn, int32_t *pid, int *pidfd, enum cmesh_spawn_step *step);
 
 /* waitid(P_PIDFD, WNOHANG). 1: it has ended, *code is its exit status, or the signal if *by_signal; 0: it runs; or -errno
