@@ -134,7 +134,8 @@ struct ServiceTables: Sendable {
       state.rows[ServiceKey(address, 0)] = Row(
         service: number, table: 0, slots: 0, mode: UInt8(truncatingIfNeeded: MESH_MODE_ADDRESS.rawValue))
     }
-    for port in entry.ports where port.port != 0 {
+    var seen: Set<UInt16> = [0]
+    for port in entry.ports where seen.insert(port.port).inserted {
       state.backends.formUnion(port.backends.map(\.service))
       if port.appProtocol.needsProxy {
         let ready = resolved.shares(of: port, isV4: nil).filter { $0.target != nil }.count

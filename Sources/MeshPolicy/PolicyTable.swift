@@ -172,7 +172,7 @@ private struct PolicyTableBuilder {
         ? members[0] : base.indices.map { port in PolicyVerdict.combined(members.map { $0[port] }) }
       if vector != base { vectors.append((sourceClass, vector)) }
     }
-    return self.minimal(base: base, baseCount: self.classes.count - vectors.count, vectors: vectors, limit: limit)
+    return self.minimal(base: base, baseCount: self.classes.count - 1 - vectors.count, vectors: vectors, limit: limit)
   }
 
   /// Any-class rows say what most classes say; a class gets a row of its own where it differs.
@@ -180,8 +180,6 @@ private struct PolicyTableBuilder {
     base: Vector, baseCount: Int, vectors: [(sourceClass: UInt32, vector: Vector)], limit: Int
   ) -> [PolicyRow]? {
     let other = self.ports.count
-    // Class 0 is always there, so `base` always counts. While it is the default, classes without rows of their own cost
-    // nothing.
     let common = base.indices.map { port in
       Self.mostFrequent(base[port], count: baseCount, among: vectors.lazy.map { $0.vector[port] })
     }
@@ -198,10 +196,12 @@ private struct PolicyTableBuilder {
       }
       return rows.count < limit
     }
+    let unknown = PolicyVerdict.combined([])
+    guard add(0, base.map { _ in unknown }, fallback: common) else { return nil }
     if common != base {
       // Rare: most classes are told apart. The classes that are not need rows too.
       let special = Set(vectors.map(\.sourceClass))
-      for sourceClass in 0..<UInt32(truncatingIfNeeded: self.classes.count) where !special.contains(sourceClass) {
+      for sourceClass in 1..<UInt32(truncatingIfNeeded: self.classes.count) where !special.contains(sourceClass) {
         guard add(sourceClass, base, fallback: common) else { return nil }
       }
     }

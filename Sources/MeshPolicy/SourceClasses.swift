@@ -1,7 +1,9 @@
 package import MeshBase
 
 /// Sources that no predicate tells apart, numbered. A class is known by its signatures: the predicates that hold for its
-/// sources. Class 0 has the empty signature: sources for which no predicate holds.
+/// sources. Class 0 has no signature: it is what a look-up that finds nothing gives, a source of which nothing is known, and
+/// every table refuses it. (Were it the class of sources for which no predicate holds, a missing row would slip past a DENY
+/// rule with `not` fields.)
 ///
 /// A class has more than one signature only for a workload with several addresses in one family that predicates tell
 /// apart: the kernel asks before it has chosen the source address, so such a class is refused what any of its addresses is
@@ -22,8 +24,8 @@ package struct SourceClasses: Sendable {
 
   package init(index: SourceIndex) {
     self.index = index
-    self.signatures = [[[]]]
-    self.numbers = [[[]]: 0]
+    self.signatures = [[]]
+    self.numbers = [[]: 0]
   }
 
   package var count: Int { self.signatures.count }
@@ -35,7 +37,7 @@ package struct SourceClasses: Sendable {
     for address in addresses {
       distinct.insert(self.index.signature(identity: identity, location: IPPrefix(host: address)))
     }
-    return self.number(distinct.isEmpty ? [[]] : distinct.sorted { $0.lexicographicallyPrecedes($1) })
+    return self.number(distinct.sorted { $0.lexicographicallyPrecedes($1) })
   }
 
   package mutating func number(of source: PolicySource) -> UInt32 {
@@ -82,7 +84,7 @@ package struct NetworkRow: Hashable, Sendable {
 
 extension PolicyVerdict {
   /// What holds for a source of which only a set of possible addresses is known: a refusal of one is a refusal. Among
-  /// several the first in a fixed order is named. Empty: refused.
+  /// several the first in a fixed order is named. Empty: refused, as a source of which nothing is known.
   package static func combined(_ verdicts: some Sequence<PolicyVerdict>) -> PolicyVerdict {
     var result: PolicyVerdict?
     for verdict in verdicts {
@@ -92,7 +94,7 @@ extension PolicyVerdict {
       }
       if verdict.precedes(best) { result = verdict }
     }
-    return result ?? .notAllowed(first: nil)
+    return result ?? PolicyVerdict(isAllowed: false, reason: .policyMissing)
   }
 
   private func precedes(_ other: PolicyVerdict) -> Bool {

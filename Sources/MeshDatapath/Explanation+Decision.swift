@@ -1,0 +1,281 @@
+package import MeshBase
+import MeshPolicy
+import MeshSnapshot
+
+extension ResolvedSnapshot {
+  /// What would happen to a connection from this node's point of view, decision by decision in the order of the kernel's.
+  ///
+  /// Errors: `notFound` if a workload or service is not known by that name, or has no address.
+  package func explain(
+    source: Explanation.Source, destination: Explanation.Destination
+  ) throws(MeshError) -> Explanation {
+    var result = Explanation(source: source)
+    let target: SocketEndpoint
+    switch destination {
+    case .endpoint(let endpoint): target = endpoint
+    case .host(let host, let port): target = try self.resolve(host, port, for: source, &result)
+    }
+    result.destination = target
+
+    let address: IPAddress?
+    switch source {
+    case .workload(let name):
+      guard let workload = self.snapshot.workloads[name]?.value else {
+        throw MeshError(.notFound, "workload \(name)", "is not known", next: "see `martlet show workloads`")
+      }
+      result.sourceWorkload = name
+      address = workload.addresses.first { $0.isV4 == target.address.isV4 }
+    case .address(let given):
+      result.sourceWorkload = self.workload(at: given)?.name
+      address = given
+    }
+    if let name = result.sourceWorkload, self.isEnrolled(name), let workload = self.snapshot.workloads[name]?.value {
+      result.sourceIdentity = workload.identity
+      result.steps.append("the source is workload \(name), identity \(workload.identity)")
+      self.explainCall(from: name, to: target, &result)
+    } else {
+      let from = result.sourceWorkload.map { "workload \($0), which is not enrolled on this node," } ?? "an address"
+      result.steps.append("the source is \(from) without an identity that this node can attest")
+      guard let address else {
+        throw MeshError(.notFound, "the source", "has no address of the destination's family")
+      }
+      self.explainArrival(from: address, at: target, &result)
+    }
+    result.conclude()
+    return result
+  }
+
+  private func resolve(
+    _ host: String, _ port: UInt16, for source: Explanation.Source, _ result: inout Explanation
+  ) throws(MeshError) -> SocketEndpoint {
+    guard let name = ResourceName(host: host), let service = self.snapshot.services[name]?.value else {
+      throw MeshError(.notFound, "service \(host)", "is not known", next: "see `martlet show services`")
+    }
+    let prefersV4: Bool
+    switch source {
+    case .workload(let workload): prefersV4 = self.snapshot.workloads[workload]?.value.addresses.first?.isV4 ?? true
+    case .address(let address): prefersV4 = address.isV4
+    }
+    guard let address = service.addresses.first(where: { $0.isV4 == prefersV4 }) ?? service.addresses.first else {
+      throw MeshError(.notFound, "service \(name)", "has no address")
+    }
+    result.steps.append("\(host) is service \(name) at \(address)")
+    return SocketEndpoint(address, port)
+  }
+
+  /// The connect hook of an enrolled workload.
+  private func explainCall(from source: ResourceName, to target: SocketEndpoint, _ result: inout Explanation) {
+    let address = target.address
+    if address.isLoopback || address.isUnspecified {
+      return result.pass("\(address) is the workload itself: untouched")
+    }
+    if let (service, port) = self.service(at: target) {
+      result.service = service.name
+      result.tier = .kernel
+      guard let port else {
+        let ports = service.ports.map { String($0.port) }.joined(separator: ", ")
+        return result.refuse(
+          .noServicePort, "\(address) is service \(service.name), which has no port \(target.port) (it has: \(ports))")
+      }
+      result.route = port.route
+      let route = port.route.map { ", shared by route \($0)" } ?? ""
+      result.steps.append("\(target) is service \(service.name), port \(port.port) (\(port.appProtocol))\(route)")
+      return self.explainShares(of: port, from: source, isV4: address.isV4, &result)
+    }
+    guard let owner = self.workload(at: address) else {
+      if self.isInVIPRange(address) {
+        result.tier = .kernel
+        return result.refuse(.unknownVIP, "\(address) is in the range of service addresses, but no service has it")
+      }
+      return result.pass("\(address) is neither a service nor a workload: untouched")
+    }
+    if owner.name == source, !MeshPort.all.contains(target.port) {
+      return result.pass("\(address) is the workload itself: untouched")
+    }
+    result.tier = .kernel
+    result.steps.append("\(address) is workload \(owner.name)")
+    let verdict = self.call(from: source, to: owner.name, at: target, &result)
+    result.outcomes.append(
+      Explanation.Outcome(share: 1, backend: nil, target: target, workload: owner.name, verdict: verdict))
+  }
+
+  private func explainShares(
+    of port: ServicePort, from source: ResourceName, isV4: Bool, _ result: inout Explanation
+  ) {
+    let needsProxy = port.appProtocol.needsProxy
+    result.tier = needsProxy ? .relay : .kernel
+    for backend in port.backends {
+      guard backend.isValid else {
+        result.steps.append("backend \(backend.service):\(backend.port) does not exist: its share is refused")
+        continue
+      }
+      for endpoint in self.snapshot.endpoints[backend.service]?.value.endpoints ?? [] {
+        result.endpoints.append(
+          Explanation.EndpointState(
+            backend: backend.service, workload: endpoint.workload, addresses: endpoint.addresses,
+            isReady: endpoint.isReady, weight: endpoint.weight))
+      }
+    }
+    let shares = self.shares(of: port, isV4: needsProxy ? nil : isV4)
+    let reachable = shares.filter { $0.target != nil }
+    guard !shares.isEmpty, !needsProxy || !reachable.isEmpty else {
+      return result.refuse(
+        .noEndpoint,
+        "none of \(result.endpoints.count) endpoints is ready\(needsProxy ? "" : " with an IPv\(isV4 ? 4 : 6) address")"
+      )
+    }
+    result.steps.append(
+      "\(reachable.count) of \(result.endpoints.count) endpoints are ready; \(needsProxy ? "the node proxy" : "the kernel") picks one"
+    )
+    for share in shares {
+      let verdict: PolicyVerdict
+      if let target = share.target {
+        if let workload = share.workload {
+          verdict =
+            self.workload(at: target.address)?.name == workload
+            ? self.call(from: source, to: workload, at: target, &result)
+            : PolicyVerdict(isAllowed: false, reason: .mapError)
+        } else {
+          verdict = .allowed
+        }
+      } else {
+        verdict = PolicyVerdict(isAllowed: false, reason: .invalidBackend)
+      }
+      result.outcomes.append(
+        Explanation.Outcome(
+          share: share.fraction, backend: share.backend.service, target: share.target, workload: share.workload,
+          verdict: verdict))
+    }
+  }
+
+  /// May this workload reach that one?
+  private func call(
+    from source: ResourceName, to destination: ResourceName, at target: SocketEndpoint, _ result: inout Explanation
+  ) -> PolicyVerdict {
+    if MeshPort.all.contains(target.port) { return PolicyVerdict(isAllowed: false, reason: .meshPort) }
+    guard self.isEnrolled(destination) else { return PolicyVerdict(isAllowed: false, reason: .noTunnel) }
+    if source == destination { return .allowed }
+    let verdict = self.access(
+      from: .workload(source, isV4: target.address.isV4), to: destination, port: target.port)
+    let caller = self.snapshot.workloads[source]?.value
+    let addresses = caller?.addresses.filter { $0.isV4 == target.address.isV4 } ?? []
+    self.consider(
+      destination, target.port, addresses.map { PolicySource(identity: caller?.identity, address: $0) }, verdict,
+      &result)
+    return verdict
+  }
+
+  /// A connection that no connect hook of this node has seen, at a workload of this node.
+  private func explainArrival(from address: IPAddress, at target: SocketEndpoint, _ result: inout Explanation) {
+    guard let owner = self.workload(at: target.address), self.isEnrolled(owner.name) else {
+      return result.pass("\(target.address) is no workload that is enrolled on this node: nothing is decided here")
+    }
+    result.tier = .outside
+    result.steps.append("plaintext arrives at workload \(owner.name)")
+    var verdict = PolicyVerdict(isAllowed: false, reason: .meshPort)
+    if !MeshPort.all.contains(target.port) {
+      verdict = self.access(from: .outside(address), to: owner.name, port: target.port)
+      self.consider(
+        owner.name, target.port, [PolicySource(identity: nil, address: address)], verdict, &result)
+    }
+    result.outcomes.append(
+      Explanation.Outcome(share: 1, backend: nil, target: target, workload: owner.name, verdict: verdict))
+  }
+
+  /// Notes the policies of the destination and which rule decides.
+  private func consider(
+    _ destination: ResourceName, _ port: UInt16, _ sources: [PolicySource], _ verdict: PolicyVerdict,
+    _ result: inout Explanation
+  ) {
+    guard let workload = self.snapshot.workloads[destination]?.value else { return }
+    for name in workload.policies.sorted() {
+      let policy = self.snapshot.policies[name]
+      let rule = policy?.value.rules.firstIndex { rule in
+        sources.contains { rule.matches(identity: $0.identity, location: IPPrefix(host: $0.address), port: port) }
+      }
+      let considered = Explanation.ConsideredPolicy(
+        destination: destination, name: name, version: policy?.version, action: policy?.value.action,
+        matchingRule: rule, decides: verdict.policy?.name == name)
+      if !result.policies.contains(considered) { result.policies.append(considered) }
+    }
+  }
+
+  /// The service that has the address, and its port if there is one.
+  private func service(at target: SocketEndpoint) -> (ServiceEntry, ServicePort?)? {
+    let candidates = self.snapshot.services.values.map(\.value).filter { $0.addresses.contains(target.address) }
+      .sorted { $0.name < $1.name }
+    for service in candidates {
+      if let port = service.ports.first(where: { $0.port == target.port && $0.port != 0 }) { return (service, port) }
+    }
+    return candidates.first.map { ($0, nil) }
+  }
+
+  private func isInVIPRange(_ address: IPAddress) -> Bool {
+    let config = self.snapshot.config?.value
+    // A range of no bits is no range: it would be everything.
+    return [config?.vipRangeV4, config?.vipRangeV6].contains { range in
+      range.map { $0.length > 0 && $0.contains(address) } ?? false
+    }
+  }
+}
+
+extension ResourceName {
+  /// From the name of a service: `web.shop`, `web.shop.svc`, `web.shop.svc.cluster.local`, or `shop/web`.
+  package init?(host: String) {
+    if host.contains("/") {
+      self.init(host)
+      return
+    }
+    var text = Substring(host)
+    if text.hasSuffix(".") { text = text.dropLast() }
+    for suffix in [".svc.cluster.local", ".svc"] where text.hasSuffix(suffix) {
+      text = text.dropLast(suffix.count)
+      break
+    }
+    guard let dot = text.lastIndex(of: ".") else { return nil }
+    self.init(namespace: String(text[text.index(after: dot)...]), name: String(text[..<dot]))
+  }
+}
+
+extension Explanation {
+  fileprivate mutating func pass(_ step: String) {
+    self.tier = .none
+    self.verdict = .allowed
+    self.steps.append(step)
+  }
+
+  fileprivate mutating func refuse(_ reason: Reason, _ step: String) {
+    self.reason = reason
+    self.steps.append(step)
+  }
+
+  /// Sums the outcomes up.
+  fileprivate mutating func conclude() {
+    if !self.outcomes.isEmpty {
+      let refused = self.outcomes.filter { !$0.isAllowed }
+      self.verdict = refused.isEmpty ? .allowed : refused.count == self.outcomes.count ? .refused : .depends
+      self.reason = refused.first?.reason ?? .none
+    }
+    for outcome in self.outcomes { self.steps.append(outcome.sentence) }
+    if self.outcomes.isEmpty, self.verdict == .refused { self.steps.append("refused: \(self.reason)") }
+  }
+}
+
+extension Explanation.Outcome {
+  package var sentence: String {
+    let place =
+      (self.target.map { "to \($0)" } ?? "to a backend that has nothing")
+      + (self.workload.map { " (workload \($0))" } ?? "")
+    let policy = self.verdict.policy.map { policy in
+      let rule = self.verdict.rule.map { ", rule \($0)" } ?? ""
+      switch self.verdict.reason {
+      case .notAllowed: return ": no rule of its ALLOW policies matches, of which the first is \(policy)"
+      default: return " by policy \(policy)\(rule)"
+      }
+    }
+    let hundredths = Int((self.share * 10_000).rounded())
+    let percent = "\(hundredths / 100)" + (hundredths % 100 == 0 ? "" : ".\(hundredths % 100 / 10)\(hundredths % 10)")
+    let word = self.isAllowed ? "allowed" : "refused (\(self.reason))"
+    return "\(percent) % \(place): \(word)\(policy ?? "")"
+  }
+}
