@@ -36,7 +36,7 @@ package final class Relay: Sendable {
   private let logger: Logger
 
   /// - stock: nil: upstream sockets are the process's own.
-  /// - idleTimeout: relays without a byte for so long (to twice that) are closed; nil: never.
+  /// - idleTimeout: relays without a byte for so long (give or take ten seconds) are closed; nil: never.
   package init(group: MultiThreadedEventLoopGroup, stock: StockRoom?, idleTimeout: TimeAmount? = nil, logger: Logger) {
     self.group = group
     self.stock = stock
@@ -47,11 +47,9 @@ package final class Relay: Sendable {
         state: NIOLoopBoundBox.makeBoxSendingValue(
           RelayLoop(number: number, loop: loop, stock: stock, idleTimeout: idleTimeout), eventLoop: loop))
     }
-    if let idleTimeout {
-      for member in self.members {
-        member.loop.scheduleRepeatedTask(initialDelay: idleTimeout, delay: idleTimeout) { _ in
-          member.state.value.closeIdle()
-        }
+    for member in self.members {
+      member.loop.scheduleRepeatedTask(initialDelay: RelayLoop.sweepInterval, delay: RelayLoop.sweepInterval) { _ in
+        member.state.value.sweep()
       }
     }
   }

@@ -16,6 +16,7 @@ final class RelayConnection {
   private var upstreamHandler: RelayHandler?
   private var machine = RelayMachine()
   private var attempts: ConnectAttempts
+  private var quietSweeps = 0
   /// Taken from the stock, not given to a channel yet.
   private var dialSocket: CInt?
   /// A place in the queue for an upstream socket, and what it is for.
@@ -187,12 +188,14 @@ final class RelayConnection {
     self.perform(self.machine.failed(.client))
   }
 
-  func closeIfIdle() {
+  /// Called once per sweep: shrinks what is quiet, and closes what was quiet for too long.
+  func sweep(idleSweeps limit: Int?) {
     guard self.machine.phase == .relaying, let client = self.clientHandler, let upstream = self.upstreamHandler else {
       return
     }
-    let idle = (client.markIdle(), upstream.markIdle())
-    guard idle.0, idle.1 else { return }
+    let moved = (client.sweep(), upstream.sweep())
+    self.quietSweeps = moved.0 || moved.1 ? 0 : self.quietSweeps + 1
+    guard let limit, self.quietSweeps >= limit else { return }
     self.owner.count("idle")
     self.abort()
   }

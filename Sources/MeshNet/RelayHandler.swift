@@ -22,7 +22,7 @@ final class RelayHandler: ChannelDuplexHandler {
   /// kernel held, so bounded by its receive buffer.
   private var early: [ByteBuffer] = []
   private(set) var bytes: UInt64 = 0
-  private(set) var isIdle = false
+  private var bytesAtSweep: UInt64 = 0
 
   init(_ side: RelaySide, _ connection: RelayConnection) {
     self.side = side
@@ -46,10 +46,14 @@ final class RelayHandler: ChannelDuplexHandler {
     self.early = []
   }
 
-  /// True once per interval without bytes.
-  func markIdle() -> Bool {
-    defer { self.isIdle = true }
-    return self.isIdle
+  /// Whether bytes came since the last call; if none did, the read buffer shrinks to its first size.
+  func sweep() -> Bool {
+    if self.bytes != self.bytesAtSweep {
+      self.bytesAtSweep = self.bytes
+      return true
+    }
+    try? self.context?.channel.syncOptions?.setOption(.recvAllocator, value: RelayBufferSizes())
+    return false
   }
 
   private func partnerTakes(_ takes: Bool) {
@@ -74,7 +78,6 @@ final class RelayHandler: ChannelDuplexHandler {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let buffer = self.unwrapInboundIn(data)
     self.bytes &+= UInt64(truncatingIfNeeded: buffer.readableBytes)
-    self.isIdle = false
     if let partner = self.partner {
       partner.context?.write(data, promise: nil)
     } else {

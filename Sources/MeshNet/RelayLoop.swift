@@ -108,7 +108,11 @@ final class RelayLoop {
     for connection in Array(self.connections.values) where condition(connection.flow) { connection.abort() }
   }
 
-  func closeIdle() {
-    for connection in Array(self.connections.values) { connection.closeIfIdle() }
+  /// How often quiet connections are looked for.
+  static let sweepInterval = TimeAmount.seconds(10)
+
+  func sweep() {
+    let limit = self.idleTimeout.map { max(1, Int($0.nanoseconds / Self.sweepInterval.nanoseconds)) }
+    for connection in Array(self.connections.values) { connection.sweep(idleSweeps: limit) }
   }
 }

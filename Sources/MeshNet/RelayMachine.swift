@@ -99,19 +99,21 @@ package struct RelayMachine: Sendable, Equatable {
     }
   }
 
-  /// The connection of this side is closed.
+  /// The connection of this side is closed. Errors come before, as `failed`.
+  ///
+  /// NIO closes a channel whose output is shut down as soon as its input ends, without a word about the end of input: so
+  /// that is what it means then.
   package mutating func closed(_ side: RelaySide) -> Action {
-    guard self.phase == .relaying else { return self.failed(side) }
-    guard self.direction(from: side) != .flowing, self.direction(from: side.other) == .ended else {
-      return self.failed(side)
-    }
+    guard self.phase == .relaying, self.direction(from: side.other) == .ended else { return self.failed(side) }
     switch side {
     case .client: self.isClosed.client = true
     case .upstream: self.isClosed.upstream = true
     }
-    guard self.isClosed.client, self.isClosed.upstream else { return .none }
-    self.phase = .over
-    return .end
+    if self.isClosed.client, self.isClosed.upstream {
+      self.phase = .over
+      return .end
+    }
+    return self.inputEnded(side)
   }
 
   private func direction(from side: RelaySide) -> Direction {
