@@ -55,7 +55,8 @@ let floor2: [Target] = [
 let floor3: [Target] = [
   .target(name: "MeshPolicy", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
   .target(name: "MeshSync", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
-  .target(name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], exclude: ["protos"],
+  .target(
+    name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], exclude: ["protos"],
     swiftSettings: pure),
   .target(name: "MeshTelemetry", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
 ]
@@ -158,7 +159,7 @@ let side: [Target] = [
       "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshDatapath", "MeshLinux", "MeshBPF", "MeshTelemetry",
       "MeshTestSupport", nio, nioPosix, nioHTTP1, logging,
     ]),
-  tests("MeshCommands", ["MeshBase", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport"]),
+  tests("MeshCommands", ["MeshAgent", "MeshBase", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport", nioPosix]),
   .testTarget(
     name: "RootTests",
     dependencies: [
