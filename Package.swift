@@ -165,7 +165,7 @@ let side: [Target] = [
       "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshDatapath", "MeshLinux", "MeshBPF", "MeshTelemetry",
       "MeshTestSupport", nio, nioPosix, nioHTTP1, logging,
     ]),
-  tests("MeshCommands", ["MeshBase", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport"]),
+  tests("MeshCommands", ["MeshAgent", "MeshBase", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport", nioPosix]),
   .testTarget(
     name: "RootTests",
     dependencies: [

@@ -18,11 +18,11 @@ package struct AgentClient: Sendable {
   package func get<Value: Decodable & Sendable>(
     _ type: Value.Type, _ path: String, query: [(String, String?)] = []
   ) async throws -> Value {
-    try ReportCoding.decode(type, from: try await self.bytes(.GET, path, query: query))
+    try ReportCoding.decode(type, from: try await self.bytes(.get, path, query: query))
   }
 
   package func bytes(
-    _ method: HTTPMethodWord = .GET, _ path: String, query: [(String, String?)] = []
+    _ method: HTTPMethodWord = .get, _ path: String, query: [(String, String?)] = []
   ) async throws -> [UInt8] {
     var body: [UInt8] = []
     try await self.exchange(method, path, query: query, deadline: Self.deadline) { buffer in
@@ -39,7 +39,7 @@ package struct AgentClient: Sendable {
     _ path: String, query: [(String, String?)], _ body: ([UInt8]) throws -> Void
   ) async throws {
     var rest: [UInt8] = []
-    try await self.exchange(.GET, path, query: query, deadline: nil) { buffer in
+    try await self.exchange(.get, path, query: query, deadline: nil) { buffer in
       rest += buffer
       var start = rest.startIndex
       while let end = rest[start...].firstIndex(of: 0x0a) {
@@ -52,8 +52,8 @@ package struct AgentClient: Sendable {
   }
 
   package enum HTTPMethodWord: String, Sendable {
-    case GET
-    case POST
+    case get = "GET"
+    case post = "POST"
   }
 
   private func exchange(

@@ -49,8 +49,12 @@ struct BenchResult: Codable, Sendable, Hashable {
   static func bitsPerSecond(_ json: String) throws(MeshError) -> Double {
     struct Report: Decodable {
       struct End: Decodable {
-        struct Sum: Decodable { var bits_per_second: Double? }
-        var sum_received: Sum?
+        struct Sum: Decodable {
+          var bitsPerSecond: Double?
+          enum CodingKeys: String, CodingKey { case bitsPerSecond = "bits_per_second" }
+        }
+        var received: Sum?
+        enum CodingKeys: String, CodingKey { case received = "sum_received" }
       }
       var end: End?
       var error: String?
@@ -59,7 +63,7 @@ struct BenchResult: Codable, Sendable, Hashable {
       throw MeshError(.unavailable, "iperf3", "gave no JSON")
     }
     if let error = report.error { throw MeshError(.unavailable, "iperf3", error) }
-    guard let bits = report.end?.sum_received?.bits_per_second else {
+    guard let bits = report.end?.received?.bitsPerSecond else {
       throw MeshError(.unavailable, "iperf3", "gave no result")
     }
     return bits

@@ -35,7 +35,7 @@ struct BugReportCommand: AsyncParsableCommand {
     ] {
       let file = String(name.prefix { $0 != "?" }) + (name == "metrics" ? ".txt" : ".json")
       do {
-        try Data(try await client.bytes(.GET, "/v1/\(name)")).write(to: directory.appendingPathComponent(file))
+        try Data(try await client.bytes(.get, "/v1/\(name)")).write(to: directory.appendingPathComponent(file))
       } catch {
         missing.append("\(file): \((error as? StatusError)?.message ?? "\(error)")")
       }

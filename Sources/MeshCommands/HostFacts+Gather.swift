@@ -42,18 +42,25 @@ extension HostFacts {
   }
 
   static func programTypes(_ json: String) -> [String: Bool]? {
-    struct Probe: Decodable { var program_types: [String: Bool]? }
-    return (try? JSONDecoder().decode(Probe.self, from: Data(json.utf8)))?.program_types
+    struct Probe: Decodable {
+      var programTypes: [String: Bool]?
+      enum CodingKeys: String, CodingKey { case programTypes = "program_types" }
+    }
+    return (try? JSONDecoder().decode(Probe.self, from: Data(json.utf8)))?.programTypes
   }
 
   static func owners(_ json: String) -> [Owner]? {
     struct Line: Decodable {
-      var attach_type: String?
+      var attachType: String?
       var name: String?
+      enum CodingKeys: String, CodingKey {
+        case attachType = "attach_type"
+        case name
+      }
     }
     if json.allSatisfy(\.isWhitespace) { return [] }
     return (try? JSONDecoder().decode([Line].self, from: Data(json.utf8)))?.map {
-      Owner(attach: $0.attach_type ?? "?", program: $0.name ?? "?")
+      Owner(attach: $0.attachType ?? "?", program: $0.name ?? "?")
     }
   }
 

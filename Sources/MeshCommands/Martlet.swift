@@ -26,13 +26,17 @@ package struct Martlet: AsyncParsableCommand {
           StatusCommand.self, ShowCommand.self, ObserveCommand.self, ExplainCommand.self, LogLevelCommand.self,
           BugReportCommand.self,
         ]),
+      CommandGroup(name: "Host", subcommands: [CheckCommand.self, BenchCommand.self, PurgeCommand.self]),
       CommandGroup(
-        name: "Host",
-        subcommands: [CheckCommand.self, PurgeCommand.self, BenchCommand.self]),
-    ] + Martlet.later
-      + [CommandGroup(name: "Other", subcommands: [VersionCommand.self])])
+        name: "Programs, by hand", subcommands: [AttachCommand.self, DetachCommand.self, VerifyCommand.self]),
+      CommandGroup(name: "Resources", subcommands: [DryRunCommand.self]),
+      CommandGroup(name: "Other", subcommands: [VersionCommand.self]),
+    ])
 
-  private static var later: [CommandGroup] { [] }
+  /// Names of all verbs.
+  static var verbs: [String] {
+    self.configuration.groupedSubcommands.flatMap(\.subcommands).compactMap { $0.configuration.commandName }
+  }
 
   package init() {}
 }

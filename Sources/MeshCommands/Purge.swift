@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import MeshBPF
 import MeshBase
 
 /// Removes what a dead agent left: pins, sockets, cgroups. Only what belongs to the named instance, only what it knows by
@@ -42,6 +43,17 @@ struct Purge {
     guard MountTable.current.isBelow(self.pinDir, type: "bpf") else {
       self.problems.append("\(self.pinDir) is no directory below the root of a bpffs: left alone")
       return
+    }
+    if !self.dryRun {
+      // Detaches links and filters first; what it leaves (pins that are not ours to know) goes below.
+      do throws(MeshError) {
+        try KernelDatapath.purge(pinDirectory: self.pinDir)
+      } catch {
+        self.problems.append("\(error)")
+        return
+      }
+      self.done.append("detach and unpin \(self.pinDir)")
+      guard FileManager.default.fileExists(atPath: self.pinDir) else { return }
     }
     var directories = [self.pinDir]
     // Read whole before anything is removed.

@@ -136,7 +136,7 @@ struct LogLevelCommand: AsyncParsableCommand {
       throw ValidationError("\(self.level) is not trace, debug, info, notice, warning, error or critical")
     }
     _ = try await AgentClient(socketPath: self.instance.socketPath).bytes(
-      .POST, "/v1/log-level", query: [("level", level.rawValue)])
+      .post, "/v1/log-level", query: [("level", level.rawValue)])
     Console.print("log level is \(level.rawValue)")
   }
 }

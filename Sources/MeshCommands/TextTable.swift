@@ -23,8 +23,8 @@ package struct TextTable: Sendable, Hashable {
       for (index, cell) in row.enumerated() { widths[index] = max(widths[index], cell.count) }
     }
     let numeric = self.columns.indices.map { index in
-      !rows.isEmpty
-        && rows.allSatisfy { $0[index] == "-" || $0[index].first?.isNumber == true && Self.isQuantity($0[index]) }
+      let cells = rows.lazy.map { $0[index] }.filter { $0 != "-" }
+      return !cells.isEmpty && cells.allSatisfy(Self.isQuantity)
     }
     return ([self.columns] + rows).map { row in
       var line = ""
@@ -39,6 +39,7 @@ package struct TextTable: Sendable, Hashable {
 
   /// Digits, at most one dot, and a short unit: `12`, `1.5KiB`, `80%`. Addresses and versions are text.
   private static func isQuantity(_ text: String) -> Bool {
+    guard let first = text.first, first.isASCII, first.isNumber else { return false }
     let tail = text.drop { $0.isASCII && $0.isNumber || $0 == "." }
     return text.count { $0 == "." } <= 1 && tail.count <= 4 && tail.allSatisfy { $0.isLetter || $0 == "%" }
   }

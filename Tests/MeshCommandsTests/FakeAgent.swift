@@ -1,0 +1,89 @@
+import Glibc
+import MeshAgent
+import MeshBase
+import MeshTelemetry
+import NIOPosix
+import Synchronization
+
+/// An agent with fixed answers behind the real HTTP endpoints on a Unix socket of its own.
+final class FakeAgent: AgentReporting {
+  let flows = FlowFeed(capacity: 1000)
+  let level = Mutex<LogLevelWord?>(nil)
+  let ready: Bool
+
+  init(ready: Bool = true) { self.ready = ready }
+
+  func status() async -> AgentStatus {
+    var status = AgentStatus(
+      version: "0.1.0", node: "n1", pid: 42, uptimeSeconds: 3700, revision: 3, ready: self.ready)
+    status.controlPlane = ControlPlaneStatus(
+      state: .connected, address: "unix:/run/martlet/control.sock", snapshotSource: "session", snapshotAgeSeconds: 4,
+      entries: 12)
+    status.proxy = ProxyStatus(state: .running, pid: 43, version: "0.1.0", restarts: 1, appliedRevision: 3)
+    status.datapath = DatapathStatus(layout: 1, generation: 2, programs: 8, maps: 16, enrolledWorkloads: 2)
+    status.health = [HealthCheck("datapath", .ok, "attached")]
+    if !self.ready { status.problems = [Problem(object: "default/web", message: "no namespace", next: "create it")] }
+    return status
+  }
+  func metrics() async throws(MeshError) -> AgentMetrics { AgentMetrics(status: await self.status()) }
+  func workloads() async throws(MeshError) -> [WorkloadReport] {
+    ["default/client", "default/web", "shop/web"].map {
+      WorkloadReport(
+        name: $0, node: "n1", local: $0 != "shop/web", enrolled: true, identity: "spiffe://mesh/ns/a/sa/b",
+        addresses: ["10.0.0.1"], policies: ["default/allow"])
+    }
+  }
+  func services() async throws(MeshError) -> [ServiceReport] {
+    [
+      ServiceReport(
+        name: "default/web", addresses: ["10.96.0.1"],
+        ports: [
+          .init(port: 80, appProtocol: "http", tier: .relay, backends: [.init(service: "default/web", port: 80)])
+        ],
+        endpoints: [.init(workload: "default/web", ready: true), .init(ready: false, reason: "not running")])
+    ]
+  }
+  func policies() async throws(MeshError) -> [PolicyReport] {
+    [PolicyReport(name: "default/allow", action: "allow", version: "00000000000000ab", missing: true)]
+  }
+  func connections() async throws(MeshError) -> [ConnectionReport] {
+    throw MeshError(.unavailable, "connections", "not gathered yet", next: "ask again")
+  }
+  func programs() async throws(MeshError) -> [ProgramReport] {
+    [
+      ProgramReport(
+        name: "mesh_connect4", id: 7, attached: "/cg", runs: 10, runNanoseconds: 4000, verifiedInstructions: 300)
+    ]
+  }
+  func maps() async throws(MeshError) -> [MapReport] {
+    [
+      MapReport(name: "mesh_pods_v1", type: "hash", id: 1, entries: 3, capacity: 1024),
+      MapReport(name: "mesh_policy_v1", type: "hash", id: 22, entries: 65_536, capacity: 65_536),
+    ]
+  }
+  func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport {
+    question.port == 80
+      ? ExplainReport(
+        source: "default/client", destination: "default/web:80", tier: .kernel, verdict: .allow,
+        steps: ["10.96.0.1:80 is service default/web"],
+        endpoints: [.init(address: "10.0.0.2:8080", workload: "default/web", percent: 100)])
+      : ExplainReport(
+        source: "default/client", destination: "default/web:81", tier: .none, verdict: .deny, reason: .noServicePort)
+  }
+  func setLogLevel(_ level: LogLevelWord) async throws(MeshError) { self.level.withLock { $0 = level } }
+
+  /// Serves this agent in a fresh run directory while `body` runs.
+  func serve(_ body: (_ runDir: String) async throws -> Void) async throws {
+    let directory = "/tmp/mt-commands-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+    mkdir(directory, 0o700)
+    let server = try await ReportServer.start(
+      .unix(path: directory + "/agent.sock"), on: MultiThreadedEventLoopGroup.singleton,
+      route: AgentEndpoints.commands(self))
+    var failure: (any Error)?
+    do { try await body(directory) } catch { failure = error }
+    await server.stop()
+    unlink(directory + "/agent.sock")
+    rmdir(directory)
+    if let failure { throw failure }
+  }
+}
