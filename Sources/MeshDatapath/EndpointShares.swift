@@ -11,6 +11,16 @@ package struct EndpointShare: Hashable, Sendable {
   package var numerator: UInt128
   package var denominator: UInt128
 
+  package init(
+    backend: Backend, target: SocketEndpoint?, workload: ResourceName?, numerator: UInt128, denominator: UInt128
+  ) {
+    self.backend = backend
+    self.target = target
+    self.workload = workload
+    self.numerator = numerator
+    self.denominator = denominator
+  }
+
   package var fraction: Double { Double(self.numerator) / Double(self.denominator) }
 }
 

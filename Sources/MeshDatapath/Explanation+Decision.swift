@@ -273,7 +273,7 @@ extension Explanation.Outcome {
       default: return " by policy \(policy)\(rule)"
       }
     }
-    let hundredths = Int((self.share * 10_000).rounded())
+    let hundredths = Int(self.share * 10_000 + 0.5)
     let percent = "\(hundredths / 100)" + (hundredths % 100 == 0 ? "" : ".\(hundredths % 100 / 10)\(hundredths % 10)")
     let word = self.isAllowed ? "allowed" : "refused (\(self.reason))"
     return "\(percent) % \(place): \(word)\(policy ?? "")"
