@@ -18,9 +18,9 @@ extension Agent {
   }
 
   /// After a change of the snapshot.
-  func reconcile() {
+  func reconcile(_ delta: Delta? = nil) {
     _ = self.followNamespaces()
-    self.updateTables()
+    self.updateTables(delta)
   }
 
   /// True if a workload came or went.

@@ -17,7 +17,7 @@ extension Agent {
     self.snapshotSource = "session"
     if batch.isComplete { self.isComplete = true }
     guard self.isComplete else { return [] }
-    self.reconcile()
+    self.reconcile(batch.delta)
     self.scheduleSave()
     return []
   }

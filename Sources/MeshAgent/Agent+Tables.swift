@@ -11,10 +11,18 @@ import MeshTelemetry
 
 /// The kernel's tables follow the snapshot and the enrolled workloads.
 extension Agent {
-  func updateTables() {
+  /// `delta`: what changed since the last call, if that is known: it saves the comparison of everything.
+  func updateTables(_ delta: Delta? = nil) {
     let start = MonotonicClock.nanoseconds
     let locals = self.enrolled.values.map(\.local)
-    let plan = self.planner.plan(for: self.snapshot, locals: locals, now: MonotonicClock.duration)
+    let now = MonotonicClock.duration
+    let plan =
+      if let delta, self.tablesFollow {
+        self.planner.plan(applying: delta, locals: locals, now: now)
+      } else {
+        self.planner.plan(for: self.snapshot, locals: locals, now: now)
+      }
+    self.tablesFollow = plan.deferredUntil == nil
     if let moment = plan.deferredUntil {
       self.planAgain(at: moment)
       return
@@ -46,6 +54,7 @@ extension Agent {
 
   /// What was written in part is closed, not open; what is there is listed, and everything is planned anew.
   private func recoverTables() {
+    self.tablesFollow = false
     if let present = try? self.driver.presentKeys() { self.planner.adopt(present, now: MonotonicClock.duration) }
     self.planAgain(at: MonotonicClock.duration + .seconds(1))
   }

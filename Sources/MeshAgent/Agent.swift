@@ -42,6 +42,8 @@ package actor Agent {
   var lastHeard: UInt64 = 0
   var rejected: UInt64 = 0
   var revision: UInt64 = 0
+  /// The planner has seen every change: the next one alone is enough for it.
+  var tablesFollow = false
   var saveIsScheduled = false
   var planIsScheduled = false
   var cutsRunning = false

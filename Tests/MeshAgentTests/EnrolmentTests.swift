@@ -1,4 +1,5 @@
 import MeshBase
+import MeshLinux
 import Testing
 
 @testable import MeshAgent

@@ -24,6 +24,7 @@ final class Mesh {
     self.stateDirectory = world.directory + "/state"
     try DiskFile.makeDirectory(self.resources, mode: 0o755)
     try DiskFile.makeDirectory(self.runDirectory, mode: 0o755)
+    try DiskFile.makeDirectory(self.stateDirectory, mode: 0o700)
     try World.ensureBPFFS()
   }
 
