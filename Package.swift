@@ -34,6 +34,7 @@ let grpcTransport: Target.Dependency = .product(
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let ground: [Target] = [
@@ -93,8 +94,8 @@ let floor6: [Target] = [
   .target(
     name: "MeshControlPlane",
     dependencies: [
-      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshCompiler", "MeshWire", "MeshStore", logging, lifecycle,
-      grpc,
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshCompiler", "MeshWire", "MeshStore", nioPosix, logging,
+      lifecycle, signals,
     ], swiftSettings: driver),
   .target(
     name: "MeshAgent",
@@ -153,7 +154,9 @@ let side: [Target] = [
     "MeshNet", ["CMeshABI", "MeshBase", "MeshRouting", "MeshLinux", "MeshTestSupport", nio, nioPosix, nioEmbedded]),
   tests("MeshWire", ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTestSupport", grpc, logging]),
   tests("MeshStore", ["MeshBase", "MeshCompiler", "MeshTestSupport", nio, nioPosix, logging]),
-  tests("MeshControlPlane", ["MeshBase", "MeshSnapshot", "MeshCompiler", "MeshTestSupport", logging]),
+  tests(
+    "MeshControlPlane",
+    ["MeshBase", "MeshSnapshot", "MeshSync", "MeshWire", "MeshCompiler", "MeshTestSupport", logging, lifecycle]),
   tests(
     "MeshAgent",
     [
