@@ -153,7 +153,7 @@ let side: [Target] = [
   tests(
     "MeshNet", ["CMeshABI", "MeshBase", "MeshRouting", "MeshLinux", "MeshTestSupport", nio, nioPosix, nioEmbedded]),
   tests("MeshWire", ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTestSupport", grpc, logging]),
-  tests("MeshStore", ["MeshBase", "MeshCompiler", "MeshTestSupport", nio, nioPosix, logging]),
+  tests("MeshStore", ["MeshBase", "MeshSnapshot", "MeshCompiler", "MeshTestSupport", nio, nioPosix, logging]),
   tests(
     "MeshControlPlane",
     ["MeshBase", "MeshSnapshot", "MeshSync", "MeshWire", "MeshCompiler", "MeshTestSupport", logging, lifecycle]),

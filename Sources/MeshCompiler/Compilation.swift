@@ -1,4 +1,5 @@
 import MeshBase
+import MeshProto
 import MeshSnapshot
 
 /// One round of compiling: resources that are right by themselves become entries. A reference that does not resolve

@@ -59,7 +59,7 @@ struct Field {
   }
 
   func wrongType(_ wanted: String, next: String? = nil) {
-    self.fail("\(self.found) stands where \(wanted) belongs", next: next)
+    self.fail("\(self.found) stands where \(wanted) belongs", next: next ?? "write \(wanted)")
   }
 
   /// `null`, `~`, or nothing at all.

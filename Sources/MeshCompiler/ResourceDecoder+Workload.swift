@@ -92,7 +92,11 @@ extension ResourceDecoder {
     for field in field.list() ?? [] {
       guard var item = field.fields() else { continue }
       let name = item.required("name").flatMap { field in field.text().flatMap { Self.portName(field, $0) } }
-      let port = item.required("port")?.port()
+      let portField = item.required("port")
+      let port = portField?.port()
+      if let port, MeshPort.all.contains(port) {
+        portField?.fail("port \(port) belongs to the mesh itself", next: "let the workload listen on another port")
+      }
       item.accept("protocol", only: ["TCP"], because: "the mesh carries TCP")
       item.finish()
       guard let name, let port else { continue }

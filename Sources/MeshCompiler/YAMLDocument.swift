@@ -78,9 +78,32 @@ struct YAMLDocument {
       guard let node = try Parser(yaml: text, encoding: .utf8).singleRoot() else {
         return .failure(.init(line: 1, column: 1, message: "an empty document", next: "remove it"))
       }
+      if let finding = Self.slipped(node, depth: 1) { return .failure(finding) }
       return .success(node)
     } catch {
       return .failure(Self.finding(error))
+    }
+  }
+
+  /// What `YAMLGuard` should have found; its scanner and libyaml's are two programs, so the tree is looked at as well.
+  private static func slipped(_ node: Node, depth: Int) -> YAMLGuard.Finding? {
+    // A list at the column of its key nests deeper than its indentation.
+    guard depth <= 2 * YAMLGuard.maximumDepth + 1, node.anchor == nil else {
+      return .init(
+        line: node.mark?.line ?? 1, column: node.mark?.column ?? 1,
+        message: "an anchor, or a nesting, that the first check let slip", next: "write the value plainly")
+    }
+    switch node {
+    case .scalar: return nil
+    case .alias:
+      return .init(line: 1, column: 1, message: "an alias that the first check let slip", next: "write it out")
+    case .sequence(let nodes):
+      return nodes.lazy.compactMap { Self.slipped($0, depth: depth + 1) }.first
+    case .mapping(let pairs):
+      for (key, value) in pairs {
+        if let finding = Self.slipped(key, depth: depth + 1) ?? Self.slipped(value, depth: depth + 1) { return finding }
+      }
+      return nil
     }
   }
 

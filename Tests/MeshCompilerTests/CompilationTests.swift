@@ -166,10 +166,10 @@ struct CompilationTests {
     #expect(port?.backends.map(\.isValid) == [true, false])
     #expect(
       result.problems.map(\.description) == [
-        "a.yaml:11:13: error: TCPRoute shop/split: spec.rules[0].backendRefs[1]: "
+        "a.yaml:10:11: error: TCPRoute shop/split: spec.rules[0].backendRefs[1]: "
           + "backend Service stock/other does not exist: its share of the connections is refused; "
           + "create it, or correct the name",
-        "a.yaml:33:1: error: EndpointSlice shop/manual-1: Service shop/manual does not exist; "
+        "a.yaml:30:1: error: EndpointSlice shop/manual-1: Service shop/manual does not exist; "
           + "create it, or correct label kubernetes.io/service-name",
       ])
     let ungranted = Samples.compile(Samples.route, Samples.service, Samples.stock)

@@ -21,7 +21,7 @@ struct HostileTests {
     Row(id: "CF-01", text: prefix + "  labels: *x\n", message: "alias", line: 5),
     Row(id: "CF-01", text: prefix + "  labels: {a: !!binary aGk=}\n", message: "tag", line: 5),
     Row(id: "CF-01", text: prefix + "  labels: !local {a: b}\n", message: "tag", line: 5),
-    Row(id: "CF-01", text: "%YAML 1.2\n---\n" + prefix, message: "directive", line: 1),
+    Row(id: "CF-01", text: "%YAML 1.2\n" + prefix, message: "directive", line: 1),
     Row(id: "CF-01", text: prefix + "\tlabels: {}\n", message: "a tab", line: 5),
     Row(id: "CF-01", text: prefix + "  labels:\t{}\n", message: "a tab", line: 5),
     Row(id: "CF-01", text: prefix + "  labels: {a: \"b\0\"}\n", message: "NUL", line: 5),
@@ -33,7 +33,7 @@ struct HostileTests {
     Row(id: "CF-01", text: prefix + "  labels: {a: b, a: c}\n", message: "stands twice", line: 5),
     Row(id: "CF-01", text: prefix + "  ? [a]\n  : b\n", message: "complex key", line: 5),
     Row(id: "CF-01", text: prefix + "  labels: {a: [b}\n", message: "no YAML", line: 5),
-    Row(id: "CF-01", text: prefix + "  labels: {a: 'b\n", message: "no YAML", line: 5),
+    Row(id: "CF-01", text: prefix + "  labels: {a: 'b\n", message: "no YAML", line: 6),
     Row(
       id: "CF-01", text: prefix + "status: " + String(repeating: "[", count: 10_000), message: "deeper", line: 5),
     Row(
@@ -146,6 +146,8 @@ struct HostileTests {
       file.update(bytes)
       let errors = file.problems.filter { $0.severity == .error }
       if errors.isEmpty { accepted += 1 }
+      // The first check sees as much as libyaml does.
+      #expect(!errors.contains { $0.message.contains("slip") })
       // Everything that is not in force has a reason.
       #expect(errors.isEmpty == file.documents.allSatisfy { $0.decoded.broken.isEmpty })
       if round % 50 == 0 {
