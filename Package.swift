@@ -95,8 +95,8 @@ let floor6: [Target] = [
   .target(
     name: "MeshControlPlane",
     dependencies: [
-      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshCompiler", "MeshWire", "MeshStore", logging, lifecycle,
-      grpc,
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshCompiler", "MeshWire", "MeshStore", nioPosix, logging,
+      lifecycle, signals,
     ], swiftSettings: driver),
   .target(
     name: "MeshAgent",
@@ -158,7 +158,9 @@ let side: [Target] = [
     "MeshNet", ["CMeshABI", "MeshBase", "MeshRouting", "MeshLinux", "MeshTestSupport", nio, nioPosix, nioEmbedded]),
   tests("MeshWire", ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTestSupport", grpc, logging]),
   tests("MeshStore", ["MeshBase", "MeshSnapshot", "MeshCompiler", "MeshTestSupport", nio, nioPosix, logging]),
-  tests("MeshControlPlane", ["MeshBase", "MeshSnapshot", "MeshCompiler", "MeshTestSupport", logging]),
+  tests(
+    "MeshControlPlane",
+    ["MeshBase", "MeshSnapshot", "MeshSync", "MeshWire", "MeshCompiler", "MeshTestSupport", logging, lifecycle]),
   tests(
     "MeshAgent",
     [

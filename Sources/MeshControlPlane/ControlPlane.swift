@@ -1,75 +1,68 @@
+import Glibc
 package import Logging
 import MeshBase
-package import MeshCompiler
-import MeshSnapshot
-package import MeshWire
+import MeshStore
+import MeshWire
+import NIOPosix
 import ServiceLifecycle
+import UnixSignals
 
-/// Serves what the store compiles. Results come one after the other; agents get the newest.
-package final class ControlPlane<Results: AsyncSequence & Sendable>: Service
-where Results.Element == CompileResult, Results.Failure == Never {
-  private let results: Results
-  private let server: DiscoveryServer
-  private let state: StateDirectory
-  private let logger: Logger
-  private let notifySocket: String?
+/// The parts of `martlet-control`, wired.
+package enum ControlPlane {
+  package static var version: String { MeshBase.version }
 
-  /// - Parameters:
-  ///   - results: what the store has now, and again whenever it changes; ends with the store.
-  ///   - notifySocket: where to say that agents are served (`NOTIFY_SOCKET`).
-  package init(
-    results: Results, server: DiscoveryServer, state: StateDirectory, notifySocket: String? = nil, logger: Logger
-  ) {
-    self.results = results
-    self.server = server
-    self.state = state
-    self.notifySocket = notifySocket
-    self.logger = logger
-  }
+  package struct Configuration: Sendable {
+    /// A directory of YAML files.
+    package var resources: String
+    package var socketPath: String
+    package var stateDirectory: String
+    /// Where to tell systemd that agents are served.
+    package var notifySocket: String?
 
-  package func run() async throws {
-    var publication = Publication()
-    var problems = ProblemLog()
-    var isReady = false
-    var stored = try self.state.vips()
-    for await result in self.results.cancelOnGracefulShutdown() {
-      self.report(problems.update(result.problems))
-      switch publication.compiled(result) {
-      case .keep(let reason):
-        if let reason { self.logger.warning("nothing to serve", metadata: [LogKey.reason: "\(reason)"]) }
-      case .serve:
-        // On disk first. If that fails nothing is served: an agent must not hear of an address that a restart forgets.
-        if stored != result.vips {
-          do throws(MeshError) {
-            try self.state.store(result.vips)
-            stored = result.vips
-          } catch {
-            self.logger.error("addresses cannot be kept; nothing new is served", metadata: [LogKey.error: "\(error)"])
-            continue
-          }
-        }
-        for (key, size) in self.server.publish(result.snapshot).sorted(by: { $0.key < $1.key }) {
-          self.logger.error(
-            "an entry is too large to be sent; agents keep what they have",
-            metadata: ["entry": "\(key)", LogKey.count: "\(size)"])
-        }
-        if !isReady {
-          isReady = true
-          await self.server.waitUntilListening()
-          self.logger.info("ready", metadata: [LogKey.count: "\(result.resourceCount)"])
-          if let notifySocket { ReadyNotice.send(to: notifySocket) }
-        }
-      }
+    package init(resources: String, socketPath: String, stateDirectory: String, notifySocket: String? = nil) {
+      self.resources = resources
+      self.socketPath = socketPath
+      self.stateDirectory = stateDirectory
+      self.notifySocket = notifySocket
     }
   }
 
-  private func report(_ news: (appeared: [Problem], gone: [Problem])) {
-    for problem in news.appeared {
-      switch problem.severity {
-      case .error: self.logger.error("problem", metadata: [LogKey.reason: "\(problem)"])
-      case .warning: self.logger.warning("problem", metadata: [LogKey.reason: "\(problem)"])
-      }
+  /// Serves until SIGTERM or SIGINT, then ends the streams and returns.
+  package static func run(_ configuration: Configuration, logger: Logger) async throws {
+    let services = try Self.services(configuration, logger: logger)
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: services.map {
+          ServiceGroupConfiguration.ServiceConfiguration(
+            service: $0, successTerminationBehavior: .gracefullyShutdownGroup,
+            failureTerminationBehavior: .cancelGroup)
+        },
+        gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+    try await group.run()
+  }
+
+  /// In the order of their start; they are stopped the other way round. Takes the next epoch.
+  private static func services(_ configuration: Configuration, logger: Logger) throws -> [any Service] {
+    let state = try StateDirectory(path: configuration.stateDirectory)
+    let epoch = try state.nextEpoch(now: Int64(time(nil)))
+    let server = DiscoveryServer(
+      DiscoveryServer.Configuration(socketPath: configuration.socketPath), epoch: epoch, logger: logger)
+    let directory = ResourceDirectory(
+      ResourceDirectory.Configuration(path: configuration.resources, vipState: VIPStateFile(path: state.vipFile)),
+      group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+    return [
+      server, Watch(directory: directory),
+      Publisher(
+        results: directory.results, server: server, notifySocket: configuration.notifySocket, logger: logger),
+    ]
+  }
+
+  /// The store's watch as a service.
+  private struct Watch: Service {
+    let directory: ResourceDirectory
+
+    func run() async throws {
+      try await cancelWhenGracefulShutdown { try await self.directory.run() }
     }
-    for problem in news.gone { self.logger.info("problem solved", metadata: [LogKey.reason: "\(problem)"]) }
   }
 }

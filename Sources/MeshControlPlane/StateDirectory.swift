@@ -1,11 +1,10 @@
 import Glibc
 package import MeshBase
-package import MeshCompiler
 
-/// What the control plane keeps between starts: its epoch, and which service has which address. Files are replaced whole
-/// (written beside, synced, renamed), so a crash leaves the old or the new content.
+/// What the control plane keeps between starts: its epoch, and (written by MeshStore) which service has which address.
+/// Files are replaced whole (written beside, synced, renamed), so a crash leaves the old or the new content.
 package struct StateDirectory: Sendable {
-  private static let maximumFileSize = 64 << 20
+  private static let maximumFileSize = 4096
 
   package let path: String
 
@@ -32,14 +31,8 @@ package struct StateDirectory: Sendable {
     return next
   }
 
-  package func vips() throws(MeshError) -> VIPAllocator {
-    guard let text = try self.read("vips") else { return VIPAllocator() }
-    return try VIPAllocator(importing: text)
-  }
-
-  package func store(_ vips: VIPAllocator) throws(MeshError) {
-    try self.write("vips", vips.exported())
-  }
+  /// Where MeshStore keeps service addresses.
+  package var vipFile: String { "\(self.path)/vips" }
 
   private func read(_ name: String) throws(MeshError) -> String? {
     let file = "\(self.path)/\(name)"
