@@ -34,6 +34,7 @@ let grpcTransport: Target.Dependency = .product(
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let ground: [Target] = [
@@ -121,7 +122,8 @@ let roof: [Target] = [
   .executableTarget(
     name: "martletd", dependencies: ["MeshAgent", arguments, logging, lifecycle], swiftSettings: everyTarget),
   .executableTarget(
-    name: "martlet-proxy", dependencies: ["MeshProxy", arguments, logging, lifecycle], swiftSettings: everyTarget),
+    name: "martlet-proxy", dependencies: ["MeshProxy", arguments, logging, lifecycle, signals],
+    swiftSettings: everyTarget),
   .executableTarget(name: "martlet", dependencies: ["MeshCommands", arguments], swiftSettings: everyTarget),
 ]
 
