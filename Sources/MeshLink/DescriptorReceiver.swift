@@ -23,10 +23,12 @@ final class DescriptorReceiver: Sendable {
   func start() throws(MeshError) {
     var thread = pthread_t()
     let argument = Unmanaged.passRetained(self)
-    let result = pthread_create(&thread, nil, { pointer in
-      if let pointer { Unmanaged<DescriptorReceiver>.fromOpaque(pointer).takeRetainedValue().run() }
-      return nil
-    }, argument.toOpaque())
+    let result = pthread_create(
+      &thread, nil,
+      { pointer in
+        if let pointer { Unmanaged<DescriptorReceiver>.fromOpaque(pointer).takeRetainedValue().run() }
+        return nil
+      }, argument.toOpaque())
     guard result == 0 else {
       argument.release()
       close(self.socket)

@@ -62,7 +62,8 @@ final class DescriptorSender {
 
   private func sendNow(_ header: DescriptorHeader, _ descriptors: [CInt]) -> CInt {
     let payload = header.bytes
-    let result = try? self.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+    let result = try? self.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self)
+    {
       cmesh_send_fds($0, payload, payload.count, descriptors, descriptors.count)
     }
     return result ?? -EPIPE

@@ -206,7 +206,8 @@ struct LinkReader {
 extension ByteBuffer {
   /// Text longer than 65,535 bytes is cut: names are shorter, and a message is for people.
   mutating func writeText(_ text: String) {
-    let bytes = text.utf8.count <= Int(UInt16.max) ? text : String(text.unicodeScalars.prefix(16_000).map(Character.init))
+    let bytes =
+      text.utf8.count <= Int(UInt16.max) ? text : String(text.unicodeScalars.prefix(16_000).map(Character.init))
     self.writeInteger(UInt16(clamping: bytes.utf8.count))
     self.writeString(bytes)
   }

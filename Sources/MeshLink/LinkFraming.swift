@@ -12,6 +12,11 @@ package struct LinkFraming {
   package struct Frame: Equatable {
     package var kind: UInt8
     package var body: ByteBuffer
+
+    package init(kind: UInt8, body: ByteBuffer) {
+      self.kind = kind
+      self.body = body
+    }
   }
 
   private var buffered = ByteBuffer()

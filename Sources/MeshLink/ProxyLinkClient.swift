@@ -46,7 +46,8 @@ package final class ProxyLinkClient: Sendable {
   private let core: NIOLoopBoundBox<AgentLinkCore>
 
   package init(
-    configuration: Configuration, entries: any EntryCoder = CanonicalEntryCoder(), group: any EventLoopGroup, logger: Logger,
+    configuration: Configuration, entries: any EntryCoder = CanonicalEntryCoder(), group: any EventLoopGroup,
+    logger: Logger,
     onEvent: @escaping @Sendable (AgentLinkEvent) -> Void
   ) {
     let loop = group.next()

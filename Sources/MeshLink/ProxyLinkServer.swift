@@ -48,7 +48,8 @@ package final class ProxyLinkServer: Sendable {
   private let configuration: Configuration
 
   package init(
-    configuration: Configuration, entries: any EntryCoder = CanonicalEntryCoder(), group: any EventLoopGroup, logger: Logger,
+    configuration: Configuration, entries: any EntryCoder = CanonicalEntryCoder(), group: any EventLoopGroup,
+    logger: Logger,
     onEvent: @escaping @Sendable (ProxyLinkEvent) -> Void
   ) {
     let loop = group.next()
@@ -68,7 +69,9 @@ package final class ProxyLinkServer: Sendable {
     }
     let streamChannel = try await stream.get()
     do {
-      let descriptors = try self.listener(directory + "/" + MeshLink.descriptorSocketName, CInt(SOCK_SEQPACKET.rawValue)) {
+      let descriptors = try self.listener(
+        directory + "/" + MeshLink.descriptorSocketName, CInt(SOCK_SEQPACKET.rawValue)
+      ) {
         $0.accepted(descriptors: $1)
       }
       let descriptorChannel = try await descriptors.get()

@@ -73,7 +73,8 @@ final class RelayConnection {
     switch stock.take(shelf, for: self.waiter) {
     case .socket(let socket): self.connect(choice, socket: socket)
     case .wait:
-      let left = TimeAmount.milliseconds(Int64(clamping: deadline.subtractingReportingOverflow(Self.now()).partialValue))
+      let left = TimeAmount.milliseconds(
+        Int64(clamping: deadline.subtractingReportingOverflow(Self.now()).partialValue))
       let timeout = self.owner.loop.assumeIsolated().scheduleTask(in: left) {
         self.stopWaiting()
         if self.machine.phase == .connecting { self.refuse(.connectTimeout) }

@@ -49,7 +49,9 @@ extension SocketEndpoint {
       for shift in [24, 16, 8, 0] { bytes.append(UInt8(truncatingIfNeeded: v4 >> UInt32(shift))) }
     } else {
       for word in [self.address.high, self.address.low] {
-        for shift in stride(from: 56, through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(shift))) }
+        for shift in stride(from: 56, through: 0, by: -8) {
+          bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(shift)))
+        }
       }
     }
     return try? SocketAddress(packedIPAddress: ByteBuffer(bytes: bytes), port: Int(self.port))

@@ -22,6 +22,11 @@ package struct UpstreamStock: Sendable {
   package struct Delivery: Equatable, Sendable {
     package var waiter: Waiter
     package var socket: CInt
+
+    package init(waiter: Waiter, socket: CInt) {
+      self.waiter = waiter
+      self.socket = socket
+    }
   }
 
   package static let firstTarget = 4

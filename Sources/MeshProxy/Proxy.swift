@@ -21,7 +21,8 @@ package struct Proxy: Service {
 
   package func run() async throws {
     signal(SIGPIPE, SIG_IGN)
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: self.configuration.loops > 0 ? self.configuration.loops : System.coreCount)
+    let group = MultiThreadedEventLoopGroup(
+      numberOfThreads: self.configuration.loops > 0 ? self.configuration.loops : System.coreCount)
     // The link has a loop of its own, so that a large revision delays no connection.
     let linkGroup = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let result: Result<Void, any Error>
@@ -45,7 +46,8 @@ package struct Proxy: Service {
   private func serve(_ group: MultiThreadedEventLoopGroup, _ linkGroup: MultiThreadedEventLoopGroup) async throws {
     let orders = Orders()
     let stock = StockRoom { shelf, count in
-      orders.send(.stockWanted(StockRequest(workload: shelf.workload, isV4: shelf.isV4, count: UInt32(clamping: count))))
+      orders.send(
+        .stockWanted(StockRequest(workload: shelf.workload, isV4: shelf.isV4, count: UInt32(clamping: count))))
     }
     let relay = Relay(
       group: group, stock: stock, idleTimeout: self.idleTimeout, logger: self.logger)
@@ -113,8 +115,11 @@ extension RoutingTable {
     var snapshot = Snapshot()
     for (number, relay) in relays.enumerated() {
       guard let name = ResourceName(namespace: "static", name: "relay-\(number)") else { continue }
-      guard snapshot.services.values.allSatisfy({ !$0.value.addresses.contains(relay.listen.address)
-        || $0.value.ports.first?.port != relay.listen.port })
+      guard
+        snapshot.services.values.allSatisfy({
+          !$0.value.addresses.contains(relay.listen.address)
+            || $0.value.ports.first?.port != relay.listen.port
+        })
       else { throw MeshError(.conflict, "static relay \(relay)", "the address is taken twice") }
       let port = ServicePort(
         port: relay.listen.port, backends: [Backend(service: name, port: relay.listen.port)])

@@ -1,0 +1,116 @@
+import MeshBase
+import MeshLink
+import MeshSnapshot
+import NIOCore
+import Testing
+
+func sampleSnapshot(services: Int = 2) throws -> Snapshot {
+  var snapshot = Snapshot()
+  snapshot.insert(
+    Versioned(
+      .config(ConfigEntry(trustDomain: "mesh", connectTimeoutMilliseconds: 500)), version: ContentVersion(value: 1)))
+  for number in 0..<services {
+    let name = try #require(ResourceName(namespace: "a", name: "web-\(number)"))
+    let port = ServicePort(port: 80, appProtocol: .http, backends: [Backend(service: name, port: 80)])
+    let address = IPAddress(v4: 0xf000_0000 | UInt32(number))
+    snapshot.insert(
+      Versioned(
+        .service(ServiceEntry(name: name, addresses: [address], ports: [port])),
+        version: ContentVersion(value: UInt64(number) + 2)))
+  }
+  return snapshot
+}
+
+@Suite struct LinkFramingTests {
+  let codec = LinkCodec(entries: CanonicalEntryCoder())
+
+  private func agentMessages() throws -> [AgentMessage] {
+    let entries = try sampleSnapshot().entries
+    return [.begin(revision: 7, isFull: true)] + entries.map { .upsert($0) } + [
+      .remove(EntryKey(.workload, "a/gone")), .commit(revision: 7), .withdraw(workload: 3),
+      .retainListeners(cookies: [1, UInt64.max]), .retainListeners(cookies: []), .superseded,
+    ]
+  }
+
+  private let proxyMessages: [ProxyMessage] = [
+    .hello(process: 42, version: "0.1.0"), .applied(revision: UInt64.max), .rejected(revision: 1, message: "größer"),
+    .stockWanted(StockRequest(workload: 9, isV4: false, count: 64)),
+    .listenerAccepted(ListenerKey(workload: 9, namespaceCookie: 77, isV4: true)),
+    .stats(
+      ProxyStats(
+        active: 1, accepted: 2, relayed: 3, sentBytes: 4, receivedBytes: 5,
+        refused: [.init(reason: "no_endpoint", count: 6), .init(reason: "no_flow", count: 1)])),
+  ]
+
+  @Test("every message survives, fed whole, byte by byte and in pieces of seven", arguments: [1, 7, Int.max])
+  func roundTrip(piece: Int) throws {
+    let down = try self.agentMessages()
+    var bytes = ByteBuffer()
+    for message in down { try self.codec.write(message, to: &bytes) }
+    #expect(try self.frames(bytes, piece).map { try self.codec.agentMessage($0) } == down)
+    var up = ByteBuffer()
+    for message in self.proxyMessages { self.codec.write(message, to: &up) }
+    #expect(try self.frames(up, piece).map { try self.codec.proxyMessage($0) } == self.proxyMessages)
+  }
+
+  private func frames(_ bytes: ByteBuffer, _ piece: Int) throws -> [LinkFraming.Frame] {
+    var rest = bytes
+    var framing = LinkFraming()
+    var frames: [LinkFraming.Frame] = []
+    while let slice = rest.readSlice(length: min(piece, rest.readableBytes)), slice.readableBytes > 0 {
+      framing.append(slice)
+      while let frame = try framing.next() { frames.append(frame) }
+    }
+    #expect(framing.pendingBytes == 0)
+    return frames
+  }
+
+  @Test(
+    "a frame of length 0 or over the limit is an error before its body comes", arguments: [UInt32(0), 101, UInt32.max])
+  func badLength(length: UInt32) {
+    var framing = LinkFraming(maximumLength: 100)
+    framing.append(ByteBuffer(integer: length))
+    #expect(throws: MeshError.self) { try framing.next() }
+  }
+
+  @Test("a frame of an unknown kind, or of the other direction, is an error", arguments: UInt8.min...UInt8.max)
+  func kinds(kind: UInt8) throws {
+    let frame = LinkFraming.Frame(kind: kind, body: ByteBuffer())
+    if kind != 6 && kind != 7 { #expect(throws: MeshError.self) { try self.codec.agentMessage(frame) } }
+    #expect(throws: MeshError.self) { try self.codec.proxyMessage(frame) }
+  }
+
+  @Test("a body that is cut anywhere or has a byte too many is an error")
+  func bodies() throws {
+    for message in self.proxyMessages {
+      var bytes = ByteBuffer()
+      self.codec.write(message, to: &bytes)
+      let frame = try #require(try self.frames(bytes, Int.max).first)
+      for cut in 0..<frame.body.readableBytes {
+        let short = LinkFraming.Frame(
+          kind: frame.kind, body: try #require(frame.body.getSlice(at: frame.body.readerIndex, length: cut)))
+        // Counters may end after any whole reason: the list is the rest of the frame.
+        if case .stats = message, (try? self.codec.proxyMessage(short)) != nil { continue }
+        #expect(throws: MeshError.self) { try self.codec.proxyMessage(short) }
+      }
+      var long = frame
+      long.body.writeInteger(UInt8(0))
+      #expect(throws: MeshError.self) { try self.codec.proxyMessage(long) }
+    }
+  }
+
+  @Test("random bytes give frames or an error, and never more than was fed")
+  func noise() {
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<2000 {
+      var framing = LinkFraming(maximumLength: 64)
+      framing.append(
+        ByteBuffer(bytes: (0..<Int.random(in: 0..<80)).map { _ in UInt8.random(in: 0...8, using: &random) }))
+      while true {
+        guard let frame = try? framing.next() else { break }
+        _ = try? self.codec.agentMessage(frame)
+        _ = try? self.codec.proxyMessage(frame)
+      }
+    }
+  }
+}

@@ -1,0 +1,182 @@
+import Glibc
+import Logging
+import MeshBase
+import MeshLink
+import MeshSnapshot
+import NIOCore
+import NIOPosix
+import Synchronization
+import Testing
+
+/// Events in the order in which they came.
+final class Recorder<Event: Sendable>: Sendable {
+  private let events = Mutex<[Event]>([])
+
+  func record(_ event: Event) { self.events.withLock { $0.append(event) } }
+
+  var all: [Event] { self.events.withLock { $0 } }
+
+  /// Waits up to ten seconds for an event.
+  func wait<Found>(_ select: (Event) -> Found?) async throws -> Found {
+    for _ in 0..<1000 {
+      if let found = self.all.lazy.compactMap(select).first { return found }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    throw MeshError(.unavailable, "test", "an expected event did not come", cause: "\(self.all)")
+  }
+}
+
+@Suite(.serialized) struct ProxyLinkTests {
+  let directory: String
+  let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+
+  init() throws {
+    var template = Array("/tmp/mesh-link-XXXXXX".utf8CString)
+    let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } }
+    self.directory = String(cString: try #require(made))
+  }
+
+  private func server(
+    _ recorder: Recorder<ProxyLinkEvent>, user: UInt32 = getuid(), allowed: Bool = true
+  ) async throws -> ProxyLinkServer {
+    let server = ProxyLinkServer(
+      configuration: .init(
+        runDirectory: self.directory, proxyUser: user, proxyGroup: getgid(), helloTimeout: .milliseconds(500),
+        isAllowed: { _ in allowed }),
+      group: MultiThreadedEventLoopGroup.singleton, logger: self.logger, onEvent: { recorder.record($0) })
+    try await server.start()
+    return server
+  }
+
+  private func client(_ recorder: Recorder<AgentLinkEvent>) -> ProxyLinkClient {
+    let client = ProxyLinkClient(
+      configuration: .init(
+        runDirectory: self.directory, firstBackoff: .milliseconds(5), lastBackoff: .milliseconds(50)),
+      group: MultiThreadedEventLoopGroup.singleton, logger: self.logger, onEvent: { recorder.record($0) })
+    client.start()
+    return client
+  }
+
+  private func remove() {
+    unlink(self.directory + "/proxy.sock")
+    unlink(self.directory + "/fds.sock")
+    rmdir(self.directory)
+  }
+
+  @Test("a revision, descriptors and requests pass; sockets have the owner's mode; a restart of the agent is healed")
+  func wholeLife() async throws {
+    defer { self.remove() }
+    let agent = Recorder<ProxyLinkEvent>()
+    let proxy = Recorder<AgentLinkEvent>()
+    var server = try await self.server(agent)
+    for name in ["proxy.sock", "fds.sock"] {
+      var status = stat()
+      #expect(stat(self.directory + "/" + name, &status) == 0)
+      #expect(status.st_mode & 0o777 == 0o600)
+    }
+    server.publish(try sampleSnapshot(services: 2), revision: 1)
+    let client = self.client(proxy)
+    #expect(try await agent.wait { if case .connected(let process, _) = $0 { process } else { nil } } == getpid())
+    let first = try await proxy.wait { if case .snapshot(let s, 1) = $0 { s } else { nil } }
+    #expect(first == (try sampleSnapshot(services: 2)))
+    client.send(.applied(revision: 1))
+    _ = try await agent.wait { $0 == .applied(revision: 1) ? true : nil }
+    server.publish(try sampleSnapshot(services: 1), revision: 2)
+    let second = try await proxy.wait { if case .snapshot(let s, 2) = $0 { s } else { nil } }
+    #expect(second == (try sampleSnapshot(services: 1)))
+
+    // A listener: the very socket arrives, and ours stays ours.
+    let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+    var status = stat()
+    #expect(fstat(listener, &status) == 0)
+    let key = ListenerKey(workload: 5, namespaceCookie: 99, isV4: true)
+    try server.sendListener(listener, key)
+    let got = try await proxy.wait { event -> (DescriptorHeader, [CInt])? in
+      if case .descriptors(let header, let fds) = event, header.kind == .listener { (header, fds) } else { nil }
+    }
+    #expect(got.0 == DescriptorHeader(kind: .listener, isV4: true, workload: 5, count: 1, namespaceCookie: 99))
+    var arrived = stat()
+    #expect(fstat(got.1[0], &arrived) == 0)
+    #expect(arrived.st_ino == status.st_ino)
+    #expect(fcntl(got.1[0], F_GETFD) & FD_CLOEXEC != 0)
+    #expect(fcntl(listener, F_GETFD) >= 0)
+    close(got.1[0])
+    close(listener)
+
+    // A stock of 100: two messages, all alive.
+    client.send(.stockWanted(StockRequest(workload: 5, isV4: true, count: 100)))
+    _ = try await agent.wait { if case .stockWanted(let request) = $0 { request } else { nil } }
+    server.sendStock(
+      (0..<100).map { _ in socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0) }, workload: 5, leg: 1, isV4: true)
+    var stock: [CInt] = []
+    for _ in 0..<500 where stock.count < 100 {
+      stock = proxy.all.flatMap { event -> [CInt] in
+        if case .descriptors(let header, let fds) = event, header.kind == .stock { fds } else { [] }
+      }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    #expect(stock.count == 100)
+    for socket in stock { #expect(close(socket) == 0) }
+    server.withdraw(workload: 5)
+    server.retainListeners(namespaceCookies: [1])
+    _ = try await proxy.wait { if case .withdraw(workload: 5) = $0 { true } else { nil } }
+    _ = try await proxy.wait { if case .retainListeners(cookies: [1]) = $0 { true } else { nil } }
+
+    // The agent restarts: the proxy comes back and is sent everything.
+    await server.stop()
+    _ = try await proxy.wait { if case .disconnected = $0 { true } else { nil } }
+    let again = Recorder<ProxyLinkEvent>()
+    server = try await self.server(again)
+    server.publish(try sampleSnapshot(services: 3), revision: 1)
+    _ = try await again.wait { if case .connected = $0 { true } else { nil } }
+    _ = try await proxy.wait { if case .snapshot(let s, 1) = $0, s.services.count == 3 { true } else { nil } }
+    client.stop()
+    await server.stop()
+  }
+
+  @Test("a peer of another user, or one that the check refuses, is closed", arguments: [true, false])
+  func stranger(isUser: Bool) async throws {
+    defer { self.remove() }
+    let agent = Recorder<ProxyLinkEvent>()
+    // As root, sockets of another user may be dialled; the credentials tell.
+    let server = try await self.server(agent, user: isUser ? getuid() : getuid() + 1, allowed: !isUser)
+    let proxy = Recorder<AgentLinkEvent>()
+    let client = self.client(proxy)
+    _ = try await proxy.wait { if case .disconnected = $0 { true } else { nil } }
+    #expect(agent.all.isEmpty)
+    client.stop()
+    await server.stop()
+  }
+
+  @Test("frames that make no sense, and a connection that says nothing, are closed; the server lives")
+  func badFrames() async throws {
+    defer { self.remove() }
+    let agent = Recorder<ProxyLinkEvent>()
+    let server = try await self.server(agent)
+    for bytes: [UInt8] in [[0, 0, 0, 0], [0xff, 0xff, 0xff, 0xff, 1], [0, 0, 0, 1, 200], [0, 0, 0, 2, 66, 1], []] {
+      let fd = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+      var address = sockaddr_un()
+      address.sun_family = sa_family_t(AF_UNIX)
+      withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: (self.directory + "/proxy.sock").utf8) }
+      let connected = withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          connect(fd, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+        }
+      }
+      #expect(connected == 0)
+      var limit = timeval(tv_sec: 5, tv_usec: 0)
+      setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+      if !bytes.isEmpty { #expect(send(fd, bytes, bytes.count, CInt(MSG_NOSIGNAL)) == bytes.count) }
+      var byte: UInt8 = 0
+      let read = recv(fd, &byte, 1, 0)
+      #expect(read == 0 || errno == ECONNRESET)
+      close(fd)
+    }
+    #expect(agent.all.isEmpty)
+    let proxy = Recorder<AgentLinkEvent>()
+    let client = self.client(proxy)
+    _ = try await agent.wait { if case .connected = $0 { true } else { nil } }
+    client.stop()
+    await server.stop()
+  }
+}

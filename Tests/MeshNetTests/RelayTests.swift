@@ -1,0 +1,371 @@
+import Glibc
+import Logging
+import MeshBase
+import MeshNet
+import MeshRouting
+import MeshSnapshot
+import NIOCore
+import NIOPosix
+import Testing
+
+/// A relay on loopback whose flows come from a closure, with blocking sockets at both ends.
+final class RelayBench {
+  let relay: Relay
+  let group: MultiThreadedEventLoopGroup
+  let stock: StockRoom?
+  let listen: SocketEndpoint
+  let server: CInt
+  let serverEndpoint: SocketEndpoint
+
+  init(
+    loops: Int = 1, stock: StockRoom? = nil, timeout: UInt32 = 2000, upstream: SocketEndpoint? = nil,
+    flow: (@Sendable (CInt) -> Result<AcceptedFlow, AcceptedFlow.Refusal>)? = nil
+  ) async throws {
+    let any = SocketEndpoint(.loopbackV4, 0)
+    self.server = try LocalListener.open(any)
+    _ = fcntl(self.server, F_SETFL, 0)
+    self.serverEndpoint = Self.endpoint(of: self.server)
+    let listener = try LocalListener.open(any)
+    self.listen = Self.endpoint(of: listener)
+    self.group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
+    self.stock = stock
+    self.relay = Relay(group: self.group, stock: stock, logger: Logger(label: "test"))
+    let original = self.listen
+    let table = try Self.table(from: original, to: upstream ?? self.serverEndpoint, timeout: timeout)
+    try await self.relay.use(table).get()
+    let fixed = AcceptedFlow(original: original, sourceWorkload: 7, namespaceCookie: 1)
+    _ = try await self.relay.listen(listener, .init(flow: flow ?? { _ in .success(fixed) })).get()
+  }
+
+  func end() async throws {
+    close(self.server)
+    try await self.group.shutdownGracefully()
+  }
+
+  static func table(from: SocketEndpoint, to: SocketEndpoint, timeout: UInt32) throws -> RoutingTable {
+    let name = try #require(ResourceName("a/web"))
+    let version = ContentVersion(value: 1)
+    let port = ServicePort(port: from.port, backends: [Backend(service: name, port: from.port)])
+    let endpoint = Endpoint(
+      addresses: [to.address], ports: [PortMapping(servicePort: from.port, targetPort: to.port)])
+    return RoutingTable(
+      Snapshot([
+        Versioned(.config(ConfigEntry(trustDomain: "m", connectTimeoutMilliseconds: timeout)), version: version),
+        Versioned(.service(ServiceEntry(name: name, addresses: [from.address], ports: [port])), version: version),
+        Versioned(.endpoints(EndpointsEntry(service: name, endpoints: [endpoint])), version: version),
+      ]))
+  }
+
+  static func endpoint(of fd: CInt) -> SocketEndpoint {
+    var address = sockaddr_in()
+    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    withUnsafeMutablePointer(to: &address) {
+      _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(fd, $0, &size) }
+    }
+    return SocketEndpoint(.loopbackV4, UInt16(bigEndian: address.sin_port))
+  }
+
+  func dial() -> CInt {
+    let fd = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = self.listen.port.bigEndian
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    let result = withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
+    }
+    #expect(result == 0)
+    Self.limit(fd)
+    return fd
+  }
+
+  func accept() -> CInt {
+    Self.limit(self.server)
+    let fd = Glibc.accept(self.server, nil, nil)
+    #expect(fd >= 0)
+    Self.limit(fd)
+    return fd
+  }
+
+  /// No read of a test waits longer than ten seconds.
+  static func limit(_ fd: CInt) {
+    var limit = timeval(tv_sec: 10, tv_usec: 0)
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+  }
+
+  static func send(_ fd: CInt, _ bytes: [UInt8]) -> Int { Glibc.send(fd, bytes, bytes.count, CInt(MSG_NOSIGNAL)) }
+
+  /// Bytes read, 0 at FIN, -errno on failure.
+  static func receive(_ fd: CInt, _ count: Int = 65536) -> Int {
+    var bytes = [UInt8](repeating: 0, count: count)
+    let read = recv(fd, &bytes, count, 0)
+    return read < 0 ? -Int(errno) : read
+  }
+
+  static func reset(_ fd: CInt) {
+    var value = linger(l_onoff: 1, l_linger: 0)
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
+    close(fd)
+  }
+
+  func counters(until done: (RelayCounters) -> Bool) async throws -> RelayCounters {
+    for _ in 0..<500 {
+      let counters = try await self.relay.counters()
+      if done(counters) { return counters }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    return try await self.relay.counters()
+  }
+}
+
+@Suite(.serialized) struct RelayTests {
+  @Test("bytes go both ways, each direction ends on its own, and nothing is left open")
+  func halfClose() async throws {
+    let bench = try await RelayBench()
+    let client = bench.dial()
+    let server = bench.accept()
+    #expect(RelayBench.send(client, [1, 2, 3]) == 3)
+    #expect(RelayBench.receive(server) == 3)
+    shutdown(client, CInt(SHUT_WR))
+    #expect(RelayBench.receive(server) == 0)
+    #expect(RelayBench.send(server, [4, 5]) == 2)
+    #expect(RelayBench.receive(client) == 2)
+    close(server)
+    #expect(RelayBench.receive(client) == 0)
+    close(client)
+    let counters = try await bench.counters { $0.active == 0 }
+    #expect(counters.active == 0)
+    #expect(counters.relayed == 1)
+    #expect(counters.sentBytes == 3 && counters.receivedBytes == 2)
+    try await bench.end()
+  }
+
+  @Test("the upstream may end first, and the client goes on sending")
+  func upstreamEndsFirst() async throws {
+    let bench = try await RelayBench()
+    let client = bench.dial()
+    let server = bench.accept()
+    shutdown(server, CInt(SHUT_WR))
+    #expect(RelayBench.receive(client) == 0)
+    #expect(RelayBench.send(client, [1, 2, 3]) == 3)
+    #expect(RelayBench.receive(server) == 3)
+    close(client)
+    #expect(RelayBench.receive(server) == 0)
+    close(server)
+    #expect(try await bench.counters { $0.active == 0 }.active == 0)
+    try await bench.end()
+  }
+
+  @Test("an RST of either side reaches the other as an RST")
+  func resets() async throws {
+    let bench = try await RelayBench()
+    for fromClient in [true, false] {
+      let client = bench.dial()
+      let server = bench.accept()
+      #expect(RelayBench.send(client, [1]) == 1)
+      #expect(RelayBench.receive(server) == 1)
+      RelayBench.reset(fromClient ? client : server)
+      #expect(RelayBench.receive(fromClient ? server : client) == -Int(ECONNRESET))
+      close(fromClient ? server : client)
+    }
+    #expect(try await bench.counters { $0.active == 0 }.active == 0)
+    try await bench.end()
+  }
+
+  @Test("an upstream that refuses is an RST to the client, counted")
+  func refused() async throws {
+    let bench = try await RelayBench(upstream: SocketEndpoint(.loopbackV4, 1))
+    let client = bench.dial()
+    #expect(RelayBench.receive(client) == -Int(ECONNRESET))
+    close(client)
+    let counters = try await bench.counters { $0.active == 0 }
+    #expect(counters.refused == ["upstream_failed": 1])
+    try await bench.end()
+  }
+
+  @Test("a connection without a flow or of another tier is an RST, and nothing is dialled (BP-12)")
+  func noFlow() async throws {
+    let bench = try await RelayBench(flow: { _ in .failure(.wrongTier) })
+    let client = bench.dial()
+    #expect(RelayBench.receive(client) == -Int(ECONNRESET))
+    close(client)
+    let counters = try await bench.counters { $0.refused["wrong_tier"] == 1 }
+    #expect(counters.refused == ["wrong_tier": 1] && counters.relayed == 0 && counters.active == 0)
+    try await bench.end()
+    // The kernel's own look-up, on a machine whose kernel knows nothing of the level.
+    let other = try await RelayBench(flow: { AcceptedFlow.ofAccepted($0) })
+    let second = other.dial()
+    #expect(RelayBench.receive(second) == -Int(ECONNRESET))
+    close(second)
+    #expect(try await other.counters { !$0.refused.isEmpty }.refused == ["no_flow": 1])
+    try await other.end()
+  }
+
+  @Test("a hundred megabytes arrive unchanged, with a reader that is slower at times")
+  func hundredMegabytes() async throws {
+    let bench = try await RelayBench()
+    let client = bench.dial()
+    let server = bench.accept()
+    let total = 100 << 20
+    let sender = Task.detached { () -> ContentVersion in
+      var pattern = [UInt8](repeating: 0, count: 1 << 20)
+      var hash: UInt64 = 1
+      for chunk in 0..<(total >> 20) {
+        for i in stride(from: 0, to: pattern.count, by: 4096) {
+          pattern[i] = UInt8(truncatingIfNeeded: chunk &+ i >> 12)
+        }
+        for i in stride(from: 0, to: pattern.count, by: 4096) { hash = hash &* 31 &+ UInt64(pattern[i]) }
+        var sent = 0
+        while sent < pattern.count {
+          let n = RelayBench.send(client, Array(pattern[sent...]))
+          if n <= 0 { return ContentVersion(value: 0) }
+          sent += n
+        }
+      }
+      shutdown(client, CInt(SHUT_WR))
+      return ContentVersion(value: hash)
+    }
+    let receiver = Task.detached { () -> (ContentVersion, Int) in
+      var buffer = [UInt8](repeating: 0, count: 1 << 18)
+      var hash: UInt64 = 1
+      var received = 0
+      while true {
+        let n = recv(server, &buffer, buffer.count, 0)
+        if n <= 0 { break }
+        var i = (4096 - received % 4096) % 4096
+        while i < n {
+          hash = hash &* 31 &+ UInt64(buffer[i])
+          i += 4096
+        }
+        if received / (10 << 20) != (received + n) / (10 << 20) { usleep(20_000) }
+        received += n
+      }
+      return (ContentVersion(value: hash), received)
+    }
+    let sent = await sender.value
+    let received = await receiver.value
+    #expect(received.1 == total)
+    #expect(sent == received.0)
+    close(client)
+    close(server)
+    #expect(try await bench.counters { $0.active == 0 }.sentBytes == UInt64(total))
+    try await bench.end()
+  }
+
+  @Test("a reader that never reads stops its writer: what the relay holds stays bounded (RS-03)")
+  func backpressure() async throws {
+    let bench = try await RelayBench()
+    let client = bench.dial()
+    let server = bench.accept()
+    // Fixed kernel buffers, so that what is not accounted for by them is the relay's.
+    var size: CInt = 65536
+    setsockopt(server, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<CInt>.size))
+    _ = fcntl(client, F_SETFL, O_NONBLOCK)
+    let bytes = [UInt8](repeating: 7, count: 1 << 20)
+    var taken = 0
+    var stuck = 0
+    while stuck < 40, taken < 200 << 20 {
+      let n = RelayBench.send(client, bytes)
+      if n > 0 { taken += n; stuck = 0 } else { stuck += 1; try await Task.sleep(for: .milliseconds(10)) }
+    }
+    // Read by the relay and not written to the upstream's socket is 64 KiB of watermark and one buffer of 256 KiB.
+    let counters = try await bench.relay.counters()
+    #expect(taken < 64 << 20)
+    #expect(counters.active == 1)
+    _ = fcntl(client, F_SETFL, 0)
+    shutdown(client, CInt(SHUT_WR))
+    var received = 0
+    while true {
+      let n = RelayBench.receive(server, 1 << 20)
+      if n <= 0 { #expect(n == 0); break }
+      received += n
+    }
+    #expect(received == taken)
+    close(client)
+    close(server)
+    try await bench.end()
+  }
+
+  @Test("a thousand connections leave no descriptor behind")
+  func churn() async throws {
+    let bench = try await RelayBench(loops: 2)
+    for round in 0..<1000 {
+      let client = bench.dial()
+      let server = bench.accept()
+      #expect(RelayBench.send(client, [1]) == 1)
+      #expect(RelayBench.receive(server) == 1)
+      switch round % 4 {
+      case 0: close(client)
+      case 1: close(server)
+      case 2: RelayBench.reset(client)
+      default: RelayBench.reset(server)
+      }
+      close(round % 4 == 0 || round % 4 == 2 ? server : client)
+    }
+    let counters = try await bench.counters { $0.active == 0 }
+    #expect(counters.active == 0 && counters.relayed == 1000)
+    #expect(Self.descriptors(connectedTo: bench) == 0)
+    try await bench.end()
+  }
+
+  /// Sockets of this process that have the relay's port at either end, but for its listener.
+  static func descriptors(connectedTo bench: RelayBench) -> Int {
+    var found = 0
+    for fd in CInt(3)..<4096 where fd != bench.server {
+      var address = sockaddr_in()
+      var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+      let result = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getpeername(fd, $0, &size) }
+      }
+      guard result == 0, address.sin_family == sa_family_t(AF_INET) else { continue }
+      let ports = [UInt16(bigEndian: address.sin_port), RelayBench.endpoint(of: fd).port]
+      if ports.contains(bench.listen.port) || ports.contains(bench.serverEndpoint.port) { found += 1 }
+    }
+    return found
+  }
+
+  @Test("with an empty stock a connection waits for a socket, then works; without one it is refused at the timeout")
+  func stock() async throws {
+    let orders = AsyncStream<(StockRoom.Shelf, Int)>.makeStream()
+    let room = StockRoom { orders.continuation.yield(($0, $1)) }
+    let bench = try await RelayBench(stock: room, timeout: 500)
+    let client = bench.dial()
+    var iterator = orders.stream.makeAsyncIterator()
+    let order = try #require(await iterator.next())
+    #expect(order.0 == StockRoom.Shelf(workload: 7, isV4: true) && order.1 > 0)
+    let fresh = socket(AF_INET, CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    var mark: CInt = 4242
+    setsockopt(fresh, SOL_SOCKET, SO_SNDBUF, &mark, socklen_t(MemoryLayout<CInt>.size))
+    bench.relay.deposit([fresh], on: order.0)
+    let server = bench.accept()
+    #expect(RelayBench.send(client, [9]) == 1)
+    #expect(RelayBench.receive(server) == 1)
+    close(client)
+    #expect(RelayBench.receive(server) == 0)
+    close(server)
+    let late = bench.dial()
+    #expect(RelayBench.receive(late) == -Int(ECONNRESET))
+    close(late)
+    #expect(try await bench.counters { $0.active == 0 }.refused == ["connect_timeout": 1])
+    try await bench.end()
+  }
+
+  @Test("withdrawing a workload closes its connections with RST")
+  func withdraw() async throws {
+    let bench = try await RelayBench()
+    let client = bench.dial()
+    let server = bench.accept()
+    #expect(RelayBench.send(client, [9]) == 1)
+    #expect(RelayBench.receive(server) == 1)
+    bench.relay.withdraw(workload: 8)
+    #expect(try await bench.relay.counters().active == 1)
+    bench.relay.withdraw(workload: 7)
+    #expect(RelayBench.receive(client) == -Int(ECONNRESET))
+    #expect(RelayBench.receive(server) == -Int(ECONNRESET))
+    close(client)
+    close(server)
+    try await bench.end()
+  }
+}

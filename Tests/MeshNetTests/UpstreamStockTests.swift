@@ -1,0 +1,73 @@
+import MeshNet
+import Testing
+
+@Suite struct UpstreamStockTests {
+  private func waiter(_ connection: UInt64) -> UpstreamStock.Waiter { .init(loop: 0, connection: connection) }
+
+  @Test("an empty stock makes a connection wait, and what comes goes to those who wait, in order")
+  func waits() {
+    var stock = UpstreamStock()
+    #expect(stock.take(self.waiter(1)) == .wait)
+    #expect(stock.take(self.waiter(2)) == .wait)
+    #expect(stock.order() == 18)
+    #expect(stock.order() == 0)
+    #expect(
+      stock.deposit([10, 11, 12]) == [
+        .init(waiter: self.waiter(1), socket: 10), .init(waiter: self.waiter(2), socket: 11),
+      ])
+    #expect(stock.take(self.waiter(3)) == .socket(12))
+    #expect(stock.take(self.waiter(4)) == .wait)
+  }
+
+  @Test("more is asked for under half of the target, and only once")
+  func orders() {
+    var stock = UpstreamStock()
+    #expect(stock.order() == 4)
+    #expect(stock.deposit([1, 2, 3, 4]).isEmpty)
+    #expect(stock.order() == 0)
+    for _ in 0..<2 { _ = stock.take(self.waiter(1)) }
+    #expect(stock.order() == 0)
+    _ = stock.take(self.waiter(1))
+    #expect(stock.order() == 3)
+    #expect(stock.order() == 0)
+  }
+
+  @Test("the target doubles with each shortage, up to its limit")
+  func target() {
+    var stock = UpstreamStock()
+    for n in 0..<20 { _ = stock.take(self.waiter(UInt64(n))) }
+    #expect(stock.target == UpstreamStock.lastTarget)
+  }
+
+  @Test("a connection that gave up gets nothing")
+  func cancel() {
+    var stock = UpstreamStock()
+    _ = stock.take(self.waiter(1))
+    stock.cancel(self.waiter(1))
+    #expect(stock.deposit([7]).isEmpty)
+    #expect(stock.take(self.waiter(2)) == .socket(7))
+  }
+
+  @Test("an order without an answer for two ticks is made again")
+  func lostOrder() {
+    var stock = UpstreamStock()
+    _ = stock.take(self.waiter(1))
+    let first = stock.order()
+    stock.tick()
+    #expect(stock.order() == 0)
+    stock.tick()
+    #expect(stock.order() == first)
+  }
+
+  @Test("a new agent: the old sockets come back for closing, those who wait stay")
+  func reset() {
+    var stock = UpstreamStock()
+    _ = stock.deposit([1, 2])
+    #expect(stock.reset() == [1, 2])
+    _ = stock.take(self.waiter(1))
+    _ = stock.order()
+    #expect(stock.reset().isEmpty)
+    #expect(stock.order() > 0)
+    #expect(stock.deposit([9]) == [.init(waiter: self.waiter(1), socket: 9)])
+  }
+}

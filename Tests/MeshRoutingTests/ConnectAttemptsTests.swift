@@ -1,0 +1,66 @@
+import MeshBase
+import MeshRouting
+import MeshSnapshot
+import Testing
+
+@Suite struct ConnectAttemptsTests {
+  private func table(endpoints count: Int) throws -> RoutingTable {
+    var world = World()
+    world.insert(.config(ConfigEntry(trustDomain: "mesh", connectTimeoutMilliseconds: 1000)))
+    try world.service("a/web", at: "240.0.0.1", backends: [Backend(service: try name("a/web"), port: 80)])
+    try world.endpoints(
+      "a/web",
+      (1...count).map {
+        Endpoint(
+          addresses: [IPAddress(v4: 0x0a00_0000 | UInt32($0))], ports: [PortMapping(servicePort: 80, targetPort: 8080)])
+      })
+    return RoutingTable(world.snapshot)
+  }
+
+  @Test("three endpoints are tried, none twice, then the connection is refused")
+  func threeAttempts() throws {
+    var random = Steps()
+    var attempts = ConnectAttempts(table: try self.table(endpoints: 5), original: try endpoint("240.0.0.1:80"))
+    var action = attempts.begin(now: 100, using: &random)
+    var tried: Set<SocketEndpoint> = []
+    for expected in 1...3 {
+      guard case .dial(let choice, let deadline) = action else {
+        Issue.record("\(action)")
+        return
+      }
+      #expect(deadline == 1100)
+      #expect(tried.insert(choice.target).inserted)
+      #expect(attempts.count == expected)
+      action = attempts.failed(now: 200, using: &random)
+    }
+    #expect(action == .refuse(.upstreamFailed))
+  }
+
+  @Test("with fewer endpoints than attempts it ends when all were tried")
+  func fewEndpoints() throws {
+    var random = Steps()
+    var attempts = ConnectAttempts(table: try self.table(endpoints: 1), original: try endpoint("240.0.0.1:80"))
+    guard case .dial = attempts.begin(now: 0, using: &random) else {
+      Issue.record("no dial")
+      return
+    }
+    #expect(attempts.failed(now: 1, using: &random) == .refuse(.upstreamFailed))
+  }
+
+  @Test("after the connect timeout no other endpoint is tried")
+  func timeout() throws {
+    var random = Steps()
+    var attempts = ConnectAttempts(table: try self.table(endpoints: 5), original: try endpoint("240.0.0.1:80"))
+    _ = attempts.begin(now: 0, using: &random)
+    #expect(attempts.failed(now: 1000, using: &random) == .refuse(.connectTimeout))
+  }
+
+  @Test("without a table, and for an address that is no service's, it refuses at once")
+  func refusals() throws {
+    var random = Steps()
+    var none = ConnectAttempts(table: nil, original: try endpoint("240.0.0.1:80"))
+    #expect(none.begin(now: 0, using: &random) == .refuse(.notReady))
+    var other = ConnectAttempts(table: try self.table(endpoints: 1), original: try endpoint("240.0.0.1:81"))
+    #expect(other.begin(now: 0, using: &random) == .refuse(.noServicePort))
+  }
+}
