@@ -65,7 +65,8 @@ import Testing
     #expect(outside.isRunning)
     #expect(!FileManager.default.fileExists(atPath: self.pinDir))
     #expect(!FileManager.default.fileExists(atPath: proxy))
-    outside.terminate()
+    // A test runner may have SIGTERM ignored, and children inherit that.
+    kill(outside.processIdentifier, SIGKILL)
     outside.waitUntilExit()
     for _ in 0..<100 where rmdir(cgroup) != 0 { usleep(10_000) }
     #expect(!FileManager.default.fileExists(atPath: cgroup))

@@ -41,10 +41,10 @@ import Testing
     ])
   func nonsense(text: String) async throws {
     var limits = ReportServer.Limits()
-    limits.requestDeadline = .milliseconds(300)
+    limits.requestDeadline = .seconds(3)
     try await self.serve(limits: limits) { server, _ in
       let client = try await RawClient.connect(port: server.port)
-      try await client.send(text)
+      try? await client.send(text)
       let answer = try await client.finish()
       #expect(answer.isEmpty || answer.hasPrefix("HTTP/1.1 4") || answer.hasPrefix("HTTP/1.0 4"), "\(answer)")
     }
@@ -90,7 +90,7 @@ import Testing
   @Test("a request that does not end in time is closed", .timeLimit(.minutes(1)))
   func slowRequest() async throws {
     var limits = ReportServer.Limits()
-    limits.requestDeadline = .milliseconds(200)
+    limits.requestDeadline = .seconds(2)
     try await self.serve(limits: limits) { server, _ in
       let client = try await RawClient.connect(port: server.port)
       try await client.send("GET /v1/status HTTP/1.1\r\n")
@@ -104,7 +104,7 @@ import Testing
   @Test("a client that reads nothing of a large answer is closed", .timeLimit(.minutes(1)))
   func slowReader() async throws {
     var limits = ReportServer.Limits()
-    limits.stallDeadline = .milliseconds(300)
+    limits.stallDeadline = .seconds(1)
     try await self.serve(limits: limits) { server, _ in
       let client = try await RawClient.connect(port: server.port, reading: false)
       try await client.send("GET /v1/maps HTTP/1.1\r\nHost: x\r\n\r\n")
