@@ -208,6 +208,10 @@ final class Rig {
       try Server(self.words(namespace, [Commands.python, Commands.probe, "serve"] + listeners, cgroup: cgroup)))
   }
 
+  func serve(words: [String]) throws {
+    self.servers.append(try Server(words))
+  }
+
   func cookie(_ namespace: String) throws -> UInt64 {
     try self.probe(namespace, "cookie").number("cookie")
   }
