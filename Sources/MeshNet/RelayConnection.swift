@@ -172,6 +172,8 @@ final class RelayConnection {
 
   // MARK: relaying
 
+  func flushSoon(_ handler: RelayHandler) { self.owner.flushSoon(handler) }
+
   func inputEnded(_ side: RelaySide) { self.perform(self.machine.inputEnded(side)) }
 
   func failed(_ side: RelaySide) { self.perform(self.machine.failed(side)) }

@@ -23,6 +23,10 @@ final class RelayHandler: ChannelDuplexHandler {
   private var early: [ByteBuffer] = []
   private(set) var bytes: UInt64 = 0
   private var bytesAtSweep: UInt64 = 0
+  private var bytesInBurst = 0
+  private var isDirty = false
+  /// A burst of so many bytes is written at once, while it is in the cache.
+  private static let bulk = 16 << 10
 
   init(_ side: RelaySide, _ connection: RelayConnection) {
     self.side = side
@@ -78,6 +82,7 @@ final class RelayHandler: ChannelDuplexHandler {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let buffer = self.unwrapInboundIn(data)
     self.bytes &+= UInt64(truncatingIfNeeded: buffer.readableBytes)
+    self.bytesInBurst &+= buffer.readableBytes
     if let partner = self.partner {
       partner.context?.write(data, promise: nil)
     } else {
@@ -86,7 +91,24 @@ final class RelayHandler: ChannelDuplexHandler {
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
-    self.partner?.context?.flush()
+    guard let partner = self.partner else { return }
+    if self.bytesInBurst >= Self.bulk {
+      partner.context?.flush()
+    } else {
+      self.connection.flushSoon(partner)
+    }
+    self.bytesInBurst = 0
+  }
+
+  /// True once until `flush`.
+  func markDirty() -> Bool {
+    defer { self.isDirty = true }
+    return !self.isDirty
+  }
+
+  func flush() {
+    self.isDirty = false
+    self.context?.flush()
   }
 
   func read(context: ChannelHandlerContext) {

@@ -56,6 +56,9 @@ final class RelayLoop {
   var random = LoopRandom(seed: UInt64.random(in: 0...UInt64.max))
   private var connections: [UInt64: RelayConnection] = [:]
   private var lastConnection: UInt64 = 0
+  /// Handlers with bytes written and not flushed, and those being flushed.
+  private var dirty: [RelayHandler] = []
+  private var flushing: [RelayHandler] = []
 
   init(number: Int, loop: any EventLoop, stock: StockRoom?, idleTimeout: TimeAmount?) {
     self.number = number
@@ -90,6 +93,21 @@ final class RelayLoop {
     self.count(refusal.rawValue)
     channel.withDescriptor { SocketTuning.resetOnClose($0) }
     return self.loop.makeFailedFuture(refusal)
+  }
+
+  /// Writes out after every connection that was ready in this turn of the loop has been read: the peers are then woken
+  /// once for many messages instead of for each.
+  func flushSoon(_ handler: RelayHandler) {
+    guard handler.markDirty() else { return }
+    self.dirty.append(handler)
+    guard self.dirty.count == 1 else { return }
+    self.loop.assumeIsolated().execute { self.flushAll() }
+  }
+
+  private func flushAll() {
+    swap(&self.dirty, &self.flushing)
+    for handler in self.flushing { handler.flush() }
+    self.flushing.removeAll(keepingCapacity: true)
   }
 
   func count(_ reason: String) { self.counters.refused[reason, default: 0] += 1 }
