@@ -19,14 +19,16 @@ package enum DiskFile {
     package var mode: UInt32
     /// Device and inode.
     package var id: FileID
+
+    package var isSocket: Bool { self.mode & S_IFMT == S_IFSOCK }
   }
 
   package static var effectiveUser: UInt32 { geteuid() }
 
   /// Nil if nothing is there.
-  package static func status(_ path: String) throws(MeshError) -> Status? {
+  package static func status(_ path: String, followLinks: Bool = true) throws(MeshError) -> Status? {
     var status = stat()
-    guard stat(path, &status) == 0 else {
+    guard (followLinks ? stat(path, &status) : lstat(path, &status)) == 0 else {
       if errno == ENOENT || errno == ENOTDIR { return nil }
       throw self.error(path, "cannot look at it")
     }

@@ -1,5 +1,6 @@
 import Glibc
 package import MeshBase
+import MeshLinux
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -106,9 +107,8 @@ package struct ReportServer: Sendable {
   /// before bind leaves no moment in which others could connect, and needs no umask, which belongs to all threads.
   private static func unixListener(_ path: String) throws -> CInt {
     let address = try SocketAddress(unixDomainSocketPath: path)
-    var info = stat()
-    if lstat(path, &info) == 0 {
-      guard info.st_mode & S_IFMT == S_IFSOCK else {
+    if let status = try DiskFile.status(path, followLinks: false) {
+      guard status.isSocket else {
         throw MeshError(.conflict, path, "is there and is no socket", next: "remove it, or choose another --run-dir")
       }
       unlink(path)
