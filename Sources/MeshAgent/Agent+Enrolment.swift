@@ -150,9 +150,10 @@ extension Agent {
 
   /// What a predecessor attached to namespaces that no workload has any more. Only a whole snapshot can tell; before, what is
   /// attached stays and decides by the old tables.
-  func detachForeignLookups() {
-    guard self.isComplete, !self.foreignLookupsAreGone else { return }
-    self.foreignLookupsAreGone = true
+  func letForeignersGo() {
+    guard self.isComplete, !self.foreignersAreGone else { return }
+    self.foreignersAreGone = true
+    self.retainListeners()
     _ = self.kernel.removeDeadLinks()
     let ours = Set(self.enrolled.values.map { Self.lookupName($0.namespace.cookie) })
     for name in self.kernel.lookups() where !ours.contains(name) { self.detachLookup(name) }

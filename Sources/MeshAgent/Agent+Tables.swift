@@ -37,7 +37,7 @@ extension Agent {
       return
     }
     self.attachEnrolled()
-    self.detachForeignLookups()
+    self.letForeignersGo()
     guard !plan.isEmpty || !plan.delta.isEmpty else { return }
     self.revision += 1
     self.names.replace(
