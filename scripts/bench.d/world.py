@@ -182,7 +182,7 @@ class World:
     def start_control(self):
         self.control = self._daemon([
             self.bench.martlet("martlet-control"), "--resources", self.resources, "--socket",
-            self.run_directory / "control.sock", "--state-dir", self.directory / "control"])
+            self.directory / "control.sock", "--state-dir", self.directory / "control"])
         return self.control
 
     def start_agent(self, level="info"):
@@ -191,7 +191,7 @@ class World:
         self.health = f"127.0.0.1:{health}"
         self.agent = self._daemon([
             self.bench.martlet("martletd"), "--node", "bench", *self.instance, "--state-dir", self.directory / "agent",
-            "--control", f"unix:{self.run_directory}/control.sock", "--bpf-dir", self.bench.build / "bpf", "--proxy",
+            "--control", f"unix:{self.directory}/control.sock", "--bpf-dir", self.bench.build / "bpf", "--proxy",
             self.bench.martlet("martlet-proxy"), "--proxy-user", "nobody", "--proxy-loops", "1", "--health-address",
             self.health, "--metrics-address", f"127.0.0.1:{metrics}", "--log-level", level])
         return self.agent
