@@ -186,7 +186,9 @@ extension ResolvedSnapshot {
     }
   }
 
-  private mutating func resolveWorkload(_ name: ResourceName, _ output: inout DeltaBuilder, _ change: inout ResolvedChange) {
+  private mutating func resolveWorkload(
+    _ name: ResourceName, _ output: inout DeltaBuilder, _ change: inout ResolvedChange
+  ) {
     let old = self.snapshot.workloads[name]
     let source = self.source.workloads[name]
     self.problemsOfWorkload[name] = nil
