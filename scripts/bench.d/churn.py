@@ -105,6 +105,7 @@ class Churn:
             self.world.stop_agent()
             harness.say(f"  round {number + 1} of {rounds}: {times[-1]:.0f} ms")
         return harness.Row("full resync", "ms", True, {"martlet": times}, rounds, detail={
+            "load_before": self.world.load,
             "workloads": self.services * self.each, "services": self.services,
             "control_plane_start_to_ready_s": round(self.compiled, 2)})
 
@@ -121,6 +122,7 @@ class Churn:
             worlds.time.sleep(0.3)
         harness.say(f"  {row}: {statistics.median(outside):.0f} ms, of these in the agent {statistics.median(within):.2f} ms")
         return harness.Row(row, "ms", True, {"martlet": outside}, rounds, detail={
+            "load_before": self.world.load,
             "agent_ms_median": round(statistics.median(within), 3), "agent_ms_max": round(max(within), 3)})
 
     def enrol(self):
@@ -139,4 +141,5 @@ class Churn:
             log.wait(r"^(?=.*workload withdrawn).*bench/guest", mark)
         seconds = worlds.time.monotonic() - begin
         return harness.Row("enrol", "ms", True, {"martlet": times}, rounds, detail={
+            "load_before": self.world.load,
             "cycles_per_second": round(rounds / seconds, 2)})

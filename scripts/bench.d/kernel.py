@@ -80,7 +80,7 @@ def tcp_rows(bench):
                 harness.say(f"  round {number + 1} of {rounds}: {samples['martlet'][-1] / samples['direct'][-1]:.3f}")
             ratios = [own / other for own, other in zip(samples["martlet"], samples["direct"])]
             detail = {
-                "paired_ratio_median": round(statistics.median(ratios), 4), "paired_ratio_bound95": round(bound(ratios), 4),
+                "load_before": world.load, "paired_ratio_median": round(statistics.median(ratios), 4), "paired_ratio_bound95": round(bound(ratios), 4),
                 **runs_and_bytes(world, lambda length: measure("martlet", BULK[row], length))}
             yield harness.Row(row, "Gbit/s", False, samples, rounds, ratios={"direct": ratios}, detail=detail)
     finally:
@@ -189,7 +189,7 @@ def conn_rows(bench):
             name: round((nanoseconds - before.get(name, (0, 0))[1]) / count)
             for name, (_, nanoseconds) in after.items() if nanoseconds > before.get(name, (0, 0))[1]}
         detail = {
-            "cpu_difference_us_median": round(statistics.median(more), 3), "rate_ratio_median": round(statistics.median(rates), 4),
+            "load_before": world.load, "cpu_difference_us_median": round(statistics.median(more), 3), "rate_ratio_median": round(statistics.median(rates), 4),
             "rate_ratio_bound95": round(bound(rates), 4), "program_ns_per_connection": times,
             "program_ns_per_connection_sum": sum(times.values()), "services": services, "policy_rules": rules,
             "maps": {one["name"]: one["entries"] for one in world.martlet("show", "maps") if one["entries"]}}

@@ -5,6 +5,7 @@ also after an interruption. Nothing that was there before is touched.
 processes do not, which is what `direct` stands for.
 """
 import atexit
+import itertools
 import json
 import os
 import pathlib
@@ -19,6 +20,8 @@ import harness
 
 PREFIX = "martlet-bench-"
 INDEX = "/run/netns"
+# Not used twice by one process: the kernel removes the links of a deleted namespace later.
+LINKS = itertools.count(1)
 
 
 def run(*arguments, check=True):
@@ -120,6 +123,10 @@ class World:
         self.resources = self.directory / "resources"
         for path in (self.cgroup, self.other, self.directory, self.run_directory, self.resources):
             path.mkdir(mode=0o755)
+        # A busy machine gives figures that mean little: they say how busy it was.
+        self.load = os.getloadavg()[0]
+        if self.load > 1.5 and not bench.quick:
+            harness.say(f"the machine is busy (load {self.load:.2f}): repeat this when it is not")
         self.bridge = f"mrb{self.number % 1_000_000}"
         run("ip", "link", "add", self.bridge, "type", "bridge")
         run("ip", "link", "set", self.bridge, "up")
@@ -147,7 +154,7 @@ class World:
         pod.cgroup.mkdir(exist_ok=True)
         self.pods.append(pod)
         # Interface names have at most 15 characters.
-        link = f"mv{self.number % 1_000_000}x{len(self.pods)}"
+        link = f"mv{self.number % 1_000_000}x{next(LINKS)}"
         run("ip", "netns", "add", pod.netns)
         run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", pod.netns)
         run("ip", "link", "set", link, "master", self.bridge, "up")
@@ -282,6 +289,8 @@ class World:
                     time.sleep(0.05)
                 if not root.exists():
                     break
+        for path in pathlib.Path("/sys/class/net").glob(f"mv{number % 1_000_000}x*"):
+            run("ip", "link", "del", path.name, check=False)
         for path in pathlib.Path(INDEX).glob(f"{name}-*"):
             run("ip", "netns", "del", path.name, check=False)
         run("ip", "link", "del", f"mrb{number % 1_000_000}", check=False)
