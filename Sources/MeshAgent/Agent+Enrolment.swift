@@ -24,12 +24,25 @@ extension Agent {
     self.updateTables(delta)
   }
 
+  /// Nil if the node has no namespace to find for the workload.
+  static func path(of workload: WorkloadEntry, on node: String) -> String? {
+    guard workload.node == node, case .networkNamespace(let path) = workload.location else { return nil }
+    return path
+  }
+
+  func followPaths(_ delta: Delta) {
+    for entry in delta.upserts {
+      guard case .workload(let workload) = entry.value else { continue }
+      self.paths[workload.name] = Self.path(of: workload, on: self.configuration.node)
+    }
+    for key in delta.removals where key.kind == .workload {
+      if let name = ResourceName(key.name) { self.paths[name] = nil }
+    }
+  }
+
   /// True if a workload came or went.
   private func followNamespaces() -> Bool {
-    var wanted: [ResourceName: String] = [:]
-    for (name, entry) in self.snapshot.workloads where entry.value.node == self.configuration.node {
-      if case .networkNamespace(let path) = entry.value.location { wanted[name] = path }
-    }
+    let wanted = self.paths
     let now = MonotonicClock.milliseconds
     let actions = Enrolment.actions(wanted: wanted, enrolled: self.enrolled.mapValues(\.id)) { path in
       (try? DiskFile.status(path))?.id

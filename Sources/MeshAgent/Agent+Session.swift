@@ -10,14 +10,19 @@ import MeshSync
 extension Agent {
   /// Makes a batch true on this node. Returns what cannot be: nothing, because entries are checked when they are decoded and
   /// a table that does not fit is a fault of this node, which refuses connections and not the entry.
-  func apply(_ batch: SessionBatch) -> [Rejection] {
-    self.lastHeard = MonotonicClock.nanoseconds
+  /// - Parameter received: when it came, on the monotonic clock, in nanoseconds.
+  func apply(_ batch: SessionBatch, received: UInt64) -> [Rejection] {
+    self.lastHeard = received
+    if self.firstHeard == 0 { self.firstHeard = received }
     self.snapshot.apply(batch.delta)
+    self.followPaths(batch.delta)
     self.snapshotVersion = batch.version
     self.snapshotSource = "session"
     if batch.isComplete { self.isComplete = true }
     guard self.isComplete else { return [] }
     self.reconcile(batch.delta)
+    // Nothing to write: nothing waits.
+    if self.tablesFollow { self.firstHeard = 0 }
     self.scheduleSave()
     return []
   }

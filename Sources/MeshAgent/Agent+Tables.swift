@@ -13,7 +13,6 @@ import MeshTelemetry
 extension Agent {
   /// `delta`: what changed since the last call, if that is known: it saves the comparison of everything.
   func updateTables(_ delta: Delta? = nil) {
-    let start = MonotonicClock.nanoseconds
     let locals = self.enrolled.values.map(\.local)
     let now = MonotonicClock.duration
     let plan =
@@ -40,22 +39,38 @@ extension Agent {
     self.letForeignersGo()
     guard !plan.isEmpty || !plan.delta.isEmpty else { return }
     self.revision += 1
-    self.names.replace(
-      FlowNames(identifiers: self.planner.identifiers, directory: NameDirectory(self.planner.resolved.snapshot)))
-    self.link?.publish(self.planner.resolved.snapshot, revision: self.revision)
-    self.logger.debug(
-      "tables written",
-      metadata: [
-        LogKey.revision: "\(self.revision)", "generation": "\(plan.generation)",
-        LogKey.duration: "\((MonotonicClock.nanoseconds - start) / 1_000_000)",
-      ])
+    self.inForce(plan)
+    if plan.startsAnew || !self.linkFollows {
+      self.linkFollows = true
+      self.directory = NameDirectory(self.planner.resolved.snapshot)
+      self.link?.publish(self.planner.resolved.snapshot, revision: self.revision)
+    } else {
+      self.directory.apply(plan.delta)
+      self.link?.publish(plan.delta, revision: self.revision)
+    }
+    self.names.replace(FlowNames(identifiers: self.planner.identifiers, directory: self.directory))
     if !plan.later.isEmpty { self.retire(plan) }
     if plan.changesAccess { self.cutConnections() }
+  }
+
+  /// Says how long it took since the first batch came that the tables did not have.
+  private func inForce(_ plan: Plan) {
+    let isFirst = self.firstHeard != 0 && !self.wasInForce
+    let elapsed = self.firstHeard == 0 ? 0 : (MonotonicClock.nanoseconds - self.firstHeard) / 1000
+    self.logger.log(
+      level: isFirst ? .info : .debug, isFirst ? "snapshot in force" : "tables written",
+      metadata: [
+        LogKey.revision: "\(self.revision)", "generation": "\(plan.generation)", "entries": "\(self.snapshot.count)",
+        "microseconds": "\(elapsed)",
+      ])
+    if self.firstHeard != 0 { self.wasInForce = true }
+    self.firstHeard = 0
   }
 
   /// What was written in part is closed, not open; what is there is listed, and everything is planned anew.
   private func recoverTables() {
     self.tablesFollow = false
+    self.linkFollows = false
     if let present = try? self.driver.presentKeys() { self.planner.adopt(present, now: MonotonicClock.duration) }
     self.planAgain(at: MonotonicClock.duration + .seconds(1))
   }

@@ -40,11 +40,21 @@ package actor Agent {
   /// A whole snapshot was there once: from then on tables follow every batch.
   var isComplete = false
   var lastHeard: UInt64 = 0
+  /// When the first batch came that the tables do not have yet. 0: they have all.
+  var firstHeard: UInt64 = 0
+  /// A snapshot of a session was in force once.
+  var wasInForce = false
+  /// Namespace paths of this node's workloads, as the snapshot has them: looked at many times a second.
+  var paths: [ResourceName: String] = [:]
+  /// Of the resolved snapshot.
+  var directory = NameDirectory()
   var rejected: UInt64 = 0
   var revision: UInt64 = 0
   /// The planner has seen every change: the next one alone is enough for it.
   var tablesFollow = false
   var foreignersAreGone = false
+  /// What was published is what the planner's last plan led from: its delta alone is enough for the proxy.
+  var linkFollows = false
   var saveIsScheduled = false
   var planIsScheduled = false
   var cutsRunning = false
@@ -115,6 +125,9 @@ package actor Agent {
     } catch {
       logger.error("snapshot on disk is not used", metadata: [LogKey.error: "\(error)"])
       self.failures["snapshot file"] = error
+    }
+    for (name, entry) in self.snapshot.workloads {
+      self.paths[name] = Self.path(of: entry.value, on: configuration.node)
     }
     self.planner = DatapathPlanner(.init(node: configuration.node), identifiers: identifiers)
     self.planner.adopt(try self.driver.presentKeys(), now: MonotonicClock.duration)

@@ -91,7 +91,7 @@ extension Agent {
     let client = DiscoveryClient(
       .init(socketPath: path, node: self.configuration.node), held: self.heldVersions,
       version: self.isComplete ? self.snapshotVersion : nil, logger: self.logger
-    ) { await self.apply($0) }
+    ) { await self.apply($0, received: MonotonicClock.nanoseconds) }
     self.sessionStatus = {
       let status = client.status
       let state: ControlPlaneStatus.State =

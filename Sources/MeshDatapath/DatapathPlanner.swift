@@ -82,6 +82,7 @@ package struct DatapathPlanner: Sendable {
     self.adopted = nil
     let change = self.resolved.apply(delta, locals: locals)
     plan.delta = change.delta
+    plan.startsAnew = adopted != nil
     plan.changesAccess = change.touchesAccess || adopted != nil
 
     var switching = MapChanges()

@@ -103,6 +103,8 @@ package struct Plan: Sendable {
   package var later = MapChanges()
   /// What changed in the resolved snapshot: for the proxy.
   package var delta = Delta()
+  /// `delta` begins at nothing, not at the snapshot of the plan before: what is not in it is to be forgotten.
+  package var startsAnew = false
   /// The generation in use after the plan. 0: none yet.
   package var generation: UInt32 = 0
   /// True if policy or local workloads changed, so that connections have to be judged again (`ConnectionCut`).

@@ -109,7 +109,7 @@ extension ResolvedSnapshot {
   package mutating func apply(_ delta: Delta, locals: [LocalWorkload]? = nil) -> ResolvedChange {
     var change = ResolvedChange()
     change.touchesAccess = self.touchesAccess(delta, locals: locals)
-    var output = Output()
+    var output = DeltaBuilder()
     var workloads: Set<ResourceName> = []
     var endpoints: Set<ResourceName> = []
     self.take(delta, &output, &workloads, &endpoints)
@@ -129,20 +129,8 @@ extension ResolvedSnapshot {
     return change
   }
 
-  /// Collects upserts and removals with their keys, and puts them in the order of `Delta`.
-  private struct Output {
-    var upserts: [(key: EntryKey, entry: VersionedEntry)] = []
-    var removals: [EntryKey] = []
-
-    var delta: Delta {
-      Delta(
-        upserts: self.upserts.sorted { $0.key < $1.key }.map(\.entry),
-        removals: self.removals.sorted { $0.kind == $1.kind ? $0.name < $1.name : $0.kind > $1.kind })
-    }
-  }
-
   private mutating func take(
-    _ delta: Delta, _ output: inout Output, _ workloads: inout Set<ResourceName>,
+    _ delta: Delta, _ output: inout DeltaBuilder, _ workloads: inout Set<ResourceName>,
     _ endpoints: inout Set<ResourceName>
   ) {
     for entry in delta.upserts {
@@ -154,7 +142,7 @@ extension ResolvedSnapshot {
         self.link(value)
       case .config, .policy, .service:
         self.snapshot.insert(entry)
-        output.upserts.append((entry.value.key, entry))
+        output.upsert(entry)
       }
       self.source.insert(entry)
     }
@@ -167,7 +155,7 @@ extension ResolvedSnapshot {
           self.unlink(self.source.endpoints[name]?.value)
         }
       case .config, .policy, .service:
-        if self.snapshot.remove(key) { output.removals.append(key) }
+        if self.snapshot.remove(key) { output.remove(key) }
       }
       self.source.remove(key)
     }
@@ -198,7 +186,9 @@ extension ResolvedSnapshot {
     }
   }
 
-  private mutating func resolveWorkload(_ name: ResourceName, _ output: inout Output, _ change: inout ResolvedChange) {
+  private mutating func resolveWorkload(
+    _ name: ResourceName, _ output: inout DeltaBuilder, _ change: inout ResolvedChange
+  ) {
     let old = self.snapshot.workloads[name]
     let source = self.source.workloads[name]
     self.problemsOfWorkload[name] = nil
@@ -223,23 +213,28 @@ extension ResolvedSnapshot {
         ]
       }
     }
-    for address in Set(old?.value.addresses ?? []).union(new?.value.addresses ?? []) {
+    let (had, has) = (old?.value.addresses ?? [], new?.value.addresses ?? [])
+    for address in had where !has.contains(address) {
       change.addresses.insert(address)
-      self.claim(address, name, claims: new?.value.addresses.contains(address) ?? false)
+      self.claim(address, name, claims: false)
+    }
+    for address in has {
+      change.addresses.insert(address)
+      self.claim(address, name, claims: true)
     }
     self.snapshot.workloads[name] = new
     if let new {
       if new.version != old?.version {
-        output.upserts.append(
-          (EntryKey(.workload, name.description), Versioned(.workload(new.value), version: new.version)))
+        output.upsert(.workload, name, Versioned(.workload(new.value), version: new.version))
       }
     } else if old != nil {
-      output.removals.append(EntryKey(.workload, name.description))
+      output.remove(.workload, name)
     }
   }
 
   private mutating func claim(_ address: IPAddress, _ name: ResourceName, claims: Bool) {
-    var list = (self.claims[address] ?? []).filter { $0 != name }
+    var list = self.claims[address] ?? []
+    list.removeAll { $0 == name }
     if claims {
       list.append(name)
       if list.count > 1 {
@@ -253,12 +248,12 @@ extension ResolvedSnapshot {
     if list.count > 1 { self.contested.insert(address) } else { self.contested.remove(address) }
   }
 
-  private mutating func resolveEndpoints(_ service: ResourceName, _ output: inout Output) {
+  private mutating func resolveEndpoints(_ service: ResourceName, _ output: inout DeltaBuilder) {
     let old = self.snapshot.endpoints[service]
     guard let source = self.source.endpoints[service] else {
       if old != nil {
         self.snapshot.endpoints[service] = nil
-        output.removals.append(EntryKey(.endpoints, service.description))
+        output.remove(.endpoints, service)
       }
       return
     }
@@ -275,8 +270,7 @@ extension ResolvedSnapshot {
     }
     guard new.version != old?.version else { return }
     self.snapshot.endpoints[service] = new
-    output.upserts.append(
-      (EntryKey(.endpoints, service.description), Versioned(.endpoints(new.value), version: new.version)))
+    output.upsert(.endpoints, service, Versioned(.endpoints(new.value), version: new.version))
   }
 
   private func resolve(_ endpoint: Endpoint) -> Endpoint {

@@ -156,6 +156,10 @@ final class ProxyLinkCore {
     self.perform(self.publisher.publish(snapshot, revision: revision))
   }
 
+  func publish(_ change: Delta, revision: UInt64) {
+    self.perform(self.publisher.publish(change, revision: revision))
+  }
+
   func send(_ header: DescriptorHeader, _ descriptors: [CInt]) {
     guard let current = self.current else { return DescriptorSender.close(descriptors) }
     current.sender.send(header, descriptors)

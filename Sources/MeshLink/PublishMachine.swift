@@ -17,27 +17,37 @@ package struct PublishMachine {
   }
 
   package private(set) var phase: Phase = .disconnected
-  private var latest: (revision: UInt64, snapshot: Snapshot)?
-  /// What the connected proxy has, once it has answered the revision under way.
-  private var sent: Snapshot?
+  /// What the proxy shall have.
+  private var latest = Snapshot()
+  private var revision: UInt64?
+  /// What leads from what the connected proxy was sent to `latest`. Nil: it was sent nothing.
+  private var unsent: Delta?
 
   package init() {}
 
   package mutating func connected() -> Action {
-    self.sent = nil
+    self.unsent = nil
     self.phase = .current(revision: nil)
     return self.sendIfNeeded()
   }
 
   package mutating func disconnected() {
-    self.sent = nil
+    self.unsent = nil
     self.phase = .disconnected
   }
 
   /// Revisions rise; an older one than the last is ignored.
   package mutating func publish(_ snapshot: Snapshot, revision: UInt64) -> Action {
-    if let latest = self.latest, revision <= latest.revision { return .none }
-    self.latest = (revision, snapshot)
+    if let last = self.revision, revision <= last { return .none }
+    return self.publish(snapshot.diff(from: self.latest), revision: revision)
+  }
+
+  /// The same for a change of what was published last: costs what changed.
+  package mutating func publish(_ change: Delta, revision: UInt64) -> Action {
+    if let last = self.revision, revision <= last { return .none }
+    self.revision = revision
+    self.latest.apply(change)
+    self.unsent = self.unsent?.followed(by: change)
     return self.sendIfNeeded()
   }
 
@@ -48,13 +58,11 @@ package struct PublishMachine {
   }
 
   private mutating func sendIfNeeded() -> Action {
-    guard case .current(let revision) = self.phase, let latest = self.latest, latest.revision != revision else {
-      return .none
-    }
-    let delta = latest.snapshot.diff(from: self.sent ?? Snapshot())
-    let isFull = self.sent == nil
-    self.sent = latest.snapshot
-    self.phase = .sending(revision: latest.revision)
-    return .send(revision: latest.revision, isFull: isFull, delta)
+    guard case .current(let known) = self.phase, let revision = self.revision, revision != known else { return .none }
+    let isFull = self.unsent == nil
+    let delta = self.unsent ?? self.latest.diff(from: Snapshot())
+    self.unsent = Delta()
+    self.phase = .sending(revision: revision)
+    return .send(revision: revision, isFull: isFull, delta)
   }
 }

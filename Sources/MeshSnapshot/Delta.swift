@@ -18,21 +18,32 @@ package struct Delta: Sendable, Equatable {
 
   /// Kinds that the delta touches.
   package var kinds: Set<EntryKind> {
-    Set(self.upserts.map { $0.value.key.kind }).union(self.removals.map(\.kind))
+    Set(self.upserts.map { $0.value.kind }).union(self.removals.map(\.kind))
+  }
+
+  /// This change and then `later`, as one: what `later` says of a name is what holds.
+  package func followed(by later: Delta) -> Delta {
+    if self.isEmpty { return later }
+    if later.isEmpty { return self }
+    let decided = Set(later.upserts.map { $0.value.key }).union(later.removals)
+    var builder = DeltaBuilder()
+    for entry in self.upserts where !decided.contains(entry.value.key) { builder.upsert(entry) }
+    for entry in later.upserts { builder.upsert(entry) }
+    for key in self.removals where !decided.contains(key) { builder.remove(key) }
+    for key in later.removals { builder.remove(key) }
+    return builder.delta
   }
 }
 
 extension Snapshot {
   /// What makes this snapshot of `old`.
   package func diff(from old: Snapshot) -> Delta {
-    var delta = Delta()
-    var upserts: [(EntryKey, VersionedEntry)] = []
+    var builder = DeltaBuilder()
     if self.config?.version != old.config?.version {
       if let config = self.config {
-        upserts.append(
-          (EntryKey(.config, ConfigEntry.name), Versioned(.config(config.value), version: config.version)))
+        builder.upsert(Versioned(.config(config.value), version: config.version))
       } else {
-        delta.removals.append(EntryKey(.config, ConfigEntry.name))
+        builder.removeConfig()
       }
     }
     func compare<Value>(
@@ -40,20 +51,15 @@ extension Snapshot {
       _ wrap: (Value) -> Entry
     ) {
       for (name, entry) in new where old[name]?.version != entry.version {
-        upserts.append(
-          (EntryKey(kind, name.description), Versioned(wrap(entry.value), version: entry.version)))
+        builder.upsert(kind, name, Versioned(wrap(entry.value), version: entry.version))
       }
-      for name in old.keys where new[name] == nil {
-        delta.removals.append(EntryKey(kind, name.description))
-      }
+      for name in old.keys where new[name] == nil { builder.remove(kind, name) }
     }
     compare(.policy, self.policies, old.policies, Entry.policy)
     compare(.workload, self.workloads, old.workloads, Entry.workload)
     compare(.endpoints, self.endpoints, old.endpoints, Entry.endpoints)
     compare(.service, self.services, old.services, Entry.service)
-    delta.upserts = upserts.sorted { $0.0 < $1.0 }.map(\.1)
-    delta.removals.sort { $0.kind == $1.kind ? $0.name < $1.name : $0.kind > $1.kind }
-    return delta
+    return builder.delta
   }
 
   package mutating func apply(_ delta: Delta) {

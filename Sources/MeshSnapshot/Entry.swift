@@ -35,6 +35,16 @@ package enum Entry: Hashable, Sendable {
   case endpoints(EndpointsEntry)
   case service(ServiceEntry)
 
+  package var kind: EntryKind {
+    switch self {
+    case .config: .config
+    case .policy: .policy
+    case .workload: .workload
+    case .endpoints: .endpoints
+    case .service: .service
+    }
+  }
+
   package var key: EntryKey {
     switch self {
     case .config: EntryKey(.config, ConfigEntry.name)

@@ -78,7 +78,5 @@ package struct Snapshot: Sendable, Equatable {
   }
 
   /// Every entry, ordered by key.
-  package var entries: [VersionedEntry] {
-    self.versions.keys.sorted().compactMap { self[$0] }
-  }
+  package var entries: [VersionedEntry] { self.diff(from: Snapshot()).upserts }
 }

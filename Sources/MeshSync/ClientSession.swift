@@ -168,22 +168,23 @@ package struct ClientSession: ~Copyable {
   /// The entries that can be applied, in the order of their names, and the rest with reasons.
   private static func sound(_ response: SessionResponse) -> (Delta, [Rejection]) {
     var failures = response.failures
+    // Keys are text: made once for each entry, not for each comparison.
+    let keys = response.upserts.map { $0.value.key }
     var count: [String: Int] = [:]
-    for entry in response.upserts { count[entry.value.key.name, default: 0] += 1 }
+    for key in keys { count[key.name, default: 0] += 1 }
     for name in response.removals { count[name, default: 0] += 1 }
-    var upserts: [VersionedEntry] = []
-    for entry in response.upserts {
-      let key = entry.value.key
+    var sound: [Int] = []
+    for (index, key) in keys.enumerated() {
       if key.kind != response.kind {
         failures.append(Rejection(name: key.name, reason: "a \(key.kind) among entries of kind \(response.kind)"))
       } else if let count = count[key.name], count > 1 {
         failures.append(Rejection(name: key.name, reason: "the name occurs \(count) times in one response"))
       } else {
-        upserts.append(entry)
+        sound.append(index)
       }
     }
-    upserts.sort { $0.value.key < $1.value.key }
-    return (Delta(upserts: upserts), failures)
+    sound.sort { keys[$0] < keys[$1] }
+    return (Delta(upserts: sound.map { response.upserts[$0] }), failures)
   }
 
   private static func summary(_ rejections: [Rejection]) -> String {

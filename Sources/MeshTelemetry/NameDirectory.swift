@@ -33,6 +33,18 @@ package struct NameDirectory: Sendable, Equatable {
     }
   }
 
+  /// Follows a change of the snapshot; costs what changed.
+  package mutating func apply(_ delta: Delta) {
+    for entry in delta.upserts {
+      guard case .workload(let workload) = entry.value else { continue }
+      self.workloads[workload.name] = Workload(
+        identity: workload.identity, app: workload.app, version: workload.appVersion)
+    }
+    for key in delta.removals where key.kind == .workload {
+      if let name = ResourceName(key.name) { self.workloads[name] = nil }
+    }
+  }
+
   /// One end of a connection, with all that is known about the workload.
   package func peer(_ name: ResourceName?, address: SocketEndpoint? = nil) -> FlowPeer {
     let workload = name.flatMap { self.workloads[$0] }

@@ -56,7 +56,7 @@ struct CostRootTests {
     let rig = try Rig.make(sizes: .defaults)
     try Self.fill(rig)
     let program = NSTemporaryDirectory() + "mt-bpf-\(getpid())-connloop"
-    try Commands.run(["clang", "-O2", "-o", program, Commands.repository + "/bpf/tests/connloop.c"])
+    try Commands.run(["clang", "-O2", "-o", program, Commands.repository + "/scripts/bench.d/connloop.c"])
     defer { unlink(program) }
     try rig.serve(words: rig.words("server", [program, "serve", Rig.serverIP, "8080"]))
     let reader = try rig.datapath.readEvents { _ in }

@@ -59,6 +59,35 @@ struct SnapshotLawTests {
     #expect(delta.kinds == Set(keys.map(\.kind)))
   }
 
+  @Test("two changes one after the other are one", arguments: 0..<300 as Range<UInt64>)
+  func followedBy(seed: UInt64) throws {
+    var random = SeededRandom(seed: seed)
+    let (a, b, c) = (try randomSnapshot(&random), try randomSnapshot(&random), try randomSnapshot(&random))
+    let (first, second) = (b.diff(from: a), c.diff(from: b))
+    let both = first.followed(by: second)
+    #expect(a.applying(both) == c)
+    #expect(b.applying(second) == c)
+    let keys = both.upserts.map { $0.value.key } + both.removals
+    #expect(Set(keys).count == keys.count)
+    #expect(both.upserts.map { $0.value.key } == both.upserts.map { $0.value.key }.sorted())
+    #expect(both.removals.map(\.kind) == both.removals.map(\.kind).sorted(by: >))
+    #expect(first.followed(by: Delta()) == first)
+    #expect(Delta().followed(by: second) == second)
+  }
+
+  @Test("entries are in the order of their keys' text, also where one namespace begins like the other")
+  func textOrder() throws {
+    let names = ["a/x", "a-b/x", "a/b", "ab/a", "a-/x", "a0/c", "a-b/a"].compactMap { ResourceName($0) }
+    #expect(names.count == 6)
+    let snapshot = Snapshot(
+      names.map { name in
+        VersionedEntry(.policy(PolicyEntry(name: name, action: .allow, rules: [])), version: ContentVersion(value: 1))
+      })
+    let keys = snapshot.entries.map { $0.value.key }
+    #expect(keys == keys.sorted())
+    #expect(keys.count == 6)
+  }
+
   @Test(
     "a difference brings what is referred to first and removes what refers first", arguments: 0..<200 as Range<UInt64>)
   func order(seed: UInt64) throws {

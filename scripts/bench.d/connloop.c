@@ -1,14 +1,17 @@
-/* Connect, accept, close, as fast as two processes can: the load of `scripts/bench conn`.
+/* Connects and closes as fast as one thread can, or accepts and closes: the load of `scripts/bench conn`, and that under
+ * which the tests measure program times.
  *
- *   connloop server ADDRESS PORT            accepts and closes until SIGTERM
- *   connloop client ADDRESS PORT COUNT      connects COUNT times, one after another
+ *   connloop serve ADDRESS PORT             prints "ready", accepts and closes, ends with its standard input
+ *   connloop connect ADDRESS PORT SECONDS   connects for that long, one after another
+ *   connloop count ADDRESS PORT COUNT       connects that many times
  *
- * Each prints one JSON line at its end: connections, seconds, CPU seconds of its own (user and system). */
+ * The callers print one JSON line: errnos (0: connected, 111: refused, -1: anything else), connections, seconds, CPU
+ * seconds of their own (user and system). They close with RST, because sockets in TIME_WAIT would use up the ports
+ * within two seconds. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <signal.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,72 +20,90 @@
 #include <time.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t stop;
-static void on_term(int signal) { (void)signal; stop = 1; }
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+static void *end_with_input(void *unused)
+{
+    char byte;
+    (void)unused;
+    while (read(0, &byte, 1) > 0)
+        continue;
+    _exit(0);
 }
 
-static double cpu(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
-        + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-static void report(long count, long failed, double seconds, double cpu_seconds) {
-    printf("{\"connections\": %ld, \"failed\": %ld, \"seconds\": %.6f, \"cpu_seconds\": %.6f}\n", count, failed, seconds,
-        cpu_seconds);
-    fflush(stdout);
-}
-
-static int serve(const struct sockaddr_in *address) {
+static int serve(const struct sockaddr_in *address)
+{
+    pthread_t watcher;
     int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(listener, (const struct sockaddr *)address, sizeof *address) || listen(listener, 4096)) {
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (bind(listener, (const struct sockaddr *)address, sizeof(*address)) || listen(listener, 4096)) {
         perror("connloop: listen");
         return 1;
     }
-    struct sigaction action = {.sa_handler = on_term};
-    sigaction(SIGTERM, &action, NULL);
-    double start = now();
-    long count = 0;
-    while (!stop) {
+    if (pthread_create(&watcher, NULL, end_with_input, NULL) != 0)
+        return 1;
+    puts("ready");
+    fflush(stdout);
+    for (;;) {
         int connection = accept(listener, NULL, NULL);
-        if (connection < 0) continue;
-        count++;
+        if (connection >= 0)
+            close(connection);
+    }
+}
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static double seconds(struct timeval time)
+{
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+static double cpu(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+/* Until `deadline`, or `count` connections. */
+static int call(const struct sockaddr_in *address, double deadline, long count)
+{
+    long good = 0, refused = 0, other = 0;
+    double start = now(), before = cpu();
+    while (good + refused + other < count && (deadline == 0 || now() < deadline)) {
+        struct linger reset = {1, 0};
+        int connection = socket(AF_INET, SOCK_STREAM, 0);
+        setsockopt(connection, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        if (connect(connection, (const struct sockaddr *)address, sizeof(*address)) == 0)
+            good++;
+        else if (errno == ECONNREFUSED)
+            refused++;
+        else
+            other++;
         close(connection);
     }
-    report(count, 0, now() - start, cpu());
+    printf("{\"errnos\": {\"0\": %ld, \"111\": %ld, \"-1\": %ld}, \"connections\": %ld, \"seconds\": %.6f, "
+           "\"cpu_seconds\": %.6f}\n",
+        good, refused, other, good, now() - start, cpu() - before);
     return 0;
 }
 
-static int call(const struct sockaddr_in *address, long count) {
-    struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    double start = now(), before = cpu();
-    long failed = 0;
-    for (long i = 0; i < count; i++) {
-        int connection = socket(AF_INET, SOCK_STREAM, 0);
-        if (connection < 0 || connect(connection, (const struct sockaddr *)address, sizeof *address)) failed++;
-        /* A reset leaves no TIME_WAIT: the ephemeral ports last. */
-        setsockopt(connection, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        close(connection);
-    }
-    report(count, failed, now() - start, cpu() - before);
-    return failed ? 1 : 0;
-}
-
-int main(int argc, char **argv) {
+int main(int count, char **words)
+{
     struct sockaddr_in address = {.sin_family = AF_INET};
-    if (argc < 4 || inet_pton(AF_INET, argv[2], &address.sin_addr) != 1) {
-        fprintf(stderr, "usage: connloop server ADDRESS PORT | connloop client ADDRESS PORT COUNT\n");
+    if (count < 4 || inet_pton(AF_INET, words[2], &address.sin_addr) != 1) {
+        fprintf(stderr, "usage: connloop serve ADDRESS PORT | connect ADDRESS PORT SECONDS | count ADDRESS PORT COUNT\n");
         return 2;
     }
-    address.sin_port = htons((unsigned short)atoi(argv[3]));
-    if (!strcmp(argv[1], "server")) return serve(&address);
-    if (!strcmp(argv[1], "client") && argc == 5) return call(&address, atol(argv[4]));
+    address.sin_port = htons((unsigned short)atoi(words[3]));
+    if (!strcmp(words[1], "serve"))
+        return serve(&address);
+    if (count == 5 && !strcmp(words[1], "connect"))
+        return call(&address, now() + atof(words[4]), 1L << 40);
+    if (count == 5 && !strcmp(words[1], "count"))
+        return call(&address, 0, atol(words[4]));
     return 2;
 }

@@ -19,10 +19,13 @@ def say(text):
 
 
 class Row:
-    """One line of the result. `lower` says that a smaller value is better."""
+    """One line of the result. `lower` says that a smaller value is better. `ratios`: those of pairs, by side, if the rounds
+    are pairs; their median stands then. `detail`: figures beside, under names of their own."""
 
-    def __init__(self, name, unit, lower, samples, rounds):
+    def __init__(self, name, unit, lower, samples, rounds, ratios=None, detail=None):
         self.name, self.unit, self.lower, self.rounds = name, unit, lower, rounds
+        self.paired = {side: statistics.median(values) for side, values in (ratios or {}).items()}
+        self.detail = detail or {}
         self.median = {side: statistics.median(values) for side, values in samples.items()}
         self.spread = {side: (min(values), max(values)) for side, values in samples.items()}
 
@@ -32,7 +35,7 @@ class Row:
             side: (value / own if self.lower else own / value)
             for side, value in self.median.items()
             if side != "martlet" and own and value
-        }
+        } | self.paired
 
     def object(self):
         figures = lambda values: {side: round(value, 4) for side, value in values.items()}
@@ -40,7 +43,7 @@ class Row:
             "row": self.name, "unit": self.unit, "martlet": round(self.median["martlet"], 4),
             "peers": figures({side: value for side, value in self.median.items() if side != "martlet"}),
             "ratios": figures(self.ratios()), "rounds": self.rounds,
-        }
+        } | ({"detail": self.detail} if self.detail else {})
 
 
 def table(rows):
@@ -51,12 +54,18 @@ def table(rows):
             low, high = row.spread[side]
             ratio = f"{ratios[side]:6.2f}x" if side in ratios else "       "
             print(f"  {side:10} {row.median[side]:10.3f}   {low:10.3f} to {high:10.3f}   {ratio}")
+        for name, value in row.detail.items():
+            print(f"    {name}: {json.dumps(value)}")
     print()
 
 
 class Bench:
-    def __init__(self, root, rounds, seconds, only):
-        self.root, self.rounds, self.seconds, self.only = root, rounds, seconds, only
+    def __init__(self, root, rounds, seconds, only, quick=False, binaries=None):
+        """`rounds` and `seconds` are None if nobody asked for any; `binaries` is where martlet's are, if not in the
+        release build."""
+        self.asked_rounds, self.asked_seconds, self.quick = rounds, seconds, quick
+        self.rounds, self.seconds = self.rounds_or(5, quick=1), self.seconds_or(3.0, quick=0.5)
+        self.root, self.only, self.binaries = root, only, binaries
         self.build = root / ".build"
         self.work = self.build / "bench"
         self.work.mkdir(parents=True, exist_ok=True)
@@ -65,10 +74,19 @@ class Bench:
     def wants(self, row):
         return self.only is None or self.only in row
 
+    def rounds_or(self, number, quick):
+        """What was asked for, else the bench's own number."""
+        return self.asked_rounds or (quick if self.quick else number)
+
+    def seconds_or(self, length, quick):
+        return self.asked_seconds or (quick if self.quick else length)
+
     # ---- programs
 
     def martlet(self, name):
         """A release build, static: what is installed."""
+        if self.binaries is not None:
+            return self.binaries / name
         for folder in ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"):
             path = self.root / ".build-static" / folder / "release" / name
             if path.exists():
@@ -76,9 +94,13 @@ class Bench:
         raise Failure(f"{name} is not built for release; run scripts/build --release")
 
     def load(self):
-        """The load generator, compiled if it is older than its source."""
-        source = self.root / "scripts" / "bench.d" / "load.c"
-        binary = self.work / "load"
+        """The load generator."""
+        return self.compiled("load")
+
+    def compiled(self, name):
+        """A program of this directory, compiled if it is older than its source."""
+        source = self.root / "scripts" / "bench.d" / f"{name}.c"
+        binary = self.work / name
         if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
             compiler = shutil.which("cc") or shutil.which("clang")
             if compiler is None:

@@ -7,6 +7,7 @@ CPU is that of the proxy process alone, all threads. Load and server share the o
 import os
 
 import harness
+import kernel
 
 CONNECTIONS = 64
 SIZE = 1024
@@ -14,6 +15,7 @@ BULK_CONNECTIONS = 4
 
 
 def rows(bench):
+    yield from kernel.tcp_rows(bench)
     if any(bench.wants(row) for row in ("relay small", "relay bulk")):
         yield from relay_rows(bench)
 

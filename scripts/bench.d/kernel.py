@@ -1,0 +1,200 @@
+"""The kernel tier between two workloads of this host, against `direct`: the same kind of pair on the same bridge, outside of the
+mesh. Rounds are pairs of one measurement each, the order alternating; what counts is the quotient within a pair.
+
+No program may run more often because more bytes are sent. `edge` is told apart: it is a packet filter, whose runs follow
+the packets (of up to 64 KiB between namespaces), not the connections.
+"""
+import json
+import random
+import shutil
+import statistics
+import subprocess
+
+import harness
+import world as worlds
+
+VIP = "240.0.0.10"
+BULK = {"kernel tier bulk": 1, "kernel tier bulk x8": 8}
+PER_PACKET = {"edge"}
+
+
+def bound(values, seed=1):
+    """The lower end of the 95 % interval of the median, by bootstrap (2,000 resamples)."""
+    source = random.Random(seed)
+    medians = sorted(statistics.median(source.choices(values, k=len(values))) for _ in range(2000))
+    return medians[int(0.025 * len(medians))]
+
+
+def pairs(world):
+    """A mesh pair, an outside pair."""
+    client, server = world.pod("client", "10.77.0.2"), world.pod("server", "10.77.0.3")
+    caller, callee = world.outside("caller", "10.77.0.4"), world.outside("callee", "10.77.0.5")
+    return client, server, caller, callee
+
+
+def basics(client, server, port):
+    return (
+        worlds.workload("client", path=client.path) + worlds.workload("server", path=server.path)
+        + worlds.service("server", "server", VIP, [(port, port)])
+        + worlds.policy("server-callers", "server", [worlds.principal("client")]))
+
+
+def tcp_rows(bench):
+    wanted = [row for row in BULK if bench.wants(row)]
+    if not wanted:
+        return
+    if not shutil.which("iperf3"):
+        raise harness.Failure("no iperf3; run scripts/bootstrap")
+    rounds = bench.rounds_or(15, quick=2)
+    seconds = bench.seconds_or(2.0, quick=1.0)
+    world = worlds.World(bench)
+    try:
+        client, server, caller, callee = pairs(world)
+        for pod in (server, callee):
+            pod.start(["iperf3", "-s", "-p", "5201"])
+        world.write("mesh.yaml", basics(client, server, 5201))
+        world.start_control()
+        world.start_agent()
+        world.wait_ready()
+
+        def measure(side, streams, length):
+            pod, address = (client, VIP) if side == "martlet" else (caller, callee.address)
+            words = ["iperf3", "-c", address, "-p", "5201", "-t", f"{length:g}", "-P", streams, "-J"]
+            for attempt in range(3):
+                try:
+                    return pod.json(words)["end"]["sum_received"]["bits_per_second"] / 1e9
+                except harness.Failure:  # The server ends one test before it takes another.
+                    if attempt == 2:
+                        raise
+                    worlds.time.sleep(0.3)
+
+        for row in wanted:
+            harness.say(f"{row}: {rounds} rounds of {seconds:g} s each side")
+            samples = {"martlet": [], "direct": []}
+            for side in samples:
+                measure(side, BULK[row], 1)
+            for number in range(rounds):
+                order = ["martlet", "direct"] if number % 2 == 0 else ["direct", "martlet"]
+                for side in order:
+                    samples[side].append(measure(side, BULK[row], seconds))
+                harness.say(f"  round {number + 1} of {rounds}: {samples['martlet'][-1] / samples['direct'][-1]:.3f}")
+            ratios = [own / other for own, other in zip(samples["martlet"], samples["direct"])]
+            detail = {
+                "load_before": world.load, "paired_ratio_median": round(statistics.median(ratios), 4), "paired_ratio_bound95": round(bound(ratios), 4),
+                **runs_and_bytes(world, lambda length: measure("martlet", BULK[row], length))}
+            yield harness.Row(row, "Gbit/s", False, samples, rounds, ratios={"direct": ratios}, detail=detail)
+    finally:
+        world.close()
+
+
+def runs_and_bytes(world, send):
+    """Runs of each program for a short and a long transfer. The same: they do not follow the bytes."""
+    with worlds.Statistics():
+        counts, sent = [], []
+        for length in (1, 3):
+            before = world.programs()
+            sent.append(send(length) * length / 8)
+            after = world.programs()
+            counts.append({name: runs - before.get(name, (0, 0))[0] for name, (runs, _) in after.items()})
+    short, long = counts
+    # A few runs more or less are those of the connections' own life: iperf3's control connection closes when it does.
+    grown = sorted(
+        name for name in long
+        if name.removeprefix("mesh_") not in PER_PACKET and long[name] > short.get(name, 0) + 16)
+    if grown:
+        raise harness.Failure(
+            f"programs ran more often for more bytes: "
+            f"{', '.join(f'{name} {short.get(name, 0)} and {long[name]} runs' for name in grown)}")
+    return {
+        "gigabytes_short_long": [round(value, 2) for value in sent], "runs_short": short, "runs_long": long,
+        "programs_that_follow_bytes": grown}
+
+
+# ---- connections
+
+SERVICES, RULES = 10_000, 10_000
+
+
+def load_of(services, rules):
+    """Files of services that all lead to the server, and of rules that all protect it: half by principal, half by address."""
+    files = {}
+    for part in range(0, services, 1000):
+        files[f"services-{part}.yaml"] = "".join(
+            worlds.service(f"s{n}", "server", f"240.1.{n // 250}.{n % 250 + 1}", [(80, 9000)])
+            for n in range(part, min(part + 1000, services)))
+    for part in range(0, rules, 1000):
+        text = ""
+        for group in range(part, min(part + 1000, rules), 100):
+            entries = [
+                worlds.principal(f"stranger-{n}") if n % 2
+                else {"from": [{"source": {"ipBlocks": [f"10.{100 + n // 62500}.{n // 250 % 250}.{n % 250 + 1}/32"]}}],
+                      "to": [{"operation": {"ports": [str(9000 + n % 5)]}}]}
+                for n in range(group, min(group + 100, rules))]
+            text += worlds.policy(f"rules-{group}", "server", entries)
+        files[f"rules-{part}.yaml"] = text
+    return files
+
+
+def conn_rows(bench):
+    row = "kernel tier connect"
+    if not bench.wants(row):
+        return
+    rounds = bench.rounds_or(25, quick=3)
+    count = 2_000 if bench.quick else 10_000
+    services, rules = (200, 200) if bench.quick else (SERVICES, RULES)
+    loop = bench.compiled("connloop")
+    world = worlds.World(bench)
+    try:
+        client, server, caller, callee = pairs(world)
+        servers = {}
+        for side, pod in (("martlet", server), ("direct", callee)):
+            servers[side] = pod.start(
+                [loop, "serve", "0.0.0.0", "9000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            servers[side].stdout.readline()
+        for name, text in load_of(services, rules).items():
+            world.write(name, text)
+        world.write("mesh.yaml", basics(client, server, 9000))
+        harness.say(f"{row}: {services} services and {rules} policy rules")
+        world.start_control().log.wait(r"\bready\b", timeout=300)
+        world.start_agent()
+        world.wait_ready()
+        vip = f"240.1.{(services // 2) // 250}.{(services // 2) % 250 + 1}"
+
+        def measure(side):
+            pod, address, port = (client, vip, 80) if side == "martlet" else (caller, callee.address, 9000)
+            before = bench.cpu_seconds(servers[side])
+            result = pod.json([loop, "count", address, port, count])
+            if result["connections"] != count:
+                raise harness.Failure(f"{side}: {result['errnos']}")
+            cpu = result["cpu_seconds"] + bench.cpu_seconds(servers[side]) - before
+            return cpu / count * 1e6, count / result["seconds"]
+
+        cpu, rate = {"martlet": [], "direct": []}, {"martlet": [], "direct": []}
+        for side in cpu:
+            measure(side)
+        for number in range(rounds):
+            order = ["martlet", "direct"] if number % 2 == 0 else ["direct", "martlet"]
+            for side in order:
+                one, other = measure(side)
+                cpu[side].append(one)
+                rate[side].append(other)
+            harness.say(f"  round {number + 1} of {rounds}: {cpu['martlet'][-1] - cpu['direct'][-1]:+.2f} us")
+        more = [own - other for own, other in zip(cpu["martlet"], cpu["direct"])]
+        rates = [own / other for own, other in zip(rate["martlet"], rate["direct"])]
+        with worlds.Statistics():
+            before = world.programs()
+            measure("martlet")
+            after = world.programs()
+        times = {
+            name: round((nanoseconds - before.get(name, (0, 0))[1]) / count)
+            for name, (_, nanoseconds) in after.items() if nanoseconds > before.get(name, (0, 0))[1]}
+        detail = {
+            "load_before": world.load, "cpu_difference_us_median": round(statistics.median(more), 3), "rate_ratio_median": round(statistics.median(rates), 4),
+            "rate_ratio_bound95": round(bound(rates), 4), "program_ns_per_connection": times,
+            "program_ns_per_connection_sum": sum(times.values()), "services": services, "policy_rules": rules,
+            "maps": {one["name"]: one["entries"] for one in world.martlet("show", "maps") if one["entries"]}}
+        yield harness.Row(row, "us CPU/connection", True, cpu, rounds, detail=detail)
+        if bench.only is None or bench.only != row:
+            yield harness.Row(f"{row} rate", "connections/s", False, rate, rounds, ratios={"direct": rates})
+    finally:
+        world.close()
