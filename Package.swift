@@ -21,6 +21,11 @@ let crossModule: [SwiftSetting] = [
 /// Floors 1 to 4 hold no pointers: the compiler checks it.
 let pure: [SwiftSetting] = everyTarget + crossModule + [.strictMemorySafety()]
 let driver: [SwiftSetting] = everyTarget + crossModule
+/// With `crossModule` on more than one target the compiler leaves the same specialisation of a standard library function in
+/// several objects, as strong symbols (Swift 6.3.1). They are equal code: the linker takes the first.
+let roofLinking: [LinkerSetting] = [
+  .unsafeFlags(["-Xlinker", "--allow-multiple-definition"], .when(configuration: .release))
+]
 let cSettings: [CSetting] = [.treatAllWarnings(as: .error)]
 
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
@@ -122,15 +127,16 @@ let floor6: [Target] = [
 let roof: [Target] = [
   .executableTarget(
     name: "martlet-control", dependencies: ["MeshControlPlane", "MeshBase", arguments, logging, lifecycle, signals],
-    swiftSettings: everyTarget),
+    swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
     name: "martletd", dependencies: ["MeshAgent", "MeshBase", arguments, logging, lifecycle, signals],
-    swiftSettings: everyTarget),
+    swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
     name: "martlet-proxy", dependencies: ["MeshProxy", "MeshBase", arguments, logging, lifecycle, signals],
-    swiftSettings: everyTarget),
+    swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
-    name: "martlet", dependencies: ["MeshCommands", "MeshBase", arguments], swiftSettings: everyTarget),
+    name: "martlet", dependencies: ["MeshCommands", "MeshBase", arguments], swiftSettings: everyTarget,
+    linkerSettings: roofLinking),
 ]
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {

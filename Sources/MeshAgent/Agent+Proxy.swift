@@ -17,7 +17,7 @@ extension Agent {
       self.proxy.version = version
       self.logger.info("proxy connected", metadata: [LogKey.process: "\(process)", LogKey.version: "\(version)"])
       for workload in self.enrolled.values where workload.isAttached { self.sendListeners(of: workload) }
-      self.link?.retainListeners(namespaceCookies: self.enrolled.values.map(\.namespace.cookie))
+      self.retainListeners()
     case .applied(let revision):
       self.proxy.appliedRevision = revision
     case .rejected(let revision, let message):
@@ -29,11 +29,30 @@ extension Agent {
     case .listenerAccepted:
       break
     case .stats(let stats):
-      self.proxyStats = stats
+      self.note(stats)
     case .disconnected(let process):
       self.proxy.state = .restarting
       self.logger.warning("proxy disconnected", metadata: [LogKey.process: "\(process)"])
     }
+  }
+
+  /// Listeners of workloads that are gone end with their connections. Only a whole snapshot can tell which those are.
+  func retainListeners() {
+    guard self.isComplete else { return }
+    self.link?.retainListeners(namespaceCookies: self.enrolled.values.map(\.namespace.cookie))
+  }
+
+  /// The proxy counts what it refuses; the agent says it, at most once a second for each reason.
+  private func note(_ stats: ProxyStats) {
+    let before = Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +)
+    for refused in stats.refused where refused.count > before[refused.reason] ?? 0 {
+      self.logger.notice(
+        "proxy refused connections",
+        metadata: [
+          LogKey.reason: "\(refused.reason)", LogKey.count: "\(refused.count - (before[refused.reason] ?? 0))",
+        ])
+    }
+    self.proxyStats = stats
   }
 
   func sendListeners(of workload: EnrolledWorkload) {

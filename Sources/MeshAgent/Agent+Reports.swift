@@ -4,6 +4,7 @@ import Logging
 import MeshBPF
 package import MeshBase
 import MeshDatapath
+import MeshLink
 import MeshLinux
 import MeshPolicy
 import MeshSnapshot
@@ -91,7 +92,8 @@ extension Agent: AgentReporting {
     }
     return AgentMetrics(
       status: await self.status(), programs: try await self.programs(), maps: try await self.maps(), edges: self.edges,
-      names: names.directory, decisions: decisions)
+      names: names.directory, decisions: decisions,
+      proxyRefusals: Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +))
   }
 
   private static let reasons = UInt32(MESH_REASON_COUNT.rawValue)

@@ -37,6 +37,7 @@ extension Agent {
       return
     }
     self.attachEnrolled()
+    self.letForeignersGo()
     guard !plan.isEmpty || !plan.delta.isEmpty else { return }
     self.revision += 1
     self.names.replace(

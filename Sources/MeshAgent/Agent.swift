@@ -44,6 +44,7 @@ package actor Agent {
   var revision: UInt64 = 0
   /// The planner has seen every change: the next one alone is enough for it.
   var tablesFollow = false
+  var foreignersAreGone = false
   var saveIsScheduled = false
   var planIsScheduled = false
   var cutsRunning = false

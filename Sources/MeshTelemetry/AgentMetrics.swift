@@ -7,6 +7,8 @@ package struct AgentMetrics: Sendable {
   package var names: NameDirectory
   /// The kernel's own counters: what each hook decided, `none` being what it let pass.
   package var decisions: [Decision]
+  /// Connections that the node proxy refused, by reason; since the proxy started.
+  package var proxyRefusals: [String: UInt64]
 
   package struct Decision: Sendable, Hashable {
     package var hook: FlowHook
@@ -22,7 +24,7 @@ package struct AgentMetrics: Sendable {
 
   package init(
     status: AgentStatus, programs: [ProgramReport] = [], maps: [MapReport] = [], edges: EdgeLedger = EdgeLedger(),
-    names: NameDirectory = NameDirectory(), decisions: [Decision] = []
+    names: NameDirectory = NameDirectory(), decisions: [Decision] = [], proxyRefusals: [String: UInt64] = [:]
   ) {
     self.status = status
     self.programs = programs
@@ -30,6 +32,7 @@ package struct AgentMetrics: Sendable {
     self.edges = edges
     self.names = names
     self.decisions = decisions
+    self.proxyRefusals = proxyRefusals
   }
 
   /// In a fixed order: traffic, datapath, agent.
@@ -95,6 +98,10 @@ package struct AgentMetrics: Sendable {
       .single(
         .counter, "martlet_proxy_restarts", "Times that the agent had to start the proxy again.",
         .integer(status.proxy.restarts)),
+      MetricFamily(
+        .counter, "martlet_proxy_refused_connections", "Connections that the node proxy refused, by reason.",
+        labels: ["reason"],
+        series: self.proxyRefusals.sorted { $0.key < $1.key }.map { MetricSeries([$0.key], .integer($0.value)) }),
       .single(
         .gauge, "martlet_proxy_applied_revision", "Revision that the proxy routes by.",
         .integer(status.proxy.appliedRevision)),
