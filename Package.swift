@@ -48,6 +48,7 @@ let ground: [Target] = [
     name: "CMeshBPF", cSettings: cSettings,
     linkerSettings: [.linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a")]),
   .target(name: "CMeshLinux", cSettings: cSettings),
+  .target(name: "CMeshRelay", cSettings: cSettings),
 ]
 
 let floor1: [Target] = [
@@ -85,7 +86,7 @@ let floor5: [Target] = [
     swiftSettings: driver),
   .target(
     name: "MeshNet",
-    dependencies: ["CMeshABI", "MeshBase", "MeshRouting", nio, nioPosix, logging], swiftSettings: driver),
+    dependencies: ["CMeshABI", "CMeshRelay", "MeshBase", "MeshRouting", logging], swiftSettings: driver),
   .target(
     name: "MeshWire",
     dependencies: [
@@ -161,7 +162,14 @@ let side: [Target] = [
   tests(
     "MeshLink", ["MeshBase", "MeshSnapshot", "MeshRouting", "MeshLinux", "MeshTestSupport", nio, nioPosix, nioEmbedded]),
   tests(
-    "MeshNet", ["CMeshABI", "MeshBase", "MeshRouting", "MeshLinux", "MeshTestSupport", nio, nioPosix, nioEmbedded]),
+    "MeshNet",
+    ["CMeshABI", "CMeshRelay", "MeshBase", "MeshSnapshot", "MeshRouting", "MeshLinux", "MeshTestSupport", logging]),
+  tests(
+    "MeshProxy",
+    [
+      "MeshBase", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", "MeshTestSupport", "martlet-proxy",
+      nioPosix, logging,
+    ]),
   tests("MeshWire", ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTestSupport", grpc, logging]),
   tests("MeshStore", ["MeshBase", "MeshSnapshot", "MeshCompiler", "MeshTestSupport", nio, nioPosix, logging]),
   tests(

@@ -1,12 +1,17 @@
 /// # MeshNet: connections
 ///
 /// Accepts on handed-over listeners, asks the kernel what the application dialled, dials an endpoint with a socket of the
-/// source's namespace, and copies bytes both ways until both ends are done.
+/// source's namespace, and moves bytes both ways until both ends are done.
 ///
 /// Read in this order: `AcceptedFlow` (what a connection is), `RelayMachine` (the life of a relay), `UpstreamStock`
-/// (sockets of other namespaces), then the drivers: `RelayLoop` (what one event loop knows), `RelayConnection` (one
-/// connection), `RelayHandler` (the bytes), `Relay` (all loops and listeners).
+/// (sockets of other namespaces), `TransferChoice` (copy or splice), then the drivers: `RelayThread` (a loop on a thread of
+/// its own), `RelayLoop` (what it knows), `RelayConnection` (one connection), `RelayStream` (the bytes of one
+/// direction), `Relay` (all loops and listeners).
+///
+/// The loop is our own, edge-triggered: a relayed message costs a receive and a send and nothing else, and bulk is
+/// spliced through a pipe, so that its bytes are never copied here.
 ///
 /// Invariants: a connection and its upstream live on one loop and touch nothing else; the table of a loop is replaced by
-/// a message to that loop; a failure on one side is an RST on the other, never a clean end; a descriptor has one owner.
+/// a message to that loop; a failure on one side is an RST on the other, never a clean end; a descriptor has one owner;
+/// an idle connection holds no buffer; what one direction holds is bounded by one copy buffer or one pipe.
 package enum MeshNet {}

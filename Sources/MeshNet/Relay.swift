@@ -1,9 +1,9 @@
+import CMeshRelay
 import Glibc
 package import Logging
-import MeshBase
+package import MeshBase
 package import MeshRouting
-package import NIOCore
-package import NIOPosix
+import Synchronization
 
 /// The loops, the listeners, and what is said to all of them. Its methods may be called from any thread.
 package final class Relay: Sendable {
@@ -25,62 +25,73 @@ package final class Relay: Sendable {
     }
   }
 
-  private struct Member: Sendable {
-    let loop: any EventLoop
-    let state: NIOLoopBoundBox<RelayLoop>
-  }
-
-  private let group: MultiThreadedEventLoopGroup
-  private let members: [Member]
+  private let threads: [RelayThread]
   private let stock: StockRoom?
-  private let logger: Logger
+  private let lastListener = Atomic<UInt64>(0)
 
+  /// - loops: threads that carry connections.
   /// - stock: nil: upstream sockets are the process's own.
-  /// - idleTimeout: relays without a byte for so long (give or take ten seconds) are closed; nil: never.
-  package init(group: MultiThreadedEventLoopGroup, stock: StockRoom?, idleTimeout: TimeAmount? = nil, logger: Logger) {
-    self.group = group
+  /// - idleTimeout: relays without a byte for so long (give or take a sweep) are closed; nil: never.
+  /// - sweepInterval: how often quiet relays are looked for, in milliseconds.
+  package init(
+    loops: Int, stock: StockRoom?, idleTimeout: Duration? = nil, sweepInterval: UInt64 = 10_000, logger: Logger
+  ) throws(MeshError) {
     self.stock = stock
-    self.logger = logger
-    self.members = group.makeIterator().enumerated().map { number, loop in
-      Member(
-        loop: loop,
-        state: NIOLoopBoundBox.makeBoxSendingValue(
-          RelayLoop(number: number, loop: loop, stock: stock, idleTimeout: idleTimeout), eventLoop: loop))
-    }
-    for member in self.members {
-      member.loop.scheduleRepeatedTask(initialDelay: RelayLoop.sweepInterval, delay: RelayLoop.sweepInterval) { _ in
-        member.state.value.sweep()
+    let threads = (0..<max(1, loops)).compactMap { RelayThread.open(number: $0) }
+    self.threads = threads
+    for thread in threads {
+      let isStarted = thread.start {
+        RelayLoop(
+          thread: $0, peers: threads, stock: stock, idleTimeout: idleTimeout, sweepInterval: sweepInterval,
+          logger: logger)
+      }
+      guard isStarted, threads.count == max(1, loops) else {
+        throw MeshError(
+          .unavailable, "relay", "cannot start \(loops) loops", next: "raise the limits of descriptors and threads")
       }
     }
+    if threads.isEmpty {
+      throw MeshError(.unavailable, "relay", "no descriptor is left", next: "raise the limit of descriptors")
+    }
   }
 
-  /// The table for connections accepted from now on, on every loop. Done when all loops have it.
-  package func use(_ table: RoutingTable) -> EventLoopFuture<Void> {
-    EventLoopFuture.andAllComplete(
-      self.members.map { member in member.loop.submit { member.state.value.table = table } },
-      on: self.members[0].loop)
+  deinit { for thread in self.threads { thread.stop() } }
+
+  /// Ends all loops, their connections with RST.
+  package func stop() async {
+    for thread in self.threads {
+      await withCheckedContinuation { done in thread.stop { done.resume() } }
+    }
+  }
+
+  /// The table for connections accepted from now on, on every loop. `whenUsed` is called when all loops have it.
+  package func use(_ table: RoutingTable, whenUsed: @escaping @Sendable () -> Void) {
+    let left = Countdown(self.threads.count)
+    for thread in self.threads {
+      let isTaken = thread.post { loop in
+        loop.table = table
+        if left.isLast() { whenUsed() }
+      }
+      if !isTaken, left.isLast() { whenUsed() }
+    }
+  }
+
+  package func use(_ table: RoutingTable) async {
+    await withCheckedContinuation { done in self.use(table) { done.resume() } }
   }
 
   /// Accepts on a listening socket, which is the relay's from here on.
-  package func listen(_ descriptor: CInt, _ listener: Listener) -> EventLoopFuture<any Channel> {
-    let members = self.members
-    let logger = self.logger
-    return ServerBootstrap(group: self.group)
-      .serverChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          // Without descriptors left, accepting pauses for a second instead of spinning; others close meanwhile.
-          try channel.pipeline.syncOperations.addHandlers([
-            AcceptErrorLog(logger: logger), AcceptBackoffHandler(shouldForwardIOErrorCaught: false),
-          ])
-        }
-      }
-      .childChannelInitializer { channel in
-        guard let member = members.first(where: { $0.loop === channel.eventLoop }) else {
-          return channel.eventLoop.makeFailedFuture(AcceptedFlow.Refusal.noFlow)
-        }
-        return member.state.value.accepted(channel, by: listener)
-      }
-      .withBoundSocket(descriptor)
+  package func listen(_ descriptor: CInt, _ listener: Listener) throws(MeshError) -> RelayListener {
+    guard cmesh_relay_is_listener(descriptor) != 0, cmesh_set_nonblocking(descriptor) == 0 else {
+      close(descriptor)
+      throw MeshError(.invalid, "listener", "the descriptor is no listening socket")
+    }
+    cmesh_relay_tune(descriptor)
+    let result = RelayListener(
+      descriptor: descriptor, number: self.lastListener.add(1, ordering: .relaxed).newValue, threads: self.threads,
+      flow: listener.flow)
+    for thread in self.threads { thread.post { $0.listen(result) } }
+    return result
   }
 
   /// Fresh upstream sockets, the relay's from here on.
@@ -90,59 +101,49 @@ package final class Relay: Sendable {
       return
     }
     for delivery in stock.deposit(sockets, on: shelf) {
-      let member = self.members[delivery.waiter.loop]
-      member.loop.execute {
-        if !member.state.value.deliver(delivery.socket, to: delivery.waiter.connection) {
+      let isTaken = self.threads[delivery.waiter.loop].post { loop in
+        if !loop.deliver(delivery.socket, to: delivery.waiter.connection) {
           self.deposit([delivery.socket], on: shelf)
         }
       }
+      if !isTaken { close(delivery.socket) }
     }
   }
 
   /// Closes the connections of a source workload with RST, and its stock.
   package func withdraw(workload: UInt32) {
     self.stock?.withdraw(workload: workload)
-    for member in self.members {
-      member.loop.execute { member.state.value.abortAll { $0.sourceWorkload == workload } }
-    }
+    for thread in self.threads { thread.post { $0.abortAll { $0.sourceWorkload == workload } } }
   }
 
   /// Closes the connections of a namespace with RST.
   package func withdraw(namespaceCookie: UInt64) {
-    for member in self.members {
-      member.loop.execute { member.state.value.abortAll { $0.namespaceCookie == namespaceCookie } }
-    }
+    for thread in self.threads { thread.post { $0.abortAll { $0.namespaceCookie == namespaceCookie } } }
   }
 
   /// Closes every connection with RST.
   package func abortAll() {
-    for member in self.members {
-      member.loop.execute { member.state.value.abortAll { _ in true } }
-    }
+    for thread in self.threads { thread.post { $0.abortAll { _ in true } } }
   }
 
   /// The sum over all loops.
-  package func counters() async throws -> RelayCounters {
+  package func counters() async -> RelayCounters {
     var sum = RelayCounters()
-    for member in self.members {
-      sum = sum + (try await member.loop.submit { member.state.value.counters }.get())
+    for thread in self.threads {
+      sum =
+        sum
+        + (await withCheckedContinuation { answer in
+          if !thread.post({ answer.resume(returning: $0.counters) }) { answer.resume(returning: RelayCounters()) }
+        })
     }
     return sum
   }
 }
 
-/// Says that accepting failed, before the backoff handler swallows it.
-private final class AcceptErrorLog: ChannelInboundHandler {
-  typealias InboundIn = any Channel
+private final class Countdown: Sendable {
+  private let left: Atomic<Int>
 
-  private let logger: Logger
+  init(_ count: Int) { self.left = Atomic(count) }
 
-  init(logger: Logger) { self.logger = logger }
-
-  func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    if error is IOError {
-      self.logger.warning("cannot accept", metadata: [LogKey.error: "\(error)"])
-    }
-    context.fireErrorCaught(error)
-  }
+  func isLast() -> Bool { self.left.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 }
 }

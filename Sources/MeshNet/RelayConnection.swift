@@ -1,8 +1,7 @@
+import CMeshRelay
 import Glibc
 import MeshBase
 import MeshRouting
-import NIOCore
-import NIOPosix
 
 /// One accepted connection and its upstream: drives `ConnectAttempts` until an upstream stands, then `RelayMachine` until
 /// both are done. Confined to its loop.
@@ -10,19 +9,20 @@ final class RelayConnection {
   let number: UInt64
   let flow: AcceptedFlow
   private let owner: RelayLoop
-  private let client: any Channel
-  private var upstream: (any Channel)?
-  private var clientHandler: RelayHandler?
-  private var upstreamHandler: RelayHandler?
+  /// -1: not there (any more).
+  private var client: CInt
+  private var upstream: CInt = -1
   private var machine = RelayMachine()
   private var attempts: ConnectAttempts
+  private var outward = RelayStream()
+  private var homeward = RelayStream()
+  private var bytesAtSweep: UInt64 = 0
   private var quietSweeps = 0
-  /// Taken from the stock, not given to a channel yet.
-  private var dialSocket: CInt?
+  private var isQueued = false
   /// A place in the queue for an upstream socket, and what it is for.
-  private var waiting: (shelf: StockRoom.Shelf, choice: RoutingTable.Choice, timeout: Scheduled<Void>)?
+  private var waiting: (shelf: StockRoom.Shelf, choice: RoutingTable.Choice)?
 
-  init(number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: any Channel) {
+  init(number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: CInt) {
     self.number = number
     self.flow = flow
     self.owner = loop
@@ -30,35 +30,26 @@ final class RelayConnection {
     self.attempts = ConnectAttempts(table: loop.table, original: flow.original)
   }
 
-  func attach() throws {
-    let handler = RelayHandler(.client, self)
-    self.clientHandler = handler
-    try self.client.pipeline.syncOperations.addHandler(handler)
-    if let options = self.client.syncOptions { try Self.setOptions(options) }
+  private func token(_ side: RelaySide) -> RelayToken {
+    RelayToken(connection: self.number, attempt: side == .client ? 0 : self.attempts.count, side: side)
   }
 
-  private static func setOptions(_ options: any NIOSynchronousChannelOptions) throws {
-    try options.setOption(.allowRemoteHalfClosure, value: true)
-    try options.setOption(.recvAllocator, value: RelayBufferSizes())
-    try options.setOption(.maxMessagesPerRead, value: 1)
+  private func watch(_ descriptor: CInt, _ side: RelaySide) -> Bool {
+    cmesh_poll_add_stream(self.owner.thread.poll, descriptor, self.token(side).value) == 0
   }
 
   // MARK: dialling
 
-  private static func now() -> UInt64 { NIODeadline.now().uptimeNanoseconds / 1_000_000 }
-
-  func active(_ side: RelaySide) {
-    switch side {
-    case .client: self.perform(self.attempts.begin(now: Self.now(), using: &self.owner.random))
-    case .upstream: self.connected()
-    }
+  func begin() {
+    guard self.watch(self.client, .client) else { return self.refuse(.upstreamFailed) }
+    self.perform(self.attempts.begin(now: self.owner.now, using: &self.owner.random))
   }
 
   private func perform(_ action: ConnectAttempts.Action) {
     guard self.machine.phase == .connecting else { return }
     switch action {
     case .refuse(let refusal): self.refuse(refusal)
-    case .dial(let choice, let deadline): self.dial(choice, deadline: deadline)
+    case .dial(let choice, _): self.dial(choice)
     }
   }
 
@@ -67,28 +58,22 @@ final class RelayConnection {
     self.perform(self.machine.refused())
   }
 
-  private func dial(_ choice: RoutingTable.Choice, deadline: UInt64) {
-    guard let stock = self.owner.stock else { return self.connect(choice, socket: nil) }
+  private func dial(_ choice: RoutingTable.Choice) {
+    guard let stock = self.owner.stock else {
+      return self.connect(choice, socket: cmesh_relay_socket(choice.target.address.isV4 ? 1 : 0))
+    }
     let shelf = StockRoom.Shelf(workload: self.flow.sourceWorkload, isV4: choice.target.address.isV4)
     switch stock.take(shelf, for: self.waiter) {
     case .socket(let socket): self.connect(choice, socket: socket)
-    case .wait:
-      let left = TimeAmount.milliseconds(
-        Int64(clamping: deadline.subtractingReportingOverflow(Self.now()).partialValue))
-      let timeout = self.owner.loop.assumeIsolated().scheduleTask(in: left) {
-        self.stopWaiting()
-        if self.machine.phase == .connecting { self.refuse(.connectTimeout) }
-      }
-      self.waiting = (shelf, choice, timeout)
+    case .wait: self.waiting = (shelf, choice)
     }
   }
 
-  private var waiter: UpstreamStock.Waiter { .init(loop: self.owner.number, connection: self.number) }
+  private var waiter: UpstreamStock.Waiter { .init(loop: self.owner.thread.number, connection: self.number) }
 
   private func stopWaiting() {
     guard let waiting = self.waiting else { return }
     self.waiting = nil
-    waiting.timeout.cancel()
     self.owner.stock?.cancel(self.waiter, at: waiting.shelf)
   }
 
@@ -96,143 +81,176 @@ final class RelayConnection {
   func delivered(_ socket: CInt) -> Bool {
     guard let waiting = self.waiting else { return false }
     self.waiting = nil
-    waiting.timeout.cancel()
     self.connect(waiting.choice, socket: socket)
     return true
   }
 
-  /// `socket` is this connection's: it becomes the channel's, or is closed.
-  private func connect(_ choice: RoutingTable.Choice, socket: CInt?) {
-    self.dialSocket = socket
-    guard let address = choice.target.socketAddress else {
-      self.closeDialSocket()
-      return self.refuse(.upstreamFailed)
-    }
-    let left = max(1, Int64(clamping: self.attempts.deadline) - Int64(clamping: Self.now()))
-    let bound = NIOLoopBound(self, eventLoop: self.owner.loop)
-    ClientBootstrap(group: self.owner.loop)
-      .connectTimeout(.milliseconds(left))
-      .channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture { try bound.value.prepare(channel) }
-      }
-      .connect(to: address)
-      .assumeIsolated()
-      .whenFailure { self.dialFailed($0) }
+  /// `socket` is this connection's; negative: there is none.
+  private func connect(_ choice: RoutingTable.Choice, socket: CInt) {
+    guard socket >= 0 else { return self.refuse(.upstreamFailed) }
+    self.upstream = socket
+    cmesh_relay_tune(socket)
+    var address = choice.target.relayAddress
+    let error = cmesh_relay_connect(socket, &address)
+    // Watched only from here on: an unconnected socket polls as hung up.
+    guard error == 0 || error == -EINPROGRESS, self.watch(socket, .upstream) else { return self.dialFailed() }
+    if error == 0 { self.connected() }
   }
 
-  private func closeDialSocket() {
-    guard let socket = self.dialSocket else { return }
-    self.dialSocket = nil
-    close(socket)
+  private func dialFailed() {
+    close(self.upstream)
+    self.upstream = -1
+    self.perform(self.attempts.failed(now: self.owner.now, using: &self.owner.random))
   }
 
-  /// Before the channel is registered and connects.
-  private func prepare(_ channel: any Channel) throws {
-    guard self.machine.phase == .connecting else { throw RoutingFailure(.upstreamFailed) }
-    let isReady = channel.withDescriptor { descriptor -> Bool in
-      if let socket = self.dialSocket {
-        // NIO made a socket of this process's namespace: the one of the source's namespace takes its place and number.
-        guard dup2(socket, descriptor) >= 0 else { return false }
-        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-        self.closeDialSocket()
-      }
-      SocketTuning.apply(to: descriptor)
-      return true
-    }
-    guard isReady == true else { throw RoutingFailure(.upstreamFailed) }
-    let handler = RelayHandler(.upstream, self)
-    self.upstream = channel
-    self.upstreamHandler = handler
-    try channel.pipeline.syncOperations.addHandler(handler)
-    if let options = channel.syncOptions { try Self.setOptions(options) }
-  }
-
-  private func dialFailed(_ error: any Error) {
-    self.closeDialSocket()
-    self.upstream = nil
-    self.upstreamHandler = nil
-    guard self.machine.phase == .connecting else { return }
-    if case .connectTimeout = error as? ChannelError {
-      self.refuse(.connectTimeout)
-    } else {
-      self.perform(self.attempts.failed(now: Self.now(), using: &self.owner.random))
-    }
+  /// Called every few milliseconds while no upstream stands.
+  func expire(now: UInt64) {
+    guard self.machine.phase == .connecting, now >= self.attempts.deadline else { return }
+    self.refuse(.connectTimeout)
   }
 
   private func connected() {
-    guard self.machine.phase == .connecting, let client = self.clientHandler, let upstream = self.upstreamHandler else {
-      self.upstream?.abort()
-      return
-    }
-    self.owner.counters.relayed += 1
-    client.pair(with: upstream)
-    upstream.pair(with: client)
+    guard self.machine.phase == .connecting else { return }
+    self.owner.reached(self)
     self.perform(self.machine.connected())
+    self.resume()
   }
 
   // MARK: relaying
 
-  func flushSoon(_ handler: RelayHandler) { self.owner.flushSoon(handler) }
+  /// Something happened to one of the sockets (epoll(7), edge-triggered).
+  func ready(_ token: RelayToken, _ events: UInt32) {
+    let side = token.side
+    guard token == self.token(side) else { return }
+    let endIsNear = events & (CMESH_INPUT_ENDS | CMESH_HUNG_UP | CMESH_FAILED) != 0
+    let isReadable = endIsNear || events & CMESH_READABLE != 0
+    if isReadable {
+      switch side {
+      case .client: self.outward.noteReadable(endIsNear: endIsNear)
+      case .upstream: self.homeward.noteReadable(endIsNear: endIsNear)
+      }
+    }
+    switch self.machine.phase {
+    case .over: break
+    case .connecting: self.readyWhileConnecting(side, events)
+    case .relaying:
+      if isReadable { self.move(from: side) }
+      if events & CMESH_WRITABLE != 0 { self.move(from: side.other) }
+      // What could still be read was; an error ends a side even if nobody takes its bytes.
+      if events & CMESH_FAILED != 0 { self.failed(side) }
+    }
+  }
 
-  func inputEnded(_ side: RelaySide) { self.perform(self.machine.inputEnded(side)) }
+  private func readyWhileConnecting(_ side: RelaySide, _ events: UInt32) {
+    let isGone = events & (CMESH_HUNG_UP | CMESH_FAILED) != 0
+    switch side {
+    case .client:
+      if isGone { self.failed(.client) }
+    case .upstream:
+      guard self.upstream >= 0 else { return }
+      if cmesh_relay_error(self.upstream) < 0 || isGone {
+        self.dialFailed()
+      } else if events & CMESH_WRITABLE != 0 {
+        self.connected()
+      }
+    }
+  }
 
-  func failed(_ side: RelaySide) { self.perform(self.machine.failed(side)) }
+  /// Both directions, as far as they go.
+  func resume() {
+    self.isQueued = false
+    self.move(from: .client)
+    self.move(from: .upstream)
+  }
 
-  func closed(_ side: RelaySide) {
-    // A dial that failed closes its channel too; its future says so.
-    if side == .upstream, self.machine.phase == .connecting { return }
-    self.perform(self.machine.closed(side))
+  private func move(from side: RelaySide) {
+    guard self.machine.phase == .relaying else { return }
+    let outcome =
+      side == .client
+      ? self.outward.move(from: self.client, to: self.upstream, with: self.owner.kit)
+      : self.homeward.move(from: self.upstream, to: self.client, with: self.owner.kit)
+    switch outcome {
+    case .waits: break
+    case .again:
+      guard !self.isQueued else { break }
+      self.isQueued = true
+      self.owner.runSoon(self)
+    case .ended: self.perform(self.machine.inputEnded(side))
+    case .sourceFailed: self.failed(side)
+    case .sinkFailed: self.failed(side.other)
+    }
+  }
+
+  private func failed(_ side: RelaySide) {
+    guard self.machine.phase != .over else { return }
+    self.reset(side)
+    self.perform(self.machine.failed(side))
   }
 
   /// Closes both sides with RST.
   func abort() {
-    self.client.abort()
-    self.upstream?.abort()
+    self.reset(.client)
+    self.reset(.upstream)
     self.perform(self.machine.failed(.client))
   }
 
-  /// Called once per sweep: shrinks what is quiet, and closes what was quiet for too long.
+  /// Called once per sweep: gives back what a quiet connection holds, and closes it when it was quiet for too long.
   func sweep(idleSweeps limit: Int?) {
-    guard self.machine.phase == .relaying, let client = self.clientHandler, let upstream = self.upstreamHandler else {
+    guard self.machine.phase == .relaying else { return }
+    let bytes = self.outward.bytes &+ self.homeward.bytes
+    guard bytes == self.bytesAtSweep else {
+      self.bytesAtSweep = bytes
+      self.quietSweeps = 0
       return
     }
-    let moved = (client.sweep(), upstream.sweep())
-    self.quietSweeps = moved.0 || moved.1 ? 0 : self.quietSweeps + 1
+    self.outward.rest(self.owner.kit)
+    self.homeward.rest(self.owner.kit)
+    self.quietSweeps += 1
     guard let limit, self.quietSweeps >= limit else { return }
     self.owner.count("idle")
     self.abort()
   }
 
-  private func channel(_ side: RelaySide) -> (any Channel)? { side == .client ? self.client : self.upstream }
-
   private func perform(_ action: RelayMachine.Action) {
     switch action {
     case .none: break
-    case .flush(let side):
-      // An empty write is done when all before it is: NIO drops what waits if a half-closed channel is closed.
-      guard let channel = self.channel(side) else { break }
-      channel.writeAndFlush(ByteBuffer()).assumeIsolated().whenSuccess {
-        self.perform(self.machine.flushed(side))
+    // A direction reads on only when all before was handed to the sink: at its end, nothing waits.
+    case .flush(let side): self.perform(self.machine.flushed(side))
+    case .shutdownOutput(let side):
+      shutdown(side == .client ? self.client : self.upstream, CInt(SHUT_WR))
+      if self.outward.isEnded, self.homeward.isEnded {
+        self.closeSockets()
+        self.perform(self.machine.closed(.client))
+        self.perform(self.machine.closed(.upstream))
       }
-    case .shutdownOutput(let side): self.channel(side)?.close(mode: .output, promise: nil)
-    case .abort(let side): self.channel(side)?.abort()
-    case .abandonDial:
-      self.stopWaiting()
-      self.upstream?.abort()
-    case .end: break
+    case .abort(let side):
+      self.reset(side)
+      self.finish()
+    case .abandonDial, .end: self.finish()
     }
-    if self.machine.phase == .over { self.finish() }
+  }
+
+  private func reset(_ side: RelaySide) {
+    let descriptor = side == .client ? self.client : self.upstream
+    guard descriptor >= 0 else { return }
+    cmesh_relay_reset(descriptor)
+    if side == .client { self.client = -1 } else { self.upstream = -1 }
+  }
+
+  private func closeSockets() {
+    if self.client >= 0 { close(self.client) }
+    if self.upstream >= 0 { close(self.upstream) }
+    self.client = -1
+    self.upstream = -1
   }
 
   private func finish() {
-    guard let handler = self.clientHandler else { return }
-    self.clientHandler = nil
     self.stopWaiting()
-    self.owner.counters.sentBytes &+= handler.bytes
-    self.owner.counters.receivedBytes &+= self.upstreamHandler?.bytes ?? 0
-    handler.unpair()
-    self.upstreamHandler?.unpair()
-    self.upstreamHandler = nil
+    self.closeSockets()
+    self.outward.release(self.owner.kit)
+    self.homeward.release(self.owner.kit)
+    self.owner.counters.sentBytes &+= self.outward.bytes
+    self.owner.counters.receivedBytes &+= self.homeward.bytes
     self.owner.ended(self)
   }
 }

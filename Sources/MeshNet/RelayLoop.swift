@@ -1,120 +1,221 @@
+import CMeshRelay
+import Glibc
+import Logging
 import MeshBase
 import MeshRouting
-import NIOCore
-import NIOPosix
+import Synchronization
 
-/// What one loop counts; totals but for `active`.
-package struct RelayCounters: Sendable, Equatable {
-  package var active: UInt64 = 0
-  package var accepted: UInt64 = 0
-  /// Connections that reached an upstream.
-  package var relayed: UInt64 = 0
-  /// From clients to upstreams.
-  package var sentBytes: UInt64 = 0
-  /// From upstreams to clients.
-  package var receivedBytes: UInt64 = 0
-  /// By reason word.
-  package var refused: [String: UInt64] = [:]
-
-  package init() {}
-
-  package static func + (a: Self, b: Self) -> Self {
-    var sum = a
-    sum.active += b.active
-    sum.accepted += b.accepted
-    sum.relayed += b.relayed
-    sum.sentBytes &+= b.sentBytes
-    sum.receivedBytes &+= b.receivedBytes
-    sum.refused.merge(b.refused, uniquingKeysWith: +)
-    return sum
-  }
-}
-
-/// A fast generator for choices by weight; not for secrets. SplitMix64 (Steele, Lea, Flood 2014).
-struct LoopRandom: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { self.state = seed }
-
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9e37_79b9_7f4a_7c15
-    var z = self.state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
-
-/// Everything that one event loop knows: its table, its connections, its counters. Touched on that loop only.
+/// Everything that one loop knows: its table, its connections, its counters. Touched on its thread only.
 final class RelayLoop {
-  let number: Int
-  let loop: any EventLoop
+  let thread: RelayThread
   let stock: StockRoom?
-  let idleTimeout: TimeAmount?
+  let kit = RelayKit()
   var table: RoutingTable?
   var counters = RelayCounters()
   var random = LoopRandom(seed: UInt64.random(in: 0...UInt64.max))
+  var isStopping = false
+  private let peers: [RelayThread]
+  private let sweepInterval: UInt64
+  private let idleSweeps: Int?
+  private let logger: Logger
   private var connections: [UInt64: RelayConnection] = [:]
   private var lastConnection: UInt64 = 0
-  /// Handlers with bytes written and not flushed, and those being flushed.
-  private var dirty: [RelayHandler] = []
-  private var flushing: [RelayHandler] = []
+  /// Connections whose upstream does not stand yet: they have a deadline.
+  private var dialling: [UInt64: RelayConnection] = [:]
+  /// Connections that used up their turn.
+  private var again: [RelayConnection] = []
+  private var listeners: [UInt64: RelayListener] = [:]
+  /// No descriptor is left: no listener is watched until then.
+  private var pausedUntil: UInt64?
+  private var nextSweep: UInt64
+  private var nextExpiry: UInt64 = 0
+  /// Milliseconds of a steady clock, read once a turn.
+  private(set) var now: UInt64
 
-  init(number: Int, loop: any EventLoop, stock: StockRoom?, idleTimeout: TimeAmount?) {
-    self.number = number
-    self.loop = loop
+  /// How often connect deadlines are looked at.
+  private static let expiryInterval: UInt64 = 20
+  private static let acceptPause: UInt64 = 1000
+  /// Connections accepted in one turn from one listener.
+  private static let acceptBatch = 16
+  private static let listenerMark: UInt64 = 1 << 63
+
+  init(
+    thread: RelayThread, peers: [RelayThread], stock: StockRoom?, idleTimeout: Duration?, sweepInterval: UInt64,
+    logger: Logger
+  ) {
+    self.thread = thread
+    self.peers = peers
     self.stock = stock
-    self.idleTimeout = idleTimeout
+    self.sweepInterval = max(1, sweepInterval)
+    let interval = Duration.milliseconds(Int64(clamping: self.sweepInterval))
+    self.idleSweeps = idleTimeout.map { max(1, Int($0 / interval)) }
+    self.logger = logger
+    self.now = Self.clock()
+    self.nextSweep = self.now + self.sweepInterval
   }
 
-  /// In the initializer of an accepted channel: reads its flow and starts its relay, or closes it with RST.
-  func accepted(_ channel: any Channel, by listener: Relay.Listener) -> EventLoopFuture<Void> {
+  static func clock() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+  }
+
+  // MARK: the loop
+
+  func run() {
+    let events = UnsafeMutablePointer<cmesh_poll_event>.allocate(capacity: Int(CMESH_POLL_EVENTS))
+    defer { events.deallocate() }
+    while !self.isStopping {
+      let count = cmesh_poll_wait(self.thread.poll, events, self.timeout)
+      guard count >= 0 else {
+        self.logger.critical(
+          "a loop cannot wait for events", metadata: [LogKey.error: "\(String(cString: strerror(-count)))"])
+        return
+      }
+      self.now = Self.clock()
+      for i in 0..<Int(count) { self.handle(events[i]) }
+      if !self.again.isEmpty { self.runAgain() }
+      self.tick()
+    }
+  }
+
+  private func handle(_ event: cmesh_poll_event) {
+    if event.token == 0 {
+      for work in self.thread.takeWork() { work(self) }
+    } else if event.token & Self.listenerMark != 0 {
+      if let listener = self.listeners[event.token & ~Self.listenerMark] { self.accept(listener) }
+    } else {
+      self.connections[RelayToken(event.token).connection]?.ready(RelayToken(event.token), event.events)
+    }
+  }
+
+  private func runAgain() {
+    var ready: [RelayConnection] = []
+    swap(&ready, &self.again)
+    for connection in ready { connection.resume() }
+  }
+
+  private var timeout: CInt {
+    if !self.again.isEmpty { return 0 }
+    var next = self.nextSweep
+    if !self.dialling.isEmpty { next = min(next, self.nextExpiry) }
+    if let paused = self.pausedUntil { next = min(next, paused) }
+    return next > self.now ? CInt(clamping: next - self.now) : 0
+  }
+
+  private func tick() {
+    if !self.dialling.isEmpty, self.now >= self.nextExpiry {
+      self.nextExpiry = self.now + Self.expiryInterval
+      for connection in Array(self.dialling.values) { connection.expire(now: self.now) }
+    }
+    if let paused = self.pausedUntil, self.now >= paused {
+      self.pausedUntil = nil
+      for listener in self.listeners.values { self.watch(listener) }
+    }
+    if self.now >= self.nextSweep {
+      self.nextSweep = self.now + self.sweepInterval
+      for connection in Array(self.connections.values) { connection.sweep(idleSweeps: self.idleSweeps) }
+    }
+  }
+
+  /// After the last turn.
+  func end() {
+    self.abortAll { _ in true }
+    self.listeners = [:]
+  }
+
+  // MARK: accepting
+
+  func listen(_ listener: RelayListener) {
+    guard !listener.isClosed else { return }
+    self.listeners[listener.number] = listener
+    if self.pausedUntil == nil { self.watch(listener) }
+  }
+
+  private func watch(_ listener: RelayListener) {
+    let error = cmesh_poll_add_listener(
+      self.thread.poll, listener.descriptor, Self.listenerMark | listener.number)
+    if error < 0 { self.pause(-error) }
+  }
+
+  func unlisten(_ number: UInt64) {
+    guard let listener = self.listeners.removeValue(forKey: number) else { return }
+    _ = cmesh_poll_remove(self.thread.poll, listener.descriptor)
+  }
+
+  private func accept(_ listener: RelayListener) {
+    for _ in 0..<Self.acceptBatch {
+      let descriptor = cmesh_relay_accept(listener.descriptor)
+      if descriptor >= 0 {
+        self.place(descriptor, listener)
+        continue
+      }
+      switch -descriptor {
+      case EAGAIN: return
+      // Of the one connection (accept(2)).
+      case ECONNABORTED, EPROTO, EPERM: continue
+      default: return self.pause(-descriptor)
+      }
+    }
+  }
+
+  /// Without descriptors or memory left, accepting rests for a second instead of spinning; others close meanwhile.
+  private func pause(_ error: CInt) {
+    self.logger.warning("cannot accept; pausing", metadata: [LogKey.error: "\(String(cString: strerror(error)))"])
+    self.pausedUntil = self.now + Self.acceptPause
+    for listener in self.listeners.values { _ = cmesh_poll_remove(self.thread.poll, listener.descriptor) }
+  }
+
+  /// The loop that accepts keeps the connection, unless another one has far fewer.
+  private func place(_ descriptor: CInt, _ listener: RelayListener) {
+    let own = self.thread.load.load(ordering: .relaxed)
+    var least = (thread: self.thread, load: own)
+    for peer in self.peers {
+      let load = peer.load.load(ordering: .relaxed)
+      if load < least.load { least = (peer, load) }
+    }
+    guard own > 2 * least.load + 8, least.thread !== self.thread else { return self.begin(descriptor, listener) }
+    if !least.thread.post({ $0.begin(descriptor, listener) }) { cmesh_relay_reset(descriptor) }
+  }
+
+  /// Reads the flow of an accepted socket and starts its relay, or closes it with RST.
+  private func begin(_ descriptor: CInt, _ listener: RelayListener) {
     self.counters.accepted += 1
-    let flow = channel.withDescriptor { descriptor -> Result<AcceptedFlow, AcceptedFlow.Refusal> in
-      SocketTuning.apply(to: descriptor)
-      return listener.flow(descriptor)
+    switch listener.flow(descriptor) {
+    case .success(let flow) where !listener.isWithdrawn:
+      self.lastConnection &+= 1
+      let connection = RelayConnection(number: self.lastConnection, flow: flow, loop: self, client: descriptor)
+      self.connections[connection.number] = connection
+      self.dialling[connection.number] = connection
+      self.nextExpiry = min(self.nextExpiry, self.now + Self.expiryInterval)
+      self.counters.active += 1
+      self.thread.load.store(self.connections.count, ordering: .relaxed)
+      connection.begin()
+    case .success:
+      self.count("withdrawn")
+      cmesh_relay_reset(descriptor)
+    case .failure(let refusal):
+      self.count(refusal.rawValue)
+      cmesh_relay_reset(descriptor)
     }
-    switch flow {
-    case .success(let flow): return self.start(channel, flow)
-    case .failure(let refusal): return self.refuse(channel, refusal)
-    case nil: return self.refuse(channel, .noFlow)
-    }
   }
 
-  private func start(_ channel: any Channel, _ flow: AcceptedFlow) -> EventLoopFuture<Void> {
-    self.lastConnection &+= 1
-    let connection = RelayConnection(number: self.lastConnection, flow: flow, loop: self, client: channel)
-    self.connections[connection.number] = connection
-    self.counters.active += 1
-    return self.loop.makeCompletedFuture { try connection.attach() }
-  }
-
-  private func refuse(_ channel: any Channel, _ refusal: AcceptedFlow.Refusal) -> EventLoopFuture<Void> {
-    self.count(refusal.rawValue)
-    channel.withDescriptor { SocketTuning.resetOnClose($0) }
-    return self.loop.makeFailedFuture(refusal)
-  }
-
-  /// Writes out after every connection that was ready in this turn of the loop has been read: the peers are then woken
-  /// once for many messages instead of for each.
-  func flushSoon(_ handler: RelayHandler) {
-    guard handler.markDirty() else { return }
-    self.dirty.append(handler)
-    guard self.dirty.count == 1 else { return }
-    self.loop.assumeIsolated().execute { self.flushAll() }
-  }
-
-  private func flushAll() {
-    swap(&self.dirty, &self.flushing)
-    for handler in self.flushing { handler.flush() }
-    self.flushing.removeAll(keepingCapacity: true)
-  }
+  // MARK: for connections
 
   func count(_ reason: String) { self.counters.refused[reason, default: 0] += 1 }
 
+  func reached(_ connection: RelayConnection) {
+    self.counters.relayed += 1
+    self.dialling[connection.number] = nil
+  }
+
+  func runSoon(_ connection: RelayConnection) { self.again.append(connection) }
+
   func ended(_ connection: RelayConnection) {
     guard self.connections.removeValue(forKey: connection.number) != nil else { return }
+    self.dialling[connection.number] = nil
     self.counters.active -= 1
+    self.thread.load.store(self.connections.count, ordering: .relaxed)
   }
 
   /// A socket that a connection waited for. False: nobody waits any more, the socket is the caller's.
@@ -125,12 +226,18 @@ final class RelayLoop {
   func abortAll(where condition: (AcceptedFlow) -> Bool) {
     for connection in Array(self.connections.values) where condition(connection.flow) { connection.abort() }
   }
+}
 
-  /// How often quiet connections are looked for.
-  static let sweepInterval = TimeAmount.seconds(10)
+/// Names the socket that an event is about. An event that was meant for the socket of an earlier attempt is told apart.
+struct RelayToken: Equatable {
+  let value: UInt64
 
-  func sweep() {
-    let limit = self.idleTimeout.map { max(1, Int($0.nanoseconds / Self.sweepInterval.nanoseconds)) }
-    for connection in Array(self.connections.values) { connection.sweep(idleSweeps: limit) }
+  init(_ value: UInt64) { self.value = value }
+
+  init(connection: UInt64, attempt: Int, side: RelaySide) {
+    self.value = connection << 4 | UInt64(attempt & 7) << 1 | (side == .upstream ? 1 : 0)
   }
+
+  var connection: UInt64 { (self.value & ~(1 << 63)) >> 4 }
+  var side: RelaySide { self.value & 1 == 1 ? .upstream : .client }
 }

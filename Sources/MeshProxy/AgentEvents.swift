@@ -4,7 +4,6 @@ import MeshBase
 import MeshLink
 import MeshNet
 import MeshRouting
-import NIOCore
 import Synchronization
 
 /// What the proxy asks of the agent, before and after the link exists.
@@ -21,18 +20,16 @@ final class AgentEvents: Sendable {
   private let relay: Relay
   private let stock: StockRoom
   private let listeners: ProxyListeners
-  private let loop: any EventLoop
   private let orders: Orders
   private let logger: Logger
   private let superseded = Mutex(false)
 
   init(
-    relay: Relay, stock: StockRoom, listeners: ProxyListeners, loop: any EventLoop, orders: Orders, logger: Logger
+    relay: Relay, stock: StockRoom, listeners: ProxyListeners, orders: Orders, logger: Logger
   ) {
     self.relay = relay
     self.stock = stock
     self.listeners = listeners
-    self.loop = loop
     self.orders = orders
     self.logger = logger
   }
@@ -49,7 +46,7 @@ final class AgentEvents: Sendable {
     case .snapshot(let snapshot, let revision):
       let table = RoutingTable(snapshot)
       let orders = self.orders
-      self.relay.use(table).whenComplete { _ in orders.send(.applied(revision: revision)) }
+      self.relay.use(table) { orders.send(.applied(revision: revision)) }
       self.logger.info(
         "revision applied", metadata: [LogKey.revision: "\(revision)", LogKey.count: "\(table.count)"])
     case .withdraw(let workload): self.listeners.withdraw(workload: workload)
@@ -69,16 +66,13 @@ final class AgentEvents: Sendable {
       let key = ListenerKey(
         workload: header.workload, namespaceCookie: header.namespaceCookie, isV4: header.isV4)
       for descriptor in descriptors {
-        self.listeners.adopt(descriptor, key, on: self.loop).whenComplete { result in
-          switch result {
-          case .success:
-            self.orders.send(.listenerAccepted(key))
-            self.stock.prepare(StockRoom.Shelf(workload: key.workload, isV4: key.isV4))
-          case .failure(let error):
-            self.logger.error(
-              "cannot accept on a listener",
-              metadata: [LogKey.workload: "\(key.workload)", LogKey.error: "\(error)"])
-          }
+        do {
+          try self.listeners.adopt(descriptor, key)
+          self.orders.send(.listenerAccepted(key))
+          self.stock.prepare(StockRoom.Shelf(workload: key.workload, isV4: key.isV4))
+        } catch {
+          self.logger.error(
+            "cannot accept on a listener", metadata: [LogKey.workload: "\(key.workload)", LogKey.error: "\(error)"])
         }
       }
     }

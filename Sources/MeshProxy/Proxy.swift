@@ -2,7 +2,7 @@ import Glibc
 package import Logging
 import MeshBase
 import MeshLink
-import MeshNet
+package import MeshNet
 import MeshRouting
 import MeshSnapshot
 import NIOCore
@@ -13,49 +13,55 @@ import ServiceLifecycle
 package struct Proxy: Service {
   private let configuration: ProxyConfiguration
   private let logger: Logger
+  private let flow: @Sendable (UInt64) -> Relay.Listener
 
-  package init(_ configuration: ProxyConfiguration, logger: Logger) {
+  /// - flow: how the flow of a connection is found, by the cookie of its listener's namespace; the kernel knows it.
+  package init(
+    _ configuration: ProxyConfiguration, logger: Logger,
+    flow: @escaping @Sendable (UInt64) -> Relay.Listener = { .kernel(namespaceCookie: $0) }
+  ) {
     self.configuration = configuration
     self.logger = logger
+    self.flow = flow
   }
 
   package func run() async throws {
     signal(SIGPIPE, SIG_IGN)
-    let group = MultiThreadedEventLoopGroup(
-      numberOfThreads: self.configuration.loops > 0 ? self.configuration.loops : System.coreCount)
-    // The link has a loop of its own, so that a large revision delays no connection.
-    let linkGroup = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    let result: Result<Void, any Error>
-    do {
-      if self.configuration.staticRelays.isEmpty {
-        try await self.serve(group, linkGroup)
-      } else {
-        try await self.serveStatic(group)
+    if self.configuration.staticRelays.isEmpty {
+      // The link has a loop of its own, so that a large revision delays no connection.
+      let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+      let result: Result<Void, any Error>
+      do {
+        try await self.serve(group)
+        result = .success(())
+      } catch {
+        result = .failure(error)
       }
-      result = .success(())
-    } catch {
-      result = .failure(error)
+      try? await group.shutdownGracefully()
+      try result.get()
+    } else {
+      try await self.serveStatic()
     }
-    try? await linkGroup.shutdownGracefully()
-    try? await group.shutdownGracefully()
-    try result.get()
   }
 
-  private var idleTimeout: TimeAmount? { self.configuration.idleTimeoutSeconds.map { .seconds($0) } }
+  private func makeRelay(_ stock: StockRoom?) throws -> Relay {
+    try Relay(
+      loops: self.configuration.loops > 0 ? self.configuration.loops : System.coreCount, stock: stock,
+      idleTimeout: self.configuration.idleTimeoutSeconds.map { .seconds($0) }, logger: self.logger)
+  }
 
-  private func serve(_ group: MultiThreadedEventLoopGroup, _ linkGroup: MultiThreadedEventLoopGroup) async throws {
+  private func serve(_ group: MultiThreadedEventLoopGroup) async throws {
     let orders = Orders()
     let stock = StockRoom { shelf, count in
       orders.send(
         .stockWanted(StockRequest(workload: shelf.workload, isV4: shelf.isV4, count: UInt32(clamping: count))))
     }
-    let relay = Relay(
-      group: group, stock: stock, idleTimeout: self.idleTimeout, logger: self.logger)
-    let listeners = ProxyListeners(relay: relay)
+    let relay = try self.makeRelay(stock)
+    let listeners = ProxyListeners(relay: relay, flow: self.flow)
     let agent = AgentEvents(
-      relay: relay, stock: stock, listeners: listeners, loop: linkGroup.next(), orders: orders, logger: self.logger)
+      relay: relay, stock: stock, listeners: listeners, orders: orders, logger: self.logger)
     let link = ProxyLinkClient(
-      configuration: .init(runDirectory: self.configuration.runDirectory), group: linkGroup, logger: self.logger,
+      configuration: .init(runDirectory: self.configuration.runDirectory), group: group, logger: self.logger,
       onEvent: { agent.handle($0) })
     orders.use(link)
     self.logger.info("proxy starts", metadata: [LogKey.version: "\(MeshBase.version)", LogKey.process: "\(getpid())"])
@@ -64,37 +70,38 @@ package struct Proxy: Service {
       while !Task.isCancelled, !agent.isSuperseded {
         try? await Task.sleep(for: .seconds(1))
         stock.tick()
-        if let counters = try? await relay.counters() { link.send(.stats(ProxyStats(counters))) }
+        link.send(.stats(ProxyStats(await relay.counters())))
       }
     }
     self.logger.info("proxy drains")
     listeners.drain()
     await self.drain(relay)
     link.stop()
+    await relay.stop()
   }
 
-  private func serveStatic(_ group: MultiThreadedEventLoopGroup) async throws {
-    let relay = Relay(group: group, stock: nil, idleTimeout: self.idleTimeout, logger: self.logger)
-    try await relay.use(try RoutingTable(static: self.configuration.staticRelays)).get()
-    var channels: [any Channel] = []
+  private func serveStatic() async throws {
+    let relay = try self.makeRelay(nil)
+    await relay.use(try RoutingTable(static: self.configuration.staticRelays))
+    var listeners: [RelayListener] = []
     for entry in self.configuration.staticRelays {
       let flow = AcceptedFlow(original: entry.listen, sourceWorkload: 0, namespaceCookie: 0)
-      channels.append(
-        try await relay.listen(try LocalListener.open(entry.listen), .init { _ in .success(flow) }).get())
+      listeners.append(try relay.listen(try LocalListener.open(entry.listen), .init { _ in .success(flow) }))
       self.logger.info("static relay", metadata: [LogKey.path: "\(entry)"])
     }
     await cancelWhenGracefulShutdown {
       while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
     }
-    for channel in channels { try? await channel.close() }
+    for listener in listeners { listener.close() }
     await self.drain(relay)
+    await relay.stop()
   }
 
   /// Waits until the last connection is done, or the drain timeout is over; then what is left ends with RST.
   private func drain(_ relay: Relay) async {
-    let deadline = NIODeadline.now() + .seconds(self.configuration.drainTimeoutSeconds)
-    while NIODeadline.now() < deadline, let counters = try? await relay.counters(), counters.active > 0 {
-      try? await Task.sleep(for: .milliseconds(100))
+    let deadline = ContinuousClock.now + .seconds(self.configuration.drainTimeoutSeconds)
+    while ContinuousClock.now < deadline, await relay.counters().active > 0 {
+      guard (try? await Task.sleep(for: .milliseconds(100))) != nil else { break }
     }
     relay.abortAll()
   }

@@ -3,7 +3,6 @@ import Logging
 import MeshBase
 import MeshLink
 import MeshNet
-import NIOCore
 import Synchronization
 
 /// The listeners that the agent handed over, by namespace and family. May be called from any thread.
@@ -17,7 +16,7 @@ final class ProxyListeners: Sendable {
     var workload: UInt32
     /// Of the socket: tells a listener that is handed over again from a new one.
     var inode: UInt64
-    var channel: any Channel
+    var listener: RelayListener
   }
 
   private struct State {
@@ -27,38 +26,45 @@ final class ProxyListeners: Sendable {
 
   private let state = Mutex(State())
   private let relay: Relay
+  private let flow: @Sendable (UInt64) -> Relay.Listener
 
-  init(relay: Relay) { self.relay = relay }
+  /// - flow: how the flow of a connection is found, by the cookie of its listener's namespace.
+  init(
+    relay: Relay, flow: @escaping @Sendable (UInt64) -> Relay.Listener = { .kernel(namespaceCookie: $0) }
+  ) {
+    self.relay = relay
+    self.flow = flow
+  }
 
   var count: Int { self.state.withLock { $0.entries.count } }
 
   /// Accepts on `descriptor`, which is this call's. A socket that is accepted on already is only noted again, under the
-  /// number that its workload has now. The result is ready once connections are accepted.
-  func adopt(_ descriptor: CInt, _ key: ListenerKey, on loop: any EventLoop) -> EventLoopFuture<Void> {
+  /// number that its workload has now.
+  func adopt(_ descriptor: CInt, _ key: ListenerKey) throws(MeshError) {
     let place = Place(namespaceCookie: key.namespaceCookie, isV4: key.isV4)
     guard let inode = Self.inode(of: descriptor) else {
       close(descriptor)
-      return loop.makeFailedFuture(MeshError(.invalid, "listener of workload \(key.workload)", "is no socket"))
+      throw MeshError(.invalid, "listener of workload \(key.workload)", "is no socket")
     }
     let isDone = self.state.withLock { state -> Bool in
       if state.isDraining { return true }
-      guard let old = state.entries[place], old.inode == inode, old.channel.isActive else { return false }
+      guard let old = state.entries[place], old.inode == inode, old.listener.isActive else { return false }
       state.entries[place]?.workload = key.workload
       return true
     }
     if isDone {
       close(descriptor)
-      return loop.makeSucceededVoidFuture()
+      return
     }
-    return self.relay.listen(descriptor, .kernel(namespaceCookie: key.namespaceCookie)).map { channel in
-      let (old, isDraining) = self.state.withLock { state -> ((any Channel)?, Bool) in
-        let old = state.entries.updateValue(
-          Entry(workload: key.workload, inode: inode, channel: channel), forKey: place)
-        return (old?.channel, state.isDraining)
-      }
-      old?.close(promise: nil)
-      if isDraining { channel.close(promise: nil) }
+    let listener = try self.relay.listen(descriptor, self.flow(key.namespaceCookie))
+    let (old, isDraining) = self.state.withLock { state -> (RelayListener?, Bool) in
+      if state.isDraining { return (nil, true) }
+      let old = state.entries.updateValue(
+        Entry(workload: key.workload, inode: inode, listener: listener), forKey: place)
+      return (old?.listener, false)
     }
+    old?.close()
+    if isDraining { listener.close() }
   }
 
   /// The workload is gone: its listeners and connections close.
@@ -66,7 +72,7 @@ final class ProxyListeners: Sendable {
     let gone = self.state.withLock { state in
       let gone = state.entries.filter { $0.value.workload == workload }
       for place in gone.keys { state.entries[place] = nil }
-      return gone.map { ($0.key.namespaceCookie, $0.value.channel) }
+      return gone.map { ($0.key.namespaceCookie, $0.value.listener) }
     }
     self.relay.withdraw(workload: workload)
     self.end(gone)
@@ -78,24 +84,24 @@ final class ProxyListeners: Sendable {
     let gone = self.state.withLock { state in
       let gone = state.entries.filter { !kept.contains($0.key.namespaceCookie) }
       for place in gone.keys { state.entries[place] = nil }
-      return gone.map { ($0.key.namespaceCookie, $0.value.channel) }
+      return gone.map { ($0.key.namespaceCookie, $0.value.listener) }
     }
     self.end(gone)
   }
 
   /// Accepts no more, for good: connections that wait in a listener are left to its other holders.
   func drain() {
-    let channels = self.state.withLock { state in
+    let listeners = self.state.withLock { state in
       state.isDraining = true
       defer { state.entries = [:] }
-      return state.entries.values.map(\.channel)
+      return state.entries.values.map(\.listener)
     }
-    for channel in channels { channel.close(promise: nil) }
+    for listener in listeners { listener.close() }
   }
 
-  private func end(_ gone: [(UInt64, any Channel)]) {
-    for (cookie, channel) in gone {
-      channel.close(promise: nil)
+  private func end(_ gone: [(UInt64, RelayListener)]) {
+    for (cookie, listener) in gone {
+      listener.withdraw()
       self.relay.withdraw(namespaceCookie: cookie)
     }
   }

@@ -4,21 +4,19 @@ import MeshBase
 import MeshNet
 import MeshRouting
 import MeshSnapshot
-import NIOCore
-import NIOPosix
 import Testing
 
 /// A relay on loopback whose flows come from a closure, with blocking sockets at both ends.
 final class RelayBench {
   let relay: Relay
-  let group: MultiThreadedEventLoopGroup
   let stock: StockRoom?
   let listen: SocketEndpoint
   let server: CInt
   let serverEndpoint: SocketEndpoint
 
   init(
-    loops: Int = 1, stock: StockRoom? = nil, timeout: UInt32 = 2000, upstream: SocketEndpoint? = nil,
+    loops: Int = 1, stock: StockRoom? = nil, timeout: UInt32 = 2000, idleTimeout: Duration? = nil,
+    upstream: SocketEndpoint? = nil,
     flow: (@Sendable (CInt) -> Result<AcceptedFlow, AcceptedFlow.Refusal>)? = nil
   ) async throws {
     let any = SocketEndpoint(.loopbackV4, 0)
@@ -27,19 +25,19 @@ final class RelayBench {
     self.serverEndpoint = Self.endpoint(of: self.server)
     let listener = try LocalListener.open(any)
     self.listen = Self.endpoint(of: listener)
-    self.group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
     self.stock = stock
-    self.relay = Relay(group: self.group, stock: stock, logger: Logger(label: "test"))
+    self.relay = try Relay(
+      loops: loops, stock: stock, idleTimeout: idleTimeout, sweepInterval: 200, logger: Logger(label: "test"))
     let original = self.listen
     let table = try Self.table(from: original, to: upstream ?? self.serverEndpoint, timeout: timeout)
-    try await self.relay.use(table).get()
+    await self.relay.use(table)
     let fixed = AcceptedFlow(original: original, sourceWorkload: 7, namespaceCookie: 1)
-    _ = try await self.relay.listen(listener, .init(flow: flow ?? { _ in .success(fixed) })).get()
+    _ = try self.relay.listen(listener, .init(flow: flow ?? { _ in .success(fixed) }))
   }
 
   func end() async throws {
     close(self.server)
-    try await self.group.shutdownGracefully()
+    await self.relay.stop()
   }
 
   static func table(from: SocketEndpoint, to: SocketEndpoint, timeout: UInt32) throws -> RoutingTable {
@@ -112,11 +110,11 @@ final class RelayBench {
 
   func counters(until done: (RelayCounters) -> Bool) async throws -> RelayCounters {
     for _ in 0..<500 {
-      let counters = try await self.relay.counters()
+      let counters = await self.relay.counters()
       if done(counters) { return counters }
       try await Task.sleep(for: .milliseconds(10))
     }
-    return try await self.relay.counters()
+    return await self.relay.counters()
   }
 }
 
@@ -271,7 +269,7 @@ final class RelayBench {
       if n > 0 { taken += n; stuck = 0 } else { stuck += 1; try await Task.sleep(for: .milliseconds(10)) }
     }
     // Read by the relay and not written to the upstream's socket is 64 KiB of watermark and one buffer of 256 KiB.
-    let counters = try await bench.relay.counters()
+    let counters = await bench.relay.counters()
     #expect(taken < 64 << 20)
     #expect(counters.active == 1)
     _ = fcntl(client, F_SETFL, 0)
@@ -352,6 +350,95 @@ final class RelayBench {
     try await bench.end()
   }
 
+  @Test("a relay without a byte for the idle timeout is closed with RST, one with bytes is not")
+  func idle() async throws {
+    let bench = try await RelayBench(idleTimeout: .milliseconds(1000))
+    let quiet = (bench.dial(), bench.accept())
+    let busy = (bench.dial(), bench.accept())
+    for _ in 0..<12 {
+      #expect(RelayBench.send(busy.0, [1]) == 1)
+      #expect(RelayBench.receive(busy.1) == 1)
+      usleep(150_000)
+    }
+    #expect(RelayBench.receive(quiet.0) == -Int(ECONNRESET))
+    #expect(RelayBench.receive(quiet.1) == -Int(ECONNRESET))
+    let counters = await bench.relay.counters()
+    #expect(counters.active == 1 && counters.refused == ["idle": 1])
+    for fd in [quiet.0, quiet.1, busy.0, busy.1] { close(fd) }
+    try await bench.end()
+  }
+
+  @Test("bytes of every size come through unchanged both ways at once, copied or spliced")
+  func bothWays() async throws {
+    let bench = try await RelayBench()
+    let client = bench.dial()
+    let server = bench.accept()
+    let sizes = [1, 100, 300_000, 5, 70_000, 2_000_000, 1, 65_536, 65_535, 131_072, 9, 9, 9, 9, 9, 9, 4_000_000, 3]
+    let total = sizes.reduce(0, +)
+    @Sendable func transmit(_ fd: CInt, _ seed: Int) -> Bool {
+      var position = seed
+      for size in sizes {
+        let bytes = (0..<size).map { UInt8(truncatingIfNeeded: ($0 + position) &* 31 >> 3) }
+        position += size
+        var sent = 0
+        while sent < size {
+          let n = RelayBench.send(fd, sent == 0 ? bytes : Array(bytes[sent...]))
+          if n <= 0 { return false }
+          sent += n
+        }
+        usleep(2000)
+      }
+      return shutdown(fd, CInt(SHUT_WR)) == 0
+    }
+    @Sendable func check(_ fd: CInt, _ seed: Int) -> Int {
+      var buffer = [UInt8](repeating: 0, count: 1 << 18)
+      var position = 0
+      while true {
+        let n = recv(fd, &buffer, buffer.count, 0)
+        if n <= 0 { return n == 0 ? position : -1 }
+        for i in 0..<n where buffer[i] != UInt8(truncatingIfNeeded: (position + i + seed) &* 31 >> 3) { return -2 }
+        position += n
+      }
+    }
+    async let a = Task.detached { transmit(client, 0) }.value
+    async let b = Task.detached { check(server, 0) }.value
+    async let c = Task.detached { transmit(server, 77) }.value
+    async let d = Task.detached { check(client, 77) }.value
+    #expect(await a)
+    #expect(await c)
+    #expect(await b == total)
+    #expect(await d == total)
+    close(client)
+    close(server)
+    let counters = try await bench.counters { $0.active == 0 }
+    #expect(counters.active == 0 && counters.sentBytes == UInt64(total) && counters.receivedBytes == UInt64(total))
+    try await bench.end()
+  }
+
+  @Test("a client that resets while bulk to it is stuck is an RST to the server")
+  func resetWhileStuck() async throws {
+    let bench = try await RelayBench()
+    let client = bench.dial()
+    let server = bench.accept()
+    _ = fcntl(server, F_SETFL, O_NONBLOCK)
+    let bytes = [UInt8](repeating: 7, count: 1 << 20)
+    var stuck = 0
+    while stuck < 20 {
+      if RelayBench.send(server, bytes) > 0 {
+        stuck = 0
+      } else {
+        stuck += 1; try await Task.sleep(for: .milliseconds(5))
+      }
+    }
+    RelayBench.reset(client)
+    let counters = try await bench.counters { $0.active == 0 }
+    #expect(counters.active == 0)
+    _ = fcntl(server, F_SETFL, 0)
+    #expect(RelayBench.receive(server) == -Int(ECONNRESET))
+    close(server)
+    try await bench.end()
+  }
+
   @Test("withdrawing a workload closes its connections with RST")
   func withdraw() async throws {
     let bench = try await RelayBench()
@@ -360,7 +447,7 @@ final class RelayBench {
     #expect(RelayBench.send(client, [9]) == 1)
     #expect(RelayBench.receive(server) == 1)
     bench.relay.withdraw(workload: 8)
-    #expect(try await bench.relay.counters().active == 1)
+    #expect(await bench.relay.counters().active == 1)
     bench.relay.withdraw(workload: 7)
     #expect(RelayBench.receive(client) == -Int(ECONNRESET))
     #expect(RelayBench.receive(server) == -Int(ECONNRESET))
