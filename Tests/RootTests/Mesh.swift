@@ -42,18 +42,19 @@ final class Mesh {
     ])
   }
 
-  func startAgent() throws {
-    self.agent = try self.launchAgent()
+  func startAgent(wrapper: [String] = []) throws {
+    self.agent = try self.launchAgent(wrapper: wrapper)
   }
 
-  /// Another one beside the first.
-  func launchAgent() throws -> WorldProcess {
-    try self.node.start([
-      Self.binaries + "/martletd", "--node", self.node.name, "--control", "unix:" + self.controlSocket,
-      "--state-dir", self.stateDirectory + "/agent", "--bpf-dir", Self.root + "/.build/bpf", "--proxy",
-      Self.binaries + "/martlet-proxy", "--proxy-user", "nobody", "--health-address", "127.0.0.1:15021",
-      "--metrics-address", "127.0.0.1:15020", "--log-level", "debug",
-    ] + self.instance)
+  /// Another one beside the first. `wrapper`: words before its own, as `prlimit`.
+  func launchAgent(wrapper: [String] = []) throws -> WorldProcess {
+    try self.node.start(
+      wrapper + [
+        Self.binaries + "/martletd", "--node", self.node.name, "--control", "unix:" + self.controlSocket,
+        "--state-dir", self.stateDirectory + "/agent", "--bpf-dir", Self.root + "/.build/bpf", "--proxy",
+        Self.binaries + "/martlet-proxy", "--proxy-user", "nobody", "--health-address", "127.0.0.1:15021",
+        "--metrics-address", "127.0.0.1:15020", "--log-level", "debug",
+      ] + self.instance)
   }
 
   var instance: [String] {
@@ -62,7 +63,7 @@ final class Mesh {
     ]
   }
 
-  private var controlSocket: String { self.runDirectory + "/control.sock" }
+  var controlSocket: String { self.runDirectory + "/control.sock" }
 
   func start() throws {
     try self.startControl()
@@ -75,7 +76,9 @@ final class Mesh {
     guard ready else {
       throw MeshError(
         .unavailable, "agent", "did not become ready",
-        cause: "\(try self.http("http://127.0.0.1:15021/readyz"))\nagent: \(self.agent?.stderr ?? "-")\ncontrol: \(self.control?.stderr ?? "-")")
+        cause:
+          "\(try self.http("http://127.0.0.1:15021/readyz"))\nagent: \(self.agent?.stderr ?? "-")\ncontrol: \(self.control?.stderr ?? "-")"
+      )
     }
   }
 
