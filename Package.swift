@@ -181,7 +181,9 @@ let side: [Target] = [
       "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshDatapath", "MeshLinux", "MeshBPF", "MeshTelemetry",
       "MeshTestSupport", nio, nioPosix, nioHTTP1, logging,
     ]),
-  tests("MeshCommands", ["MeshAgent", "MeshBase", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport", nioPosix]),
+  tests(
+    "MeshCommands",
+    ["MeshAgent", "MeshBase", "MeshLinux", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport", nioPosix]),
   .testTarget(
     name: "RootTests",
     dependencies: [

@@ -11,10 +11,11 @@ import MeshSnapshot
 extension Agent {
   /// Looks at every namespace path, and at the addresses of a few. Called on a timer.
   func scan() {
-    guard self.isComplete else { return }
+    guard self.isComplete else { return self.guardAttachments() }
     let changed = self.followNamespaces()
     let readdressed = self.refreshAddresses()
     if changed || readdressed { self.updateTables() }
+    self.guardAttachments()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)
   }
 
@@ -108,9 +109,7 @@ extension Agent {
   func attachEnrolled() {
     for (name, workload) in self.enrolled where !workload.isAttached {
       do throws(MeshError) {
-        try workload.namespace.withDescriptor { descriptor throws(MeshError) in
-          try self.kernel.attachLookup(namespace: descriptor, name: Self.lookupName(workload.namespace.cookie))
-        }
+        try self.attachLookup(workload)
         for interface in workload.local.interfaces { try self.kernel.attachEdge(interface: interface) }
         self.enrolled[name]?.isAttached = true
         self.logger.info(
@@ -135,6 +134,12 @@ extension Agent {
     }
   }
 
+  func attachLookup(_ workload: EnrolledWorkload) throws(MeshError) {
+    try workload.namespace.withDescriptor { descriptor throws(MeshError) in
+      try self.kernel.attachLookup(namespace: descriptor, name: Self.lookupName(workload.namespace.cookie))
+    }
+  }
+
   private func withdraw(_ name: ResourceName, _ reason: Enrolment.Reason) {
     guard let workload = self.enrolled.removeValue(forKey: name) else { return }
     if let number = self.planner.identifiers.number(.workload, name.description) {
@@ -150,7 +155,7 @@ extension Agent {
   }
 
   /// Links are named by the namespace's cookie: unique, and the same after the agent's restart.
-  private static func lookupName(_ cookie: UInt64) -> String { "ns-\(cookie)" }
+  static func lookupName(_ cookie: UInt64) -> String { "ns-\(cookie)" }
 
   private func detachLookup(_ name: String) {
     do throws(MeshError) {

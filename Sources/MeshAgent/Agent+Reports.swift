@@ -33,17 +33,22 @@ extension Agent: AgentReporting {
         programs: UInt64((try? self.kernel.programStatus().count) ?? 0),
         maps: UInt64((try? self.kernel.mapStatus().count) ?? 0),
         enrolledWorkloads: UInt64(self.enrolled.values.count { $0.isAttached }),
-        lostEvents: self.counter(Self.reasons * UInt32(MESH_HOOK_COUNT.rawValue))),
+        lostEvents: self.counter(Self.reasons * UInt32(MESH_HOOK_COUNT.rawValue)),
+        attachmentsRepaired: self.attachmentsRepaired),
       health: self.health(control, proxy), problems: problems,
       instance: InstancePaths(
         cgroupRoot: self.cgroups.root.path, pinDir: self.configuration.pinDirectory,
         runDir: self.configuration.runDirectory, stateDir: self.configuration.stateDirectory))
   }
 
+  /// A disk that cannot be written is told, but no connection needs it.
+  private static let diskFailures: Set<String> = ["snapshot cannot be saved", "snapshot file"]
+
   /// Traffic of this node is decided: a whole snapshot is in the kernel, every workload that is there is enrolled, and the
   /// proxy has the same revision if there is one to have.
   private var isReady: Bool {
-    self.isComplete && self.planner.generation > 0 && self.failures.isEmpty
+    self.isComplete && self.planner.generation > 0
+      && self.failures.keys.allSatisfy(Self.diskFailures.contains)
       && self.enrolled.values.allSatisfy(\.isAttached) && self.proxy.state == .running
       && self.proxy.appliedRevision == self.revision
   }

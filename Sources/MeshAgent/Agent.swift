@@ -14,7 +14,7 @@ import MeshTelemetry
 /// The agent of one host: holds the snapshot, the enrolled workloads and the kernel's tables together. Every change comes
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
-/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Tables`, `Agent+Proxy`, `Agent+Reports`.
+/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Guard`, `Agent+Tables`, `Agent+Proxy`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -68,11 +68,18 @@ package actor Agent {
   /// By what failed; cleared when it works again.
   var failures: [String: MeshError] = [:]
   var addressRefresh: [ResourceName] = []
+  /// When attachments are looked at next, what was wrong the last time, and how many were put back.
+  var nextGuard: Int64 = 0
+  var knownFaults: Set<AttachmentFault> = []
+  var attachmentsRepaired: UInt64 = 0
 
   var proxy = ProxyStatus(state: .starting)
   var proxyStats = ProxyStats()
   var edges = EdgeLedger()
   let reader: RingBufferReader
+
+  /// Programs, maps and links take about a hundred, a workload five, each of its stocks of upstream sockets up to 256.
+  private static let leastDescriptors: UInt64 = 512
 
   /// Loads or adopts the programs, and restores what the disk has. Throws if the host cannot do what it takes.
   package init(_ configuration: AgentConfiguration, logger: Logger) throws {
@@ -84,6 +91,11 @@ package actor Agent {
     try DiskFile.makeDirectory(configuration.runDirectory, mode: 0o755)
     try DiskFile.makeDirectory(configuration.stateDirectory, mode: 0o700)
     let limit = try DescriptorLimit.raise()
+    guard limit.soft >= Self.leastDescriptors else {
+      throw MeshError(
+        .exhausted, "descriptor limit", "is \(limit.soft), and cannot be raised: too few for maps, links and listeners",
+        next: "LimitNOFILE=1048576 in the unit, or ulimit -Hn")
+    }
     if limit.soft < 4096 {
       logger.warning("few descriptors", metadata: ["limit": "\(limit.soft)"])
     }
@@ -99,6 +111,8 @@ package actor Agent {
     let opened = try KernelDatapath.open(
       objects: configuration.objectDirectory, pinDirectory: configuration.pinDirectory)
     self.kernel = opened.datapath
+    // The pin directory is ours from here on: so is this file.
+    try self.cgroups.write(to: configuration.runDirectory)
     self.driver = MapDriver(kernel: self.kernel)
     try self.kernel.attach(cgroup: self.cgroups.root.path)
     try self.kernel.attachGetsockopt(cgroup: self.cgroups.agent.path)

@@ -33,6 +33,11 @@ struct AgentCgroups: Sendable {
     try self.agent.add(pid: ProcessIdentity.current)
   }
 
+  /// Leaves word of where they are for `martlet purge`, which runs when no agent can be asked.
+  func write(to runDirectory: String) throws(MeshError) {
+    try InstanceCgroups(agent: self.agent.path, proxy: self.proxy.path).write(to: runDirectory)
+  }
+
   /// The cgroup of the unit, from the one this process was started in: a restarted agent can be started in `agent/`.
   /// Empty: the root.
   static func base(ofOwn path: String) -> String {

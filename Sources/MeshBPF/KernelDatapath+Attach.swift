@@ -1,6 +1,7 @@
 import CMeshBPF
 import Glibc
 package import MeshBase
+import Synchronization
 
 /// Where the programs are attached. Every attachment is a link with a name under `links/` of the pin directory.
 extension KernelDatapath {
@@ -38,7 +39,7 @@ extension KernelDatapath {
           attachType: hook.attachType))
     }
     // All or nothing: an unpinned link is detached when this array goes.
-    for link in fresh { try self.pins.pin(link) }
+    for link in fresh { try self.keep(link) }
   }
 
   /// Attaches to the cgroup in which the proxy's listeners are opened. Cgroups of the agent are made anew at each start, so
@@ -46,7 +47,7 @@ extension KernelDatapath {
   package func attachGetsockopt(cgroup path: String) throws(MeshError) {
     let cgroup = try Self.openCgroup(path)
     if try self.reusePinned(Self.getsockoptLink, target: cgroup.identifier, program: "mesh_getsockopt") { return }
-    try self.pins.pin(
+    try self.keep(
       try BPFLink.cgroup(
         Self.getsockoptLink, program: try self.program("mesh_getsockopt"), cgroup: cgroup.descriptor.rawValue,
         attachType: cmesh_attach_getsockopt))
@@ -60,7 +61,7 @@ extension KernelDatapath {
     var status = stat()
     guard fstat(namespace, &status) == 0 else { throw BPFFailure.error(-errno, name, "is no namespace") }
     if try self.reusePinned(link, target: UInt64(status.st_ino), program: "mesh_lookup") { return }
-    try self.pins.pin(
+    try self.keep(
       try BPFLink.namespace(link, program: try self.program("mesh_lookup"), namespace: namespace))
   }
 
@@ -75,25 +76,27 @@ extension KernelDatapath {
 
   /// Attaches `edge` to an interface of the caller's network namespace: a tcx link, or a clsact filter before Linux 6.6.
   package func attachEdge(interface: UInt32) throws(MeshError) {
-    let name = Self.edgePrefix + String(interface)
+    let name = Self.edgeName(interface)
     if try self.reusePinned(name, target: UInt64(interface), program: "mesh_edge") { return }
     let program = try self.program("mesh_edge")
     if let link = try BPFLink.tcxIngress(name, program: program, interface: interface) {
-      try self.pins.pin(link)
+      try self.keep(link)
       return
     }
     let result = cmesh_clsact_attach(program, interface)
     guard result == 0 else { throw BPFFailure.error(result, name, "cannot attach the edge filter") }
+    self.held.withLock { _ = $0.filters.insert(interface) }
   }
 
   package func detachEdge(interface: UInt32) {
-    if self.remove(link: Self.edgePrefix + String(interface)) { return }
+    self.held.withLock { _ = $0.filters.remove(interface) }
+    if self.remove(link: Self.edgeName(interface)) { return }
     _ = cmesh_clsact_detach(interface)
   }
 
   /// Detaches everything that is attached through a link; maps and their contents stay.
   package func detachAll() {
-    for link in self.pins.links() { self.remove(link: link) }
+    for link in Set(self.pins.links()).union(self.held.withLock { $0.links.keys }) { self.remove(link: link) }
   }
 
   /// Removes links whose target is gone: a deleted namespace, interface or cgroup.
@@ -106,6 +109,7 @@ extension KernelDatapath {
         return false
       }
       guard info.target == 0 else { return false }
+      self.held.withLock { _ = $0.links.removeValue(forKey: name) }
       self.pins.unpinLink(name)
       return true
     }
@@ -113,7 +117,8 @@ extension KernelDatapath {
 
   @discardableResult
   private func remove(link name: String) -> Bool {
-    guard let link = try? BPFLink.pinned(name, path: self.pins.linkPath(name)) else { return false }
+    let held = self.held.withLock { $0.links.removeValue(forKey: name) }
+    guard let link = held ?? (try? BPFLink.pinned(name, path: self.pins.linkPath(name))) else { return false }
     link.detach()
     self.pins.unpinLink(name)
     return true
@@ -142,14 +147,38 @@ extension KernelDatapath {
     return nil
   }
 
-  /// Takes a pinned link that is attached to the right target and puts our program there. Another target: not reusable,
-  /// and the pin is about to be replaced.
+  /// Takes a link of ours or a pinned one that is attached to the right target and puts our program there. Another target:
+  /// not reusable, and the pin is about to be replaced.
   private func reusePinned(_ name: String, target: UInt64, program: String) throws(MeshError) -> Bool {
-    guard self.pins.links().contains(name) else { return false }
-    let link = try BPFLink.pinned(name, path: self.pins.linkPath(name))
+    let path = self.pins.linkPath(name)
+    let isPinned = access(path, F_OK) == 0
+    let held = self.held.withLock { $0.links[name] }
+    guard held != nil || isPinned else { return false }
+    let link = if let held { held } else { try BPFLink.pinned(name, path: path) }
     guard try link.info().target == target else { return false }
     try link.update(program: try self.program(program))
+    if isPinned {
+      self.held.withLock { $0.links[name] = link }
+    } else {
+      try self.keep(link)
+    }
     return true
+  }
+
+  /// Pinned, it outlives this process; held, it outlives its pin.
+  private func keep(_ link: BPFLink) throws(MeshError) {
+    try self.pins.pin(link)
+    self.held.withLock { $0.links[link.name] = link }
+  }
+
+  static func edgeName(_ interface: UInt32) -> String { self.edgePrefix + String(interface) }
+
+  static func place(ofLink name: String) -> AttachmentFault.Place? {
+    if self.cgroupHooks.contains(where: { $0.link == name }) { return .cgroup }
+    if name == self.getsockoptLink { return .getsockopt }
+    if name.hasPrefix(self.lookupPrefix) { return .lookup(String(name.dropFirst(self.lookupPrefix.count))) }
+    guard name.hasPrefix(self.edgePrefix), let index = UInt32(name.dropFirst(self.edgePrefix.count)) else { return nil }
+    return .edge(index)
   }
 
   private static func checked(_ name: String) throws(MeshError) -> String {

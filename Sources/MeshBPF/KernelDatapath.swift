@@ -1,6 +1,7 @@
 package import CMeshABI
 import CMeshBPF
 package import MeshBase
+import Synchronization
 
 /// The mesh's programs and maps in the kernel: one per agent. ``load(objects:pins:sizes:)`` makes everything new,
 /// ``adopt(objects:pins:)`` takes over what an earlier process pinned, keeping every map and swapping the programs in
@@ -32,6 +33,8 @@ package final class KernelDatapath: Sendable {
 
   let programs: [String: OwnedDescriptor]
   let maps: [String: OwnedDescriptor]
+  let programIdentifiers: [String: UInt32]
+  let held = Mutex(Held())
 
   /// `mesh_pods_v1`.
   package static func mapName(_ word: String) -> String {
@@ -78,6 +81,7 @@ package final class KernelDatapath: Sendable {
     self.config = try ConfigPage(descriptor: config.descriptor, name: config.name)
     self.pins = pins
     self.programs = loaded.programs
+    self.programIdentifiers = try Self.identifiers(of: loaded.programs)
     self.maps = loaded.maps
   }
 

@@ -2,13 +2,14 @@ import CMeshABI
 import CMeshBPF
 import Glibc
 package import MeshBase
+import Synchronization
 
 /// The directory in a BPF file system in which everything of one agent is pinned, and the lock that makes this process its
 /// only writer. Below it: `v<layout>/maps`, `v<layout>/links`. The BPF file system holds no ordinary files and no dots in
 /// names.
 package final class PinDirectory: Sendable {
   package let path: String
-  private let lock: OwnedDescriptor
+  private let lock = Mutex<OwnedDescriptor?>(nil)
 
   /// Pins are read by root only: maps hold addresses and identities of everybody.
   static let mode: mode_t = 0o700
@@ -22,6 +23,20 @@ package final class PinDirectory: Sendable {
       throw MeshError(.invalid, path, "the pin directory has to be an absolute path")
     }
     self.path = path.hasSuffix("/") ? String(path.dropLast()) : path
+    try self.makeAndLock()
+  }
+
+  /// Whether the path still is the directory that this process has locked.
+  var isLocked: Bool {
+    guard let lock = self.lock.withLock({ $0 }) else { return false }
+    var locked = stat()
+    var present = stat()
+    return fstat(lock.rawValue, &locked) == 0 && stat(self.path, &present) == 0 && locked.st_dev == present.st_dev
+      && locked.st_ino == present.st_ino
+  }
+
+  func makeAndLock() throws(MeshError) {
+    guard !self.isLocked else { return }
     try Self.makeFileSystem(self.path)
     try Self.makeDirectories(self.path)
     let descriptor = try OwnedDescriptor.owning(
@@ -37,7 +52,7 @@ package final class PinDirectory: Sendable {
       }
       throw BPFFailure.error(-errno, self.path, "cannot lock the pin directory")
     }
-    self.lock = descriptor
+    self.lock.withLock { $0 = descriptor }
   }
 
   /// `v1`: the layout is part of the path, as it is of every map's name.

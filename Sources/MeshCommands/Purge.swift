@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import MeshBPF
 import MeshBase
+import MeshLinux
 
 /// Removes what a dead agent left: pins, sockets, cgroups. Only what belongs to the named instance, only what it knows by
 /// name or by file system, never a path for its own sake.
@@ -26,13 +27,28 @@ struct Purge {
   }
 
   /// Sockets and files of a run directory.
-  static let runFiles = ["agent.sock", "proxy.sock", "fds.sock", "control.sock", "lock", "martletd.pid"]
+  static let runFiles = [
+    "agent.sock", "proxy.sock", "fds.sock", "control.sock", "lock", "martletd.pid", "cgroups", "cgroups.new",
+  ]
 
   mutating func run() {
+    self.findCgroups()
     self.killProxy()
     self.removePins()
     self.removeRunFiles()
     for cgroup in [self.proxyCgroup, self.agentCgroup].compactMap({ $0 }) { self.removeCgroup(cgroup) }
+  }
+
+  /// What was not named is what the agent wrote down when it started.
+  private mutating func findCgroups() {
+    guard self.agentCgroup == nil || self.proxyCgroup == nil else { return }
+    do throws(MeshError) {
+      guard let found = try InstanceCgroups.read(from: self.runDir) else { return }
+      self.agentCgroup = self.agentCgroup ?? found.agent
+      self.proxyCgroup = self.proxyCgroup ?? found.proxy
+    } catch {
+      self.problems.append("\(error)")
+    }
   }
 
   /// Everything below the pin directory, if that is in bpffs: a pin's removal releases the program, map or link. Links

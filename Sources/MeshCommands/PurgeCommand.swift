@@ -7,18 +7,22 @@ struct PurgeCommand: AsyncParsableCommand {
     commandName: "purge", abstract: "Remove what a stopped or killed agent left on this host.",
     discussion: """
       Removes the pins below --pin-dir (which detaches programs held by pinned links), the sockets in --run-dir, and the \
-      cgroups named with --agent-cgroup and --proxy-cgroup. Kills nothing but what still runs in --proxy-cgroup. Traffic \
-      is no longer decided by the mesh afterwards. Refuses while an agent answers on agent.sock.
+      cgroups of agent and proxy: those named with --agent-cgroup and --proxy-cgroup, else those that the agent noted in \
+      --run-dir. Kills nothing but what still runs in the proxy's. Traffic is no longer decided by the mesh afterwards. \
+      Refuses while an agent answers on agent.sock.
 
       EXAMPLES
         martlet purge --dry-run
-        martlet purge --proxy-cgroup /sys/fs/cgroup/system.slice/martletd.service/proxy
+        martlet purge --run-dir /run/martlet-2 --pin-dir /sys/fs/bpf/martlet-2
       """)
 
   @OptionGroup var instance: InstanceOptions
   @OptionGroup var datapath: DatapathOptions
-  @Option(help: ArgumentHelp("Cgroup of this instance's agent.", valueName: "dir")) var agentCgroup: String?
-  @Option(help: ArgumentHelp("Cgroup of this instance's proxy; what runs in it is killed.", valueName: "dir"))
+  @Option(help: ArgumentHelp("Cgroup of this instance's agent (default: as noted by it).", valueName: "dir"))
+  var agentCgroup: String?
+  @Option(
+    help: ArgumentHelp(
+      "Cgroup of this instance's proxy; what runs in it is killed (default: as noted by the agent).", valueName: "dir"))
   var proxyCgroup: String?
   @Flag(help: "Print what would be done.") var dryRun = false
 

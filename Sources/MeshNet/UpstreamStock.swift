@@ -1,7 +1,8 @@
 /// Fresh unconnected sockets of one {workload, family}, made and tagged by the agent, and who waits for one.
 ///
-/// The number kept follows demand: 4 at first, doubled whenever a connection finds none, 256 at most; half of it is the
-/// mark under which more are asked for. Sockets are plain numbers here: whoever takes one out owns it.
+/// The number kept follows demand: 32 at first (what a node lives on while its agent is away), doubled whenever a connection
+/// finds none, 256 at most; half of it is the mark under which more are asked for. Sockets are plain numbers here: whoever
+/// takes one out owns it.
 package struct UpstreamStock: Sendable {
   /// Names a waiting connection.
   package struct Waiter: Hashable, Sendable {
@@ -29,7 +30,7 @@ package struct UpstreamStock: Sendable {
     }
   }
 
-  package static let firstTarget = 4
+  package static let firstTarget = 32
   package static let lastTarget = 256
 
   package private(set) var target = Self.firstTarget

@@ -23,6 +23,14 @@ final class AgentEvents: Sendable {
   private let orders: Orders
   private let logger: Logger
   private let superseded = Mutex(false)
+  /// Listeners that came before the first table: connections wait in them meanwhile, because without a table every one would
+  /// be refused. Nil: there is a table.
+  private let early = Mutex<[EarlyListener]?>([])
+
+  private struct EarlyListener {
+    var key: ListenerKey
+    var descriptor: CInt
+  }
 
   init(
     relay: Relay, stock: StockRoom, listeners: ProxyListeners, orders: Orders, logger: Logger
@@ -46,11 +54,18 @@ final class AgentEvents: Sendable {
     case .snapshot(let snapshot, let revision):
       let table = RoutingTable(snapshot)
       let orders = self.orders
-      self.relay.use(table) { orders.send(.applied(revision: revision)) }
+      self.relay.use(table) {
+        self.adoptEarlyListeners()
+        orders.send(.applied(revision: revision))
+      }
       self.logger.info(
         "revision applied", metadata: [LogKey.revision: "\(revision)", LogKey.count: "\(table.count)"])
-    case .withdraw(let workload): self.listeners.withdraw(workload: workload)
-    case .retainListeners(let cookies): self.listeners.retain(namespaceCookies: cookies)
+    case .withdraw(let workload):
+      self.dropEarlyListeners { $0.workload == workload }
+      self.listeners.withdraw(workload: workload)
+    case .retainListeners(let cookies):
+      self.dropEarlyListeners { !cookies.contains($0.namespaceCookie) }
+      self.listeners.retain(namespaceCookies: cookies)
     case .superseded:
       self.logger.info("another proxy took over")
       self.superseded.withLock { $0 = true }
@@ -66,15 +81,40 @@ final class AgentEvents: Sendable {
       let key = ListenerKey(
         workload: header.workload, namespaceCookie: header.namespaceCookie, isV4: header.isV4)
       for descriptor in descriptors {
-        do {
-          try self.listeners.adopt(descriptor, key)
-          self.orders.send(.listenerAccepted(key))
-          self.stock.prepare(StockRoom.Shelf(workload: key.workload, isV4: key.isV4))
-        } catch {
-          self.logger.error(
-            "cannot accept on a listener", metadata: [LogKey.workload: "\(key.workload)", LogKey.error: "\(error)"])
+        let waits = self.early.withLock { early in
+          early?.append(EarlyListener(key: key, descriptor: descriptor))
+          return early != nil
         }
+        if !waits { self.adopt(descriptor, key) }
       }
     }
+  }
+
+  private func adopt(_ descriptor: CInt, _ key: ListenerKey) {
+    do {
+      try self.listeners.adopt(descriptor, key)
+      self.orders.send(.listenerAccepted(key))
+      self.stock.prepare(StockRoom.Shelf(workload: key.workload, isV4: key.isV4))
+    } catch {
+      self.logger.error(
+        "cannot accept on a listener", metadata: [LogKey.workload: "\(key.workload)", LogKey.error: "\(error)"])
+    }
+  }
+
+  private func adoptEarlyListeners() {
+    let early = self.early.withLock { early in
+      defer { early = nil }
+      return early ?? []
+    }
+    for listener in early { self.adopt(listener.descriptor, listener.key) }
+  }
+
+  private func dropEarlyListeners(where isGone: (ListenerKey) -> Bool) {
+    let gone = self.early.withLock { early in
+      let gone = early?.filter { isGone($0.key) } ?? []
+      early?.removeAll { isGone($0.key) }
+      return gone
+    }
+    for listener in gone { close(listener.descriptor) }
   }
 }

@@ -71,6 +71,9 @@ package struct AgentMetrics: Sendable {
         .counter, "martlet_flow_events_lost", "Flow events that found the ring buffer full.",
         .integer(self.status.datapath.lostEvents)),
       .single(
+        .counter, "martlet_attachments_repaired", "Links and pins that somebody removed and the agent put back.",
+        .integer(self.status.datapath.attachmentsRepaired)),
+      .single(
         .gauge, "martlet_datapath_generation", "Generation that the kernel decides by; 0: none yet.",
         .integer(UInt64(self.status.datapath.generation))),
     ]

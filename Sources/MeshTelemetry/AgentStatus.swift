@@ -126,10 +126,12 @@ package struct DatapathStatus: Codable, Sendable, Hashable {
   package var maps: UInt64
   package var enrolledWorkloads: UInt64
   package var lostEvents: UInt64
+  /// Links and pins that somebody else removed and the agent put back.
+  package var attachmentsRepaired: UInt64
 
   package init(
     layout: UInt32 = 0, generation: UInt32 = 0, programs: UInt64 = 0, maps: UInt64 = 0, enrolledWorkloads: UInt64 = 0,
-    lostEvents: UInt64 = 0
+    lostEvents: UInt64 = 0, attachmentsRepaired: UInt64 = 0
   ) {
     self.layout = layout
     self.generation = generation
@@ -137,6 +139,7 @@ package struct DatapathStatus: Codable, Sendable, Hashable {
     self.maps = maps
     self.enrolledWorkloads = enrolledWorkloads
     self.lostEvents = lostEvents
+    self.attachmentsRepaired = attachmentsRepaired
   }
 }
 

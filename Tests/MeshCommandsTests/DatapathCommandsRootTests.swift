@@ -1,4 +1,5 @@
 import Foundation
+import MeshLinux
 import Testing
 
 @testable import MeshCommands
@@ -70,6 +71,31 @@ import Testing
     outside.waitUntilExit()
     for _ in 0..<100 where rmdir(cgroup) != 0 { usleep(10_000) }
     #expect(!FileManager.default.fileExists(atPath: cgroup))
+  }
+
+  @Test("purge finds the cgroups that the agent noted, kills in the proxy's, and removes both and the note")
+  func purgeByNote() async throws {
+    let root = try #require(MountTable.current.mountPoint(ofType: "cgroup2"))
+    let cgroup = "\(root)/\(self.name)-noted"
+    let run = "/tmp/\(self.name)-run"
+    for path in [cgroup + "/agent", cgroup + "/proxy", run] {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+    try InstanceCgroups(agent: cgroup + "/agent", proxy: cgroup + "/proxy").write(to: run)
+    let inside = try self.sleeper(cgroup: cgroup + "/proxy")
+    // Whoever may write the note would choose what is killed.
+    chmod(run + "/cgroups", 0o666)
+    let refused = await CommandLineResult.of("purge", "--dry-run", "--pin-dir", self.pinDir, "--run-dir", run)
+    #expect(refused.status == .no && refused.errors.contains("can be written by others"))
+    #expect(!refused.out.contains("would kill"))
+    chmod(run + "/cgroups", 0o600)
+    let purged = await CommandLineResult.of("purge", "--pin-dir", self.pinDir, "--run-dir", run)
+    #expect(purged.status == .yes, "\(purged.errors)")
+    inside.waitUntilExit()
+    #expect(inside.terminationReason == .uncaughtSignal)
+    #expect(self.files(cgroup).filter { !$0.contains(".") } == [])
+    #expect(!FileManager.default.fileExists(atPath: run))
+    rmdir(cgroup)
   }
 
   @Test("purge leaves alone what is not its own")

@@ -91,7 +91,7 @@ import Testing
     var status = AgentStatus(version: "0.1.0", node: "n1", uptimeSeconds: 12, revision: 5, ready: true)
     status.controlPlane.state = .connected
     status.proxy = ProxyStatus(state: .running, pid: 9, restarts: 2, appliedRevision: 5)
-    status.datapath = DatapathStatus(layout: 1, generation: 6, enrolledWorkloads: 2, lostEvents: 1)
+    status.datapath = DatapathStatus(layout: 1, generation: 6, enrolledWorkloads: 2, lostEvents: 1, attachmentsRepaired: 3)
     status.health = [HealthCheck("datapath", .ok, "attached"), HealthCheck("proxy", .fail, "gone")]
     return AgentMetrics(
       status: status,
@@ -113,6 +113,7 @@ import Testing
     #expect(page.helps.count == families.count)
     #expect(page.samples.count == families.reduce(0) { $0 + $1.series.count })
     #expect(page.value("martlet_proxy_restarts_total") == 2)
+    #expect(page.value("martlet_attachments_repaired_total") == 3)
     #expect(page.value("martlet_bpf_program_run_seconds_total", ["program": "mesh_connect4"]) == 4e-6)
     #expect(page.value("martlet_health", ["check": "proxy"]) == 0)
     #expect(page.value("martlet_hook_decisions_total", ["hook": "lookup", "reason": "map_error"]) == 1)

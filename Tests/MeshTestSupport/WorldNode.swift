@@ -13,7 +13,12 @@ package final class WorldNode: Place {
   /// Of the bridge, with its prefix length.
   package let v4: String
   package let v6: String
-  private let pods = Mutex<Set<String>>([])
+  private struct Pods {
+    var names: Set<String> = []
+    /// Ever made: names of interfaces are not used twice.
+    var count = 0
+  }
+  private let pods = Mutex(Pods())
 
   init(_ name: String, in world: World, v4: String, v6: String) throws {
     self.name = name
@@ -31,11 +36,15 @@ package final class WorldNode: Place {
   /// A workload's place: a namespace whose `eth0` is in the node's bridge, and a cgroup below the node's.
   package func pod(_ name: String, v4: String? = nil, v6: String? = nil) throws -> WorldPod {
     let index = try self.pods.withLock { pods in
-      guard pods.insert(name).inserted else { throw MeshError(.conflict, name, "the node has that pod") }
+      guard pods.names.insert(name).inserted else { throw MeshError(.conflict, name, "the node has that pod") }
+      pods.count += 1
       return pods.count
     }
     return try WorldPod(name, on: self, index: index, v4: v4, v6: v6)
   }
+
+  /// The name is free for another.
+  fileprivate func forget(pod name: String) { self.pods.withLock { _ = $0.names.remove(name) } }
 
   static func makeNamespace(_ world: World, _ rest: String) throws -> (String, NetworkNamespace) {
     let name = WorldRegistry.namespaceName(world.identifier, rest)
@@ -96,5 +105,6 @@ package final class WorldPod: Place {
     try self.cgroup.kill()
     try self.cgroup.remove()
     try self.world.ip(arguments: ["netns", "del", String(self.namespacePath.dropFirst("/run/netns/".count))])
+    self.node.forget(pod: self.name)
   }
 }

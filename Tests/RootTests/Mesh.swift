@@ -42,14 +42,14 @@ final class Mesh {
     ])
   }
 
-  func startAgent() throws {
-    self.agent = try self.launchAgent()
+  func startAgent(wrapper: [String] = []) throws {
+    self.agent = try self.launchAgent(wrapper: wrapper)
   }
 
-  /// Another one beside the first.
-  func launchAgent() throws -> WorldProcess {
+  /// Another one beside the first. `wrapper`: words before its own, as `prlimit`.
+  func launchAgent(wrapper: [String] = []) throws -> WorldProcess {
     try self.node.start(
-      [
+      wrapper + [
         Self.binaries + "/martletd", "--node", self.node.name, "--control", "unix:" + self.controlSocket,
         "--state-dir", self.stateDirectory + "/agent", "--bpf-dir", Self.root + "/.build/bpf", "--proxy",
         Self.binaries + "/martlet-proxy", "--proxy-user", "nobody", "--health-address", "127.0.0.1:15021",
@@ -63,7 +63,7 @@ final class Mesh {
     ]
   }
 
-  private var controlSocket: String { self.runDirectory + "/control.sock" }
+  var controlSocket: String { self.runDirectory + "/control.sock" }
 
   func start() throws {
     try self.startControl()

@@ -15,7 +15,8 @@ struct SpineRootTests {
     let server: WorldPod
     let intruder: WorldPod
 
-    init(_ world: World) throws {
+    /// `prepare`: before anything of the mesh runs.
+    init(_ world: World, prepare: (Mesh) throws -> Void = { _ in }) throws {
       let node = try world.node("a")
       self.client = try node.pod("client", v4: "10.77.0.2", v6: "fd77::2")
       self.server = try node.pod("server", v4: "10.77.0.3", v6: "fd77::3")
@@ -23,7 +24,23 @@ struct SpineRootTests {
       try self.server.startEcho(port: 9000)
       self.mesh = try Mesh(world, node: node)
       try self.mesh.apply(self.resources(Manifest.allow("client", to: "server")))
+      try prepare(self.mesh)
       try self.mesh.start()
+    }
+
+    /// A trio in a World of its own, which goes with it.
+    static func with(
+      _ name: String, prepare: (Mesh) throws -> Void = { _ in }, _ body: (Trio) throws -> Void
+    ) throws {
+      let world = try World(name)
+      defer { try? world.close() }
+      let trio = try Trio(world, prepare: prepare)
+      do {
+        try body(trio)
+      } catch {
+        Issue.record("agent: \(trio.mesh.agent?.stderr ?? "")")
+        throw error
+      }
     }
 
     func resources(_ policy: String) -> String {
@@ -33,15 +50,7 @@ struct SpineRootTests {
   }
 
   private func withTrio(_ name: String, _ body: (Trio) throws -> Void) throws {
-    let world = try World(name)
-    defer { try? world.close() }
-    let trio = try Trio(world)
-    do {
-      try body(trio)
-    } catch {
-      Issue.record("agent: \(trio.mesh.agent?.stderr ?? "")")
-      throw error
-    }
+    try Trio.with(name, body)
   }
 
   @Test("a call by service address is decided in the kernel, and a caller that no policy admits is refused at once")
@@ -119,7 +128,8 @@ struct SpineRootTests {
       #expect(try trio.intruder.call("\(Self.vip):80") == .refused)
       let done = try loop.stop()
       let refusals = try trio.mesh.martlet(["observe", "--last", "1000", "--verdict", "deny"]).stdout
-      #expect(!done.stdout.contains("failed"), "\(done.stdout.suffix(500))\n\(refusals)\n\(trio.mesh.agent?.stderr ?? "")")
+      #expect(
+        !done.stdout.contains("failed"), "\(done.stdout.suffix(500))\n\(refusals)\n\(trio.mesh.agent?.stderr ?? "")")
     }
   }
 

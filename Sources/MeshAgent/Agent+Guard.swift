@@ -1,0 +1,62 @@
+import Logging
+import MeshBPF
+import MeshBase
+import MeshDatapath
+import MeshLinux
+
+/// What somebody else detaches or unpins is put back. Called from the scan.
+extension Agent {
+  static let guardMilliseconds: Int64 = 2000
+
+  /// Between two looks nothing is done.
+  func guardAttachments() {
+    let now = MonotonicClock.milliseconds
+    guard now >= self.nextGuard else { return }
+    self.nextGuard = now + Self.guardMilliseconds
+    let faults = self.kernel.faults()
+    // Something that is at fault at every look is named once.
+    let fresh = Set(faults).subtracting(self.knownFaults)
+    self.knownFaults = Set(faults)
+    for fault in fresh.sorted(by: { $0.name < $1.name }) {
+      self.logger.error(
+        "somebody removed an attachment: it is put back",
+        metadata: [LogKey.path: "\(fault.name)", LogKey.reason: "\(fault.kind.rawValue)"])
+    }
+    var failure: MeshError?
+    func mend(_ body: () throws(MeshError) -> Void) {
+      do throws(MeshError) { try body() } catch { failure = error }
+    }
+    let places = Set(faults.map(\.place))
+    // The directory first: links are pinned in it.
+    if places.contains(.pins) { mend { () throws(MeshError) in try self.kernel.repairPins() } }
+    if places.contains(.cgroup) {
+      mend { () throws(MeshError) in try self.kernel.attach(cgroup: self.cgroups.root.path) }
+    }
+    if places.contains(.getsockopt) {
+      mend { () throws(MeshError) in try self.kernel.attachGetsockopt(cgroup: self.cgroups.agent.path) }
+    }
+    for workload in self.enrolled.values where workload.isAttached {
+      if places.contains(.lookup(Self.lookupName(workload.namespace.cookie))) {
+        mend { () throws(MeshError) in try self.attachLookup(workload) }
+      }
+      if workload.local.interfaces.contains(where: { places.contains(.edge($0)) }) {
+        mend { () throws(MeshError) in try self.mendEdges(workload) }
+      }
+    }
+    self.attachmentsRepaired += UInt64(failure == nil ? faults.count : 0)
+    self.report("attachments cannot be put back", failure)
+  }
+
+  /// A veth that was made anew has another index: what is there now counts.
+  private func mendEdges(_ workload: EnrolledWorkload) throws(MeshError) {
+    let present = try workload.namespace.peerInterfaces(in: self.host)
+    let old = workload.local.interfaces
+    if present != old {
+      for interface in old where !present.contains(interface) { self.kernel.detachEdge(interface: interface) }
+      self.enrolled[workload.name]?.local.interfaces = present
+      // Before the programs: they refuse what the tables do not know.
+      self.updateTables()
+    }
+    for interface in present { try self.kernel.attachEdge(interface: interface) }
+  }
+}

@@ -1,0 +1,97 @@
+import CMeshBPF
+import Glibc
+package import MeshBase
+import Synchronization
+
+/// Something that this process attached or pinned and that is not there any more, or not as it was.
+package struct AttachmentFault: Hashable, Sendable, CustomStringConvertible {
+  package enum Place: Hashable, Sendable {
+    /// One of the hooks at the cgroup root.
+    case cgroup
+    /// At the agent's cgroup.
+    case getsockopt
+    /// sk_lookup, by the name that `attachLookup` was given.
+    case lookup(String)
+    /// `edge`, by the interface's index.
+    case edge(UInt32)
+    /// The pin directory.
+    case pins
+  }
+
+  package enum Kind: String, Sendable {
+    case detached
+    case unpinned
+    case replaced
+  }
+
+  package var place: Place
+  /// Of the link or directory.
+  package var name: String
+  package var kind: Kind
+
+  package var description: String { "\(self.name) \(self.kind.rawValue)" }
+}
+
+/// Links can be detached and pins removed by whoever is root. A look at each costs two system calls.
+extension KernelDatapath {
+  /// What this process keeps alive. The descriptors do it: a link whose pin is removed stays attached as long as they are
+  /// open.
+  struct Held {
+    var links: [String: BPFLink] = [:]
+    /// Interfaces with a clsact filter, where the kernel has no links for them.
+    var filters: Set<UInt32> = []
+  }
+
+  /// What is not as this process left it. Attaching it again (``attach(cgroup:)`` and its like, ``repairPins()``) mends it.
+  /// A target that is gone (a deleted namespace, interface or cgroup) is a fault too, which the caller tells apart.
+  package func faults() -> [AttachmentFault] {
+    var faults: [AttachmentFault] = []
+    if !self.pins.isIntact(maps: self.maps.keys) {
+      faults.append(AttachmentFault(place: .pins, name: self.pins.path, kind: .unpinned))
+    }
+    let held = self.held.withLock { $0 }
+    for (name, link) in held.links {
+      guard let place = Self.place(ofLink: name), let kind = self.fault(of: link) else { continue }
+      faults.append(AttachmentFault(place: place, name: name, kind: kind))
+    }
+    for interface in held.filters {
+      var program: UInt32 = 0
+      guard cmesh_clsact_query(interface, &program) != 0 || program != self.identifier(ofProgram: "mesh_edge") else {
+        continue
+      }
+      faults.append(
+        AttachmentFault(
+          place: .edge(interface), name: Self.edgeName(interface), kind: program == 0 ? .detached : .replaced))
+    }
+    return faults
+  }
+
+  /// Pins maps again whose pins are gone, in the same directory or a new one.
+  ///
+  /// - Throws: `conflict` if another process has taken the directory meanwhile.
+  package func repairPins() throws(MeshError) {
+    try self.pins.repair(maps: self.maps.map { ($0.key, $0.value.rawValue) }.sorted { $0.0 < $1.0 })
+  }
+
+  private func fault(of link: BPFLink) -> AttachmentFault.Kind? {
+    guard let info = try? link.info(), info.target != 0 else { return .detached }
+    if let program = Self.program(ofLink: link.name), info.program != self.identifier(ofProgram: program) {
+      return .replaced
+    }
+    return access(self.pins.linkPath(link.name), F_OK) == 0 ? nil : .unpinned
+  }
+
+  private func identifier(ofProgram name: String) -> UInt32? { self.programIdentifiers[name] }
+
+  /// Read once: a loaded program keeps its id.
+  static func identifiers(of programs: [String: OwnedDescriptor]) throws(MeshError) -> [String: UInt32] {
+    var identifiers: [String: UInt32] = [:]
+    for (name, program) in programs {
+      var info = cmesh_program_info()
+      let result = cmesh_program_info(program.rawValue, &info)
+      guard result == 0 else { throw BPFFailure.error(result, name, "cannot read the program") }
+      identifiers[name] = info.id
+    }
+    return identifiers
+  }
+}

@@ -1,0 +1,111 @@
+import MeshBPF
+import MeshBase
+import MeshLinux
+import MeshTestSupport
+import Testing
+
+/// F-21, BP-15, F-29: somebody who is root takes apart what the agent has put together.
+@Suite("Attachments that somebody removes", .serialized)
+struct AttachmentRootTests {
+  private typealias Trio = SpineRootTests.Trio
+  private static let vip = SpineRootTests.vip
+
+  private func links(_ trio: Trio) throws -> [String] {
+    try trio.mesh.node.run(["ls", trio.mesh.world.pinDirectory + "/v1/links"]).stdout
+      .split(separator: "\n").map(String.init)
+  }
+
+  private func detach(_ link: String, _ trio: Trio) throws {
+    let path = trio.mesh.world.pinDirectory + "/v1/links/" + link
+    let done = try trio.mesh.node.run(["bpftool", "link", "detach", "pinned", path])
+    #expect(done.isSuccess, "\(link): \(done)")
+  }
+
+  @Test("a detached connect hook is back within 5 seconds, and meanwhile the destination refuses")
+  func connect() throws {
+    try Trio.with("detach") { trio in
+      for link in ["connect4", "connect6", "sockops", "getsockopt"] { try self.detach(link, trio) }
+      #expect(try trio.intruder.call("10.77.0.3:9000", timeout: .seconds(1)) != .answer("hello"))
+      #expect(
+        try eventually(within: .seconds(5)) {
+          try trio.client.call("\(Self.vip):80", timeout: .seconds(1)) == .answer("hello")
+        })
+      #expect(try trio.client.call("\(Self.vip):8080") == .answer("hello"))
+      #expect(try trio.client.call("[fd77::3]:9000") == .answer("hello"))
+      #expect(try trio.intruder.call("\(Self.vip):80") == .refused)
+      let log = trio.mesh.agent?.stderr ?? ""
+      #expect(log.contains("path=connect4 reason=detached"), "\(log.suffix(2000))")
+      #expect(log.split(separator: "\n").count { $0.contains("path=connect4") } == 1)
+      #expect(try trio.mesh.http("http://127.0.0.1:15020/metrics").contains("martlet_attachments_repaired_total 4"))
+      #expect(try trio.mesh.health("/readyz"))
+    }
+  }
+
+  @Test("detached admission and edge programs are back within 5 seconds")
+  func namespaceAndEdge() throws {
+    try Trio.with("detachns") { trio in
+      let stranger = try trio.mesh.node.pod("stranger", v4: "10.77.0.9", v6: "fd77::9")
+      #expect(try stranger.call("10.77.0.3:9000", timeout: .seconds(1)) != .answer("hello"))
+      let links = try self.links(trio)
+      let edges = links.filter { $0.hasPrefix("edge-") }
+      #expect(edges.count == 3 && links.count { $0.hasPrefix("lookup-") } == 3)
+      for link in links where link.hasPrefix("lookup-") || link.hasPrefix("edge-") { try self.detach(link, trio) }
+      #expect(try stranger.call("10.77.0.3:9000", timeout: .seconds(1)) == .answer("hello"))
+      #expect(
+        try eventually(within: .seconds(5)) {
+          try stranger.call("10.77.0.3:9000", timeout: .milliseconds(300)) != .answer("hello")
+        })
+      for link in edges {
+        let path = trio.mesh.world.pinDirectory + "/v1/links/" + link
+        #expect(try eventually { try BPFLink.pinned(link, path: path).info().target != 0 }, "\(link)")
+      }
+      #expect(try trio.client.call("\(Self.vip):80") == .answer("hello"))
+    }
+  }
+
+  @Test("a link whose pin is removed stays attached, and its pin comes back; no call fails")
+  func unpinned() throws {
+    try Trio.with("unpin") { trio in
+      let loop = try trio.client.start(["python3", "-c", Programs.connectLoop, Self.vip, "80", "8080"])
+      #expect(eventually { loop.stdout.contains("ok") })
+      let before = try self.links(trio)
+      for link in before { DiskFile.remove(trio.mesh.world.pinDirectory + "/v1/links/" + link) }
+      #expect(try self.links(trio).isEmpty)
+      #expect(try trio.intruder.call("\(Self.vip):80") == .refused)
+      #expect(try eventually(within: .seconds(5)) { try self.links(trio) == before })
+      let done = try loop.stop()
+      #expect(!done.stdout.contains("failed"), "\(done.stdout.suffix(500))")
+    }
+  }
+
+  @Test("F-29: run directory and pins are wiped: traffic goes on, pins come back, and a restart finds everything")
+  func wiped() throws {
+    try Trio.with("wiped") { trio in
+      let mesh = trio.mesh
+      let loop = try trio.client.start(["python3", "-c", Programs.connectLoop, Self.vip, "80", "8080"])
+      #expect(eventually { loop.stdout.contains("ok") })
+      let before = try self.links(trio)
+      _ = try mesh.node.run(["sh", "-c", "rm -rf \"$1\"/* \"$2\"", "sh", mesh.runDirectory, mesh.world.pinDirectory])
+      #expect(try DiskFile.status(mesh.world.pinDirectory) == nil)
+      #expect(try trio.client.call("\(Self.vip):80") == .answer("hello"))
+      #expect(try trio.client.call("\(Self.vip):8080") == .answer("hello"))
+      #expect(try trio.intruder.call("\(Self.vip):80") == .refused)
+      #expect(try eventually(within: .seconds(5)) { try self.links(trio) == before })
+      // The lock of the new directory is the agent's too.
+      let second = try mesh.launchAgent()
+      #expect(try !second.finish(within: .seconds(10)).isSuccess)
+      #expect(second.stderr.contains("owns this pin directory"), "\(second.stderr)")
+
+      try mesh.killAgent()
+      try mesh.killControl()
+      try mesh.startControl()
+      try mesh.startAgent()
+      try mesh.waitUntilReady()
+      #expect(try trio.client.call("\(Self.vip):8080") == .answer("hello"))
+      #expect(try trio.intruder.call("\(Self.vip):80") == .refused)
+      #expect(try mesh.martlet(["status"]).isSuccess)
+      let done = try loop.stop()
+      #expect(!done.stdout.contains("failed"), "\(done.stdout.suffix(500))")
+    }
+  }
+}
