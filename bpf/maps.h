@@ -104,10 +104,10 @@ struct {
     __type(value, struct mesh_flow);
 } MESH_MAP(pending) SEC(".maps");
 
-/* 4-tuple as the acceptor sees it -> flow, during the handshake */
+/* 4-tuple as the acceptor sees it -> flow, while the client's socket lives */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 16384);
+    __uint(max_entries, 65536);
     __type(key, struct mesh_tuple);
     __type(value, struct mesh_flow);
 } MESH_MAP(flows) SEC(".maps");

@@ -1,8 +1,11 @@
 /* sockops: carries a flow from connect() to the acceptor and to the end of the connection.
  *
  *   TCP_CONNECT_CB       before the SYN: the 4-tuple is final, publish the flow under it
- *   PASSIVE_ESTABLISHED  the accepted socket: a relay's keeps the flow, and the published entry goes
- *   STATE_CB to CLOSE    the client's socket ends, however: bytes, round trip, clean up
+ *   PASSIVE_ESTABLISHED  the accepted socket of a relay listener keeps the flow
+ *   STATE_CB to CLOSE    the client's socket ends, however: bytes, round trip, and the published entry goes
+ *
+ * The entry stays as long as the client's socket, and not only for the handshake: sk_lookup sees every packet that finds no
+ * socket, so also what the client still sends when the server has closed, and has to know it.
  *
  * Runs for every TCP socket below the attached cgroup, so that the first test is the cheapest: by `op`. */
 #include <linux/bpf.h>
@@ -71,21 +74,16 @@ static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
 static __always_inline void mesh_ops_accepted(struct bpf_sock_ops *ctx)
 {
     struct mesh_tuple tuple = {0};
-    if (!mesh_ops_addresses(ctx, &tuple.local, &tuple.remote))
+    if (!mesh_ops_addresses(ctx, &tuple.local, &tuple.remote) || !mesh_addr_is_loopback(&tuple.local))
         return;
     tuple.local_port_be = mesh_ops_local_port_be(ctx);
     tuple.remote_port_be = mesh_ops_remote_port_be(ctx);
-    if (mesh_addr_is_loopback(&tuple.local)) {
-        tuple.netns_cookie = bpf_get_netns_cookie(ctx);
-        const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(flows), &tuple);
-        if (!flow)
-            return;
-        /* Without a flow the proxy closes: an error here refuses. */
-        if (flow->tier == MESH_TIER_RELAY && ctx->sk)
-            if (!bpf_sk_storage_get(&MESH_MAP(accept), ctx->sk, (void *)flow, BPF_SK_STORAGE_GET_F_CREATE))
-                mesh_count(MESH_HOOK_SOCKOPS, MESH_REASON_MAP_ERROR);
-    }
-    bpf_map_delete_elem(&MESH_MAP(flows), &tuple);
+    tuple.netns_cookie = bpf_get_netns_cookie(ctx);
+    const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(flows), &tuple);
+    /* Without a flow the proxy closes: an error here refuses. */
+    if (flow && flow->tier == MESH_TIER_RELAY && ctx->sk)
+        if (!bpf_sk_storage_get(&MESH_MAP(accept), ctx->sk, (void *)flow, BPF_SK_STORAGE_GET_F_CREATE))
+            mesh_count(MESH_HOOK_SOCKOPS, MESH_REASON_MAP_ERROR);
 }
 
 static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_state)
@@ -110,7 +108,6 @@ static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_
         event->hook = MESH_HOOK_SOCKOPS;
         mesh_event_submit(event);
     }
-    /* A handshake that never ended left its tuple, which the next connection may reuse. */
     struct mesh_tuple tuple = {
         .local = flow->destination,
         .remote = flow->source,

@@ -1,3 +1,4 @@
+import CMeshABI
 import Logging
 import MeshBPF
 import MeshBase
@@ -96,6 +97,9 @@ extension Agent {
     let local = LocalWorkload(
       name: name, netnsCookie: namespace.cookie, addresses: try namespace.addresses(),
       interfaces: try namespace.peerInterfaces(in: self.host))
+    if let pod = try self.kernel.pods.get(namespace.cookie) {
+      self.planner.restore(workload: name, number: pod.workload)
+    }
     self.enrolled[name] = EnrolledWorkload(
       name: name, id: id, namespace: namespace, listeners: listeners, local: local)
   }
@@ -157,8 +161,11 @@ extension Agent {
     }
   }
 
-  /// What a predecessor attached to namespaces that no workload has any more.
+  /// What a predecessor attached to namespaces that no workload has any more. Only a whole snapshot can tell; before, what is
+  /// attached stays and decides by the old tables.
   func detachForeignLookups() {
+    guard self.isComplete, !self.foreignLookupsAreGone else { return }
+    self.foreignLookupsAreGone = true
     _ = self.kernel.removeDeadLinks()
     let ours = Set(self.enrolled.values.map { Self.lookupName($0.namespace.cookie) })
     for name in self.kernel.lookups() where !ours.contains(name) { self.detachLookup(name) }

@@ -36,6 +36,7 @@ extension Agent {
       return
     }
     self.attachEnrolled()
+    self.detachForeignLookups()
     guard !plan.isEmpty || !plan.delta.isEmpty else { return }
     self.revision += 1
     self.inForce(plan)

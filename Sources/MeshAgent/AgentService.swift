@@ -104,10 +104,9 @@ extension Agent {
     return client
   }
 
-  /// What the disk had is made true at once; what a predecessor left and nobody wants is detached.
+  /// What the disk had is made true at once.
   func reconcileAtStart() {
     if self.isComplete { self.reconcile() }
-    self.detachForeignLookups()
   }
 }
 

@@ -52,10 +52,13 @@ struct MapDriver: Sendable {
     present.networks = try self.kernel.networks.entries().map(\.key)
     present.classes = try self.kernel.classes.entries().map(\.key)
     present.guards = try self.kernel.guards.entries().map(\.key)
-    present.workloads = try self.kernel.workloads.entries().map(\.key)
+    let workloads = try self.kernel.workloads.entries()
+    present.workloads = workloads.map(\.key)
     present.services = try self.kernel.services.entries().map(\.key)
     present.veths = try self.kernel.veths.entries().map(\.key)
-    present.pods = try self.kernel.pods.entries().map(\.key)
+    let pods = try self.kernel.pods.entries()
+    present.pods = pods.map(\.key)
+    present.workloadNumbers = Array(Set(workloads.map(\.value.workload) + pods.map(\.value.workload)))
     present.generation = self.kernel.config.generation
     return present
   }

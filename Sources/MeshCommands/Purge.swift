@@ -63,20 +63,20 @@ struct Purge {
         let path = self.pinDir + "/" + name
         var info = stat()
         guard lstat(path, &info) == 0 else { continue }
-        if info.st_mode & S_IFMT == S_IFDIR { directories.append(path) } else { self.remove(path, unlink) }
+        if info.st_mode & S_IFMT == S_IFDIR { directories.append(path) } else { self.remove(path) { unlink($0) } }
       }
     }
-    for path in directories.sorted(by: { $0.count > $1.count }) { self.remove(path, rmdir) }
+    for path in directories.sorted(by: { $0.count > $1.count }) { self.remove(path) { rmdir($0) } }
   }
 
   private mutating func removeRunFiles() {
     for name in Self.runFiles {
       let path = self.runDir + "/" + name
       var info = stat()
-      if lstat(path, &info) == 0, info.st_mode & S_IFMT != S_IFDIR { self.remove(path, unlink) }
+      if lstat(path, &info) == 0, info.st_mode & S_IFMT != S_IFDIR { self.remove(path) { unlink($0) } }
     }
     if (try? FileManager.default.contentsOfDirectory(atPath: self.runDir))?.isEmpty == true || self.dryRun {
-      if FileManager.default.fileExists(atPath: self.runDir) { self.remove(self.runDir, rmdir) }
+      if FileManager.default.fileExists(atPath: self.runDir) { self.remove(self.runDir) { rmdir($0) } }
     }
   }
 
@@ -103,7 +103,7 @@ struct Purge {
 
   private mutating func removeCgroup(_ path: String) {
     guard self.isCgroup(path) else { return }
-    self.remove(path, rmdir)
+    self.remove(path) { rmdir($0) }
   }
 
   private mutating func isCgroup(_ path: String) -> Bool {
@@ -115,7 +115,7 @@ struct Purge {
     return true
   }
 
-  private mutating func remove(_ path: String, _ call: (UnsafePointer<CChar>) -> CInt) {
+  private mutating func remove(_ path: String, _ call: (String) -> CInt) {
     if !self.dryRun, call(path) != 0 {
       if errno != ENOENT { self.problems.append("\(path): \(String(cString: strerror(errno)))") }
     } else {

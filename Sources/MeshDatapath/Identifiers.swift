@@ -95,12 +95,26 @@ package struct Identifiers: Sendable, Equatable {
   /// Marks a number that is found in a map and has no name, so that it is not given out until it has rested.
   package mutating func reserve(_ kind: IdentifierKind, _ number: UInt32, now: Duration) {
     guard number != 0, self.spaces[kind]?.names[number] == nil else { return }
-    let name = "unknown#\(number)"
+    let name = Self.unknown(number)
     guard self.spaces[kind]?.numbers[name] == nil else { return }
     self.spaces[kind]?.numbers[name] = number
     self.spaces[kind]?.names[number] = name
     self.spaces[kind]?.resting[number] = now + Self.rest
   }
+
+  /// Gives the name a number that is known from elsewhere, unless it has one or the number is another name's.
+  package mutating func restore(_ kind: IdentifierKind, _ name: String, _ number: UInt32) {
+    guard number != 0, self.spaces[kind]?.numbers[name] == nil else { return }
+    if let holder = self.spaces[kind]?.names[number] {
+      guard holder == Self.unknown(number) else { return }
+      self.spaces[kind]?.numbers[holder] = nil
+      self.spaces[kind]?.resting[number] = nil
+    }
+    self.spaces[kind]?.numbers[name] = number
+    self.spaces[kind]?.names[number] = name
+  }
+
+  private static func unknown(_ number: UInt32) -> String { "unknown#\(number)" }
 
   /// Forgets numbers that have rested. Cheap if there are none.
   package mutating func expire(now: Duration) {

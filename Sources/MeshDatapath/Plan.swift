@@ -138,6 +138,8 @@ package struct PresentKeys: Sendable {
   package var services: [mesh_service_key] = []
   package var veths: [UInt32] = []
   package var pods: [UInt64] = []
+  /// Numbers of workloads that rows, and sockets in use, bear.
+  package var workloadNumbers: [UInt32] = []
   /// In use: `mesh_config.generation`.
   package var generation: UInt32 = 0
 

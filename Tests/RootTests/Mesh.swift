@@ -48,12 +48,13 @@ final class Mesh {
 
   /// Another one beside the first.
   func launchAgent() throws -> WorldProcess {
-    try self.node.start([
-      Self.binaries + "/martletd", "--node", self.node.name, "--control", "unix:" + self.controlSocket,
-      "--state-dir", self.stateDirectory + "/agent", "--bpf-dir", Self.root + "/.build/bpf", "--proxy",
-      Self.binaries + "/martlet-proxy", "--proxy-user", "nobody", "--health-address", "127.0.0.1:15021",
-      "--metrics-address", "127.0.0.1:15020", "--log-level", "debug",
-    ] + self.instance)
+    try self.node.start(
+      [
+        Self.binaries + "/martletd", "--node", self.node.name, "--control", "unix:" + self.controlSocket,
+        "--state-dir", self.stateDirectory + "/agent", "--bpf-dir", Self.root + "/.build/bpf", "--proxy",
+        Self.binaries + "/martlet-proxy", "--proxy-user", "nobody", "--health-address", "127.0.0.1:15021",
+        "--metrics-address", "127.0.0.1:15020", "--log-level", "debug",
+      ] + self.instance)
   }
 
   var instance: [String] {
@@ -75,7 +76,9 @@ final class Mesh {
     guard ready else {
       throw MeshError(
         .unavailable, "agent", "did not become ready",
-        cause: "\(try self.http("http://127.0.0.1:15021/readyz"))\nagent: \(self.agent?.stderr ?? "-")\ncontrol: \(self.control?.stderr ?? "-")")
+        cause:
+          "\(try self.http("http://127.0.0.1:15021/readyz"))\nagent: \(self.agent?.stderr ?? "-")\ncontrol: \(self.control?.stderr ?? "-")"
+      )
     }
   }
 

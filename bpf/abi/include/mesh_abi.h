@@ -129,7 +129,8 @@ struct mesh_guard {
 };
 #define MESH_GUARD_MISSING 1u /* a policy that the workload refers to has not arrived */
 
-/* classes: generation, source workload, family -> source class. 0 is the class of sources that no rule tells apart. */
+/* classes: generation, source workload, family -> source class. 0 is no class: the row (0, any) of
+ * every group refuses, so that a source that is not known is not admitted by a rule that says `not`. */
 struct mesh_class_key {
     __u32 generation;
     __u32 workload;
@@ -197,7 +198,7 @@ struct mesh_flow {
     __u32 zero32;
 };
 
-/* flows: the 4-tuple as the accepting side sees it -> flow, during the handshake only. netns_cookie is 0 unless the
+/* flows: the 4-tuple as the accepting side sees it -> flow, while the client's socket lives. netns_cookie is 0 unless the
  * tuple is loopback, because loopback tuples repeat between namespaces and sk_lookup cannot read a cookie. */
 struct mesh_tuple {
     struct mesh_addr local;
