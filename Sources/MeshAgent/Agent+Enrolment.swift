@@ -60,7 +60,7 @@ extension Agent {
         self.withdraw(name, reason)
         changed = true
       case .enrol(let name, let path, let id):
-        if let next = self.retryEnrolment[name], now < next { continue }
+        if let retry = self.retryEnrolment[name], retry.id == id, now < retry.next { continue }
         do throws(MeshError) {
           try self.enrol(name, path: path, id)
           self.enrolmentProblems[name] = nil
@@ -73,7 +73,7 @@ extension Agent {
               metadata: [LogKey.workload: "\(name)", LogKey.error: "\(error)"])
           }
           self.enrolmentProblems[name] = error
-          self.retryEnrolment[name] = now + 2000
+          self.retryEnrolment[name] = (id, now + 2000)
         }
       case .refuse(let name, let path, let owner):
         self.enrolmentProblems[name] = MeshError(
@@ -128,7 +128,7 @@ extension Agent {
         self.logger.error(
           "programs cannot be attached", metadata: [LogKey.workload: "\(name)", LogKey.error: "\(error)"])
         self.enrolmentProblems[name] = error
-        self.retryEnrolment[name] = MonotonicClock.milliseconds + 2000
+        self.retryEnrolment[name] = (workload.id, MonotonicClock.milliseconds + 2000)
         self.withdraw(name, .removed)
       }
     }

@@ -64,7 +64,8 @@ package actor Agent {
   var enrolled: [ResourceName: EnrolledWorkload] = [:]
   var adoptedListeners: [ListenerAdoption.Key: RelayListener] = [:]
   var enrolmentProblems: [ResourceName: MeshError] = [:]
-  var retryEnrolment: [ResourceName: Int64] = [:]
+  /// Not before then, unless the namespace is another.
+  var retryEnrolment: [ResourceName: (id: FileID, next: Int64)] = [:]
   var planProblems: [MeshError] = []
   /// By what failed; cleared when it works again.
   var failures: [String: MeshError] = [:]

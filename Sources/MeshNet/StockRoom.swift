@@ -37,9 +37,14 @@ package final class StockRoom: Sendable {
     return take
   }
 
-  /// The sockets are the room's from here on; those in the result are the waiters'.
+  /// The sockets are the room's from here on; those in the result are the waiters'. What comes for a workload that was
+  /// withdrawn after the order is closed: each socket keeps a network namespace alive.
   package func deposit(_ sockets: [CInt], on shelf: Shelf) -> [UpstreamStock.Delivery] {
-    self.shelves.withLock { $0[shelf, default: UpstreamStock()].deposit(sockets) }
+    let deliveries = self.shelves.withLock { $0[shelf]?.deposit(sockets) }
+    if deliveries == nil {
+      for socket in sockets { close(socket) }
+    }
+    return deliveries ?? []
   }
 
   package func cancel(_ waiter: UpstreamStock.Waiter, at shelf: Shelf) {

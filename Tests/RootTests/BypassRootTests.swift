@@ -1,0 +1,172 @@
+import MeshBase
+import MeshLinux
+import MeshTestSupport
+import Testing
+
+/// Unusual sockets, and the mesh's own ports. Rows BP-06 to BP-13.
+@Suite("Ways around", .serialized)
+struct BypassRootTests {
+  private typealias Trio = SpineRootTests.Trio
+  private static let vip = SpineRootTests.vip
+
+  private func variant(_ pod: WorldPod, _ mode: String, _ host: String, _ port: UInt16) throws -> String {
+    let done = try pod.run(["python3", "-c", Programs.variantCall, mode, host, "\(port)"], timeout: .seconds(15))
+    return done.isSuccess ? String(done.stdout.dropLast()) : "\(done)"
+  }
+
+  @Test("BP-06, BP-09, BP-10: v4-mapped sockets, Fast Open and Multipath TCP are steered and judged like all others")
+  func sockets() throws {
+    try Trio.with("variants") { trio in
+      let mapped = "::ffff:\(Self.vip)"
+      for (mode, host) in [
+        ("tcp", mapped), ("fastopen", Self.vip), ("fastopen", mapped), ("mptcp", Self.vip), ("mptcp", mapped),
+      ] {
+        for port: UInt16 in [80, 8080] {
+          #expect(try self.variant(trio.client, mode, host, port) == "hello", "\(mode) \(host) \(port)")
+        }
+        let refused = try self.variant(trio.intruder, mode, host, 80)
+        #expect(refused == "ECONNREFUSED", "\(mode) \(host): \(refused)")
+      }
+      #expect(try self.variant(trio.intruder, "tcp", "::ffff:10.77.0.3", 9000) == "ECONNREFUSED")
+      #expect(try self.variant(trio.intruder, "fastopen", "10.77.0.3", 9000) == "ECONNREFUSED")
+      #expect(try self.variant(trio.intruder, "mptcp", "10.77.0.3", 9000) == "ECONNREFUSED")
+    }
+  }
+
+  @Test("BP-07: UDP is left alone, connected or not")
+  func udp() throws {
+    try Trio.with("udp") { trio in
+      let server = try trio.server.start(["python3", "-c", Programs.udpEcho, "7000"])
+      #expect(eventually { server.stdout.contains("ready") })
+      for pod in [trio.client, trio.intruder] {
+        #expect(try self.variant(pod, "udp", "10.77.0.3", 7000) == "hello")
+        #expect(try self.variant(pod, "sendto", "10.77.0.3", 7000) == "hello")
+      }
+    }
+  }
+
+  @Test("BP-11: a socket made before enrolment is steered, and a connection made before it is judged anew")
+  func before() throws {
+    try Trio.with("before") { trio in
+      let late = try trio.mesh.node.pod("late", v4: "10.77.0.9", v6: "fd77::9")
+      let policies =
+        Manifest.allowBlocks("10.77.0.9/32", to: "server") + Manifest.deny("late", to: "server")
+      try trio.mesh.apply(trio.resources(policies))
+      #expect(try eventually { try late.call("10.77.0.3:9000", timeout: .seconds(1)) == .answer("hello") })
+      let held = try late.start(["python3", "-c", Programs.heldConnection, "10.77.0.3", "9000"])
+      let service = try late.start(["python3", "-c", Programs.earlySocket, Self.vip, "80"])
+      let direct = try late.start(["python3", "-c", Programs.earlySocket, "10.77.0.3", "9000"])
+      #expect(
+        eventually { held.stdout.contains("open") && service.stdout.contains("made") && direct.stdout.contains("made") }
+      )
+      // Without a workload nobody is `late`, so that its address counts. With one the identity is denied.
+      try trio.mesh.apply(trio.resources(policies) + Manifest.workload("late", late))
+      #expect(eventually { held.stdout.contains("ended") }, "\(held.stdout)")
+      for socket in [service, direct] {
+        try socket.child.signal(10)
+        #expect(eventually { socket.stdout.contains("error ECONNREFUSED") }, "\(socket.stdout)")
+      }
+    }
+  }
+
+  @Test("BP-12: the mesh's own ports answer nobody who dials them, in a pod, from another pod, from the host")
+  func ownPorts() throws {
+    try Trio.with("ownports") { trio in
+      for port in [15001, 15006, 15008] {
+        for host in ["127.0.0.1", "[::1]", "10.77.0.2"] {
+          let outcome = try trio.client.call("\(host):\(port)", timeout: .seconds(2))
+          #expect([.refused, .reset, .answer("")].contains(outcome), "own \(host):\(port): \(outcome)")
+        }
+        #expect(try trio.client.call("10.77.0.3:\(port)") == .refused)
+        #expect(try trio.client.call("[fd77::3]:\(port)") == .refused)
+        let host = try trio.mesh.node.call("10.77.0.3:\(port)", timeout: .seconds(1))
+        #expect([.refused, .reset, .timedOut].contains(host), "host: \(host)")
+      }
+      #expect(try trio.client.call("\(Self.vip):8080") == .answer("hello"))
+    }
+  }
+
+  @Test(
+    "BP-13: a service that leads to a mesh port is refused when it is applied; one that leads to itself goes nowhere")
+  func loops() throws {
+    try Trio.with("loops") { trio in
+      let before = try trio.mesh.proxies()
+      try trio.mesh.apply(
+        trio.resources(Manifest.allow("client", to: "server"))
+          + Manifest.bareService("meshport", ip: "240.0.0.30", endpoint: "10.77.0.3", port: 15001)
+          + Manifest.bareService("itself", ip: "240.0.0.32", endpoint: "240.0.0.32", port: 8080))
+      #expect(try eventually { try trio.mesh.martlet(["show", "services"]).stdout.contains("240.0.0.32") })
+      #expect(trio.mesh.control?.stderr.contains("port 15001 belongs to the mesh itself") ?? false)
+      for target in ["240.0.0.30:80", "240.0.0.30:8080", "240.0.0.32:80", "240.0.0.32:8080"] {
+        let outcome = try trio.client.call(target, timeout: .seconds(1))
+        #expect([.refused, .reset, .answer(""), .timedOut].contains(outcome), "\(target): \(outcome)")
+      }
+      #expect(try trio.client.call("\(Self.vip):8080") == .answer("hello"))
+      #expect(try trio.mesh.proxies() == before)
+      // No connection goes round and round: the proxy's own one to the service does not come back to it.
+      let relayed = try trio.client.namespace.sockets().count { $0.local.port == 15001 && !$0.isListening }
+      #expect(relayed <= 2, "\(relayed)")
+    }
+  }
+}
+
+extension Manifest {
+  static func deny(_ caller: String, to app: String) -> String {
+    """
+    ---
+    apiVersion: security.istio.io/v1
+    kind: AuthorizationPolicy
+    metadata: {name: \(app)-denied, namespace: demo}
+    spec:
+      selector: {matchLabels: {app: \(app)}}
+      action: DENY
+      rules:
+        - from: [{source: {principals: ["cluster.local/ns/demo/sa/\(caller)"]}}]
+
+    """
+  }
+
+  /// Without a selector: one endpoint by its address. Port 80 in the kernel, port 8080 through the proxy.
+  static func bareService(_ name: String, ip: String, endpoint: String, port: UInt16) -> String {
+    """
+    ---
+    apiVersion: v1
+    kind: Service
+    metadata: {name: \(name), namespace: demo}
+    spec:
+      clusterIP: \(ip)
+      ports:
+        - {name: plain, port: 80, targetPort: \(port)}
+        - {name: relayed, port: 8080, targetPort: \(port), appProtocol: http}
+    ---
+    apiVersion: discovery.k8s.io/v1
+    kind: EndpointSlice
+    metadata: {name: \(name)-1, namespace: demo, labels: {kubernetes.io/service-name: \(name)}}
+    addressType: IPv4
+    ports: [{name: plain, port: \(port), protocol: TCP}, {name: relayed, port: \(port), protocol: TCP}]
+    endpoints:
+      - addresses: [\(endpoint)]
+
+    """
+  }
+
+  /// Splits port 80 of `service` between two services.
+  static func split(_ service: String, _ first: String, _ firstWeight: Int, _ second: String, _ secondWeight: Int)
+    -> String
+  {
+    """
+    ---
+    apiVersion: gateway.networking.k8s.io/v1alpha2
+    kind: TCPRoute
+    metadata: {name: split, namespace: demo}
+    spec:
+      parentRefs:
+        - {group: "", kind: Service, name: \(service), port: 80}
+      rules:
+        - backendRefs:
+            - {name: \(first), port: 80, weight: \(firstWeight)}
+            - {name: \(second), port: 80, weight: \(secondWeight)}
+
+    """
+  }
+}
