@@ -55,7 +55,6 @@ package actor Agent {
   var foreignersAreGone = false
   /// What was published is what the planner's last plan led from: its delta alone is enough for the proxy.
   var linkFollows = false
-  var foreignLookupsAreGone = false
   var saveIsScheduled = false
   var planIsScheduled = false
   var cutsRunning = false

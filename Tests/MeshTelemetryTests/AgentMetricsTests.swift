@@ -91,7 +91,8 @@ import Testing
     var status = AgentStatus(version: "0.1.0", node: "n1", uptimeSeconds: 12, revision: 5, ready: true)
     status.controlPlane.state = .connected
     status.proxy = ProxyStatus(state: .running, pid: 9, restarts: 2, appliedRevision: 5)
-    status.datapath = DatapathStatus(layout: 1, generation: 6, enrolledWorkloads: 2, lostEvents: 1, attachmentsRepaired: 3)
+    status.datapath = DatapathStatus(
+      layout: 1, generation: 6, enrolledWorkloads: 2, lostEvents: 1, attachmentsRepaired: 3)
     status.health = [HealthCheck("datapath", .ok, "attached"), HealthCheck("proxy", .fail, "gone")]
     return AgentMetrics(
       status: status,
