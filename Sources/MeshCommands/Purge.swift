@@ -120,6 +120,9 @@ struct Purge {
   private mutating func removeCgroup(_ path: String) {
     guard self.isCgroup(path) else { return }
     self.remove(path) { rmdir($0) }
+    // The agent made the one above too, where no unit gave it one.
+    let base = path.split(separator: "/").dropLast()
+    if base.last == "martlet.service", !self.dryRun { rmdir("/" + base.joined(separator: "/")) }
   }
 
   private mutating func isCgroup(_ path: String) -> Bool {
