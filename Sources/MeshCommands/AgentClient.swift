@@ -88,8 +88,8 @@ package struct AgentClient: Sendable {
         let request = HTTPRequestHead(
           version: .http1_1, method: HTTPMethod(rawValue: method.rawValue), uri: Self.target(path, query),
           headers: ["host": "martlet", "accept": "application/json"])
-        try await outbound.write(.head(request))
-        try await outbound.write(.end(nil))
+        // In one write: the agent may have answered and closed before a second one.
+        try await outbound.write(contentsOf: [.head(request), .end(nil)])
         for try await part in inbound {
           switch part {
           case .head(let response): head = response
