@@ -4,6 +4,7 @@
 #include <linux/in.h>
 #include <linux/errno.h>
 
+#include "lib/handoff.h"
 #include "lib/report.h"
 #include "lib/steer.h"
 
@@ -75,9 +76,8 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
             return mesh_connect_refuse(flow);
         }
     }
-    /* A second connect on the same socket finds the first one's entry: always overwrite. */
-    __u64 cookie = bpf_get_socket_cookie(ctx);
-    if (bpf_map_update_elem(&MESH_MAP(pending), &cookie, flow, BPF_ANY) != 0) {
+    flow->socket_cookie = bpf_get_socket_cookie(ctx);
+    if (mesh_handoff_put(flow->socket_cookie, flow) != 0) {
         mesh_refuse(flow, MESH_REASON_MAP_ERROR);
         return mesh_connect_refuse(flow);
     }

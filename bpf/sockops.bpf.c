@@ -12,6 +12,7 @@
 #include <linux/tcp.h>
 
 #include "lib/address.h"
+#include "lib/handoff.h"
 #include "lib/report.h"
 #include "lib/transfer.h"
 
@@ -46,9 +47,8 @@ static __always_inline int mesh_ops_addresses(struct bpf_sock_ops *ctx, struct m
 
 static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
 {
-    __u64 cookie = bpf_get_socket_cookie(ctx);
-    struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(pending), &cookie);
-    if (!flow)
+    struct mesh_flow flow;
+    if (!mesh_handoff_take(bpf_get_socket_cookie(ctx), &flow))
         return;
     struct mesh_tuple tuple = {0};
     if (!mesh_ops_addresses(ctx, &tuple.remote, &tuple.local))
@@ -56,19 +56,17 @@ static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
     tuple.remote_port_be = mesh_ops_local_port_be(ctx);
     tuple.local_port_be = mesh_ops_remote_port_be(ctx);
     /* What connect() left behind when it failed before the SYN does not belong to a later connect elsewhere. */
-    if (!mesh_addr_equal(&tuple.local, &flow->destination) || tuple.local_port_be != flow->destination_port_be) {
-        bpf_map_delete_elem(&MESH_MAP(pending), &cookie);
+    if (!mesh_addr_equal(&tuple.local, &flow.destination) || tuple.local_port_be != flow.destination_port_be)
         return;
-    }
     if (mesh_addr_is_loopback(&tuple.local))
-        tuple.netns_cookie = flow->netns_cookie;
-    flow->source = tuple.remote;
-    flow->source_port_be = tuple.remote_port_be;
-    if (bpf_map_update_elem(&MESH_MAP(flows), &tuple, flow, BPF_ANY) != 0)
+        tuple.netns_cookie = flow.netns_cookie;
+    flow.source = tuple.remote;
+    flow.source_port_be = tuple.remote_port_be;
+    if (bpf_map_update_elem(&MESH_MAP(flows), &tuple, &flow, BPF_ANY) != 0)
         mesh_count(MESH_HOOK_SOCKOPS, MESH_REASON_MAP_ERROR);
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-    if (flow->tier != MESH_TIER_RELAY)
-        mesh_edge_change(flow, MESH_EDGE_OPENED, 0, 0);
+    if (flow.tier != MESH_TIER_RELAY)
+        mesh_edge_change(&flow, MESH_EDGE_OPENED, 0, 0);
 }
 
 static __always_inline void mesh_ops_accepted(struct bpf_sock_ops *ctx)
@@ -88,9 +86,15 @@ static __always_inline void mesh_ops_accepted(struct bpf_sock_ops *ctx)
 
 static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_state)
 {
-    __u64 cookie = bpf_get_socket_cookie(ctx);
-    const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(pending), &cookie);
-    if (!flow)
+    struct mesh_tuple tuple = {0};
+    if (!mesh_ops_addresses(ctx, &tuple.remote, &tuple.local))
+        return;
+    tuple.remote_port_be = mesh_ops_local_port_be(ctx);
+    tuple.local_port_be = mesh_ops_remote_port_be(ctx);
+    if (mesh_addr_is_loopback(&tuple.local))
+        tuple.netns_cookie = bpf_get_netns_cookie(ctx);
+    const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(flows), &tuple);
+    if (!flow || flow->socket_cookie != bpf_get_socket_cookie(ctx))
         return;
     __u64 sent = mesh_sent_bytes(ctx->bytes_acked, old_state);
     __u64 received = mesh_received_bytes(ctx->bytes_received, old_state);
@@ -108,16 +112,7 @@ static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_
         event->hook = MESH_HOOK_SOCKOPS;
         mesh_event_submit(event);
     }
-    struct mesh_tuple tuple = {
-        .local = flow->destination,
-        .remote = flow->source,
-        .local_port_be = flow->destination_port_be,
-        .remote_port_be = flow->source_port_be,
-    };
-    if (mesh_addr_is_loopback(&tuple.local))
-        tuple.netns_cookie = flow->netns_cookie;
     bpf_map_delete_elem(&MESH_MAP(flows), &tuple);
-    bpf_map_delete_elem(&MESH_MAP(pending), &cookie);
 }
 
 SEC("sockops")

@@ -194,7 +194,11 @@ extension Agent: AgentReporting {
     var reports: [ConnectionReport] = []
     for workload in self.enrolled.values {
       for socket in try workload.namespace.sockets() where !socket.isListening {
-        guard let flow = try self.kernel.pending.get(socket.cookie) else { continue }
+        guard
+          let flow = try self.kernel.flows.get(
+            mesh_tuple(local: socket.local, remote: socket.remote, namespace: workload.namespace.cookie)),
+          flow.socket_cookie == socket.cookie
+        else { continue }
         reports.append(
           ConnectionReport(
             source: names.peer(flow.source_workload, flow.source, flow.source_port_be),

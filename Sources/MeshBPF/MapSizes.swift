@@ -9,8 +9,8 @@ package struct MapSizes: Equatable, Sendable {
   package var classes: UInt32 = 131_072
   package var networks: UInt32 = 131_072
   package var policy: UInt32 = 262_144
-  package var pending: UInt32 = 65_536
-  package var flows: UInt32 = 16_384
+  package var pending: UInt32 = 4_096
+  package var flows: UInt32 = 65_536
   package var veths: UInt32 = 65_536
   package var edges: UInt32 = 16_384
   /// Bytes of the ring buffer: a power of two, at least a page.

@@ -136,7 +136,7 @@ extension ResolvedSnapshot {
             ? self.call(from: source, to: workload, at: target, &result)
             : PolicyVerdict(isAllowed: false, reason: .mapError)
         } else {
-          verdict = .allowed
+          verdict = self.stranger(at: target)
         }
       } else {
         verdict = PolicyVerdict(isAllowed: false, reason: .invalidBackend)
@@ -146,6 +146,14 @@ extension ResolvedSnapshot {
           share: share.fraction, backend: share.backend.service, target: share.target, workload: share.workload,
           verdict: verdict))
     }
+  }
+
+  /// May an endpoint that is no workload's be reached?
+  private func stranger(at target: SocketEndpoint) -> PolicyVerdict {
+    if MeshPort.all.contains(target.port) { return PolicyVerdict(isAllowed: false, reason: .meshPort) }
+    if self.service(at: target) != nil { return PolicyVerdict(isAllowed: false, reason: .serviceLoop) }
+    if self.isInVIPRange(target.address) { return PolicyVerdict(isAllowed: false, reason: .unknownVIP) }
+    return .allowed
   }
 
   /// May this workload reach that one?

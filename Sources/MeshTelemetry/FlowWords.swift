@@ -94,6 +94,7 @@ package enum RefusalReason: String, LenientWord {
   case invalidBackend = "invalid_backend"
   case forgedSource = "forged_source"
   case notReady = "not_ready"
+  case serviceLoop = "service_loop"
   case unknown
 
   /// From `enum mesh_reason`: the order of the cases is the order of the numbers.
@@ -126,6 +127,7 @@ package enum RefusalReason: String, LenientWord {
     case .invalidBackend: "the route's share fell on a backend that does not exist"
     case .forgedSource: "the packet's source address is not the workload's"
     case .notReady: "the agent has not published a complete generation yet"
+    case .serviceLoop: "the endpoint's address is itself a service's"
     case .unknown: "a reason that this version does not know"
     }
   }
@@ -146,6 +148,7 @@ package enum RefusalReason: String, LenientWord {
     case .invalidBackend: "correct backendRefs of the route that martlet show services names"
     case .forgedSource: "look at what runs in the namespace; martlet observe --reason forged_source"
     case .notReady: "martlet status; wait until it is ready"
+    case .serviceLoop: "write the address of what serves the EndpointSlice, or a TCPRoute to that Service"
     case .unknown: "use a martlet of the agent's version"
     }
   }

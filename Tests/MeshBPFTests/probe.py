@@ -56,7 +56,7 @@ def serve(args):
                 answer = {
                     "peer": conn.getpeername()[0],
                     "local": list(conn.getsockname()[:2]),
-                    "flow": option(conn, SOL_FLOW, SO_FLOW, 104),
+                    "flow": option(conn, SOL_FLOW, SO_FLOW, 112),
                     "original4": option(conn, socket.IPPROTO_IP, SO_ORIGINAL_DST, 16),
                     "original6": option(conn, socket.IPPROTO_IPV6, SO_ORIGINAL_DST, 28) if v6 else None,
                     "short": option(conn, SOL_FLOW, SO_FLOW, 8),

@@ -87,7 +87,8 @@ enum Sample {
       #expect(!reason.explanation.isEmpty)
     }
     #expect(RefusalReason(number: 14) == .notReady)
-    #expect(RefusalReason(number: 15) == .unknown)
+    #expect(RefusalReason(number: 15) == .serviceLoop)
+    #expect(RefusalReason(number: 16) == .unknown)
     #expect(RefusalReason(number: 255) == .unknown)
     #expect(FlowTier(number: 4) == .outside)
     #expect(FlowTier(number: 5) == .unknown)

@@ -2,8 +2,12 @@
 extension Programs {
   /// `MODE HOST PORT`: connects in an unusual way, prints what came back for `hello`, or the name of the error.
   static let variantCall = """
-    import errno, socket, sys
+    import errno, os, socket, sys
     mode, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    if mode == "uid1000":
+        os.setgroups([])
+        os.setgid(1000)
+        os.setuid(1000)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         if mode == "fastopen":
@@ -23,7 +27,9 @@ extension Programs {
         else:
             s = socket.socket(family, socket.SOCK_STREAM, 262 if mode == "mptcp" else 0)
             s.settimeout(5)
+            if mode == "device": s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0\\0")
             s.connect((host, port))
+            if s.getpeername()[:2] != (host, port): print("peer", s.getpeername()[:2])
             s.sendall(b"hello")
         got = b""
         while len(got) < 5:

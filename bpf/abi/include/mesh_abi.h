@@ -57,7 +57,8 @@ enum mesh_reason {
     MESH_REASON_INVALID_BACKEND = 12, /* the weighted pick fell on a backend that does not exist */
     MESH_REASON_FORGED_SOURCE = 13,  /* edge: the packet's source is not the workload's */
     MESH_REASON_NOT_READY = 14,      /* the agent has not published a complete generation yet */
-    MESH_REASON_COUNT = 15,
+    MESH_REASON_SERVICE_LOOP = 15,   /* the endpoint's address is a service's */
+    MESH_REASON_COUNT = 16,
 };
 
 /* pods: network namespace cookie -> the workload that owns the namespace. */
@@ -180,6 +181,7 @@ struct mesh_flow {
     struct mesh_addr original;    /* what the application dialled */
     struct mesh_addr destination; /* what it was steered to */
     __u64 netns_cookie;
+    __u64 socket_cookie; /* of the socket that connects */
     __u64 start_ns; /* CLOCK_MONOTONIC */
     __u32 source_workload;
     __u32 destination_workload;
@@ -234,10 +236,12 @@ struct mesh_edge {
     __u64 received_bytes; /* by the source */
 };
 
-/* veths: interface index at the host end -> the workload behind it. */
+/* veths: interface index at the host end -> the workload behind it, and the address of each family that it uses most, so that
+ * most packets need no second look-up. Zero: look the source up in `workloads`, as for its other addresses. */
 struct mesh_veth {
     __u32 workload;
-    __u32 zero32;
+    __u32 v4_be;
+    struct mesh_addr v6;
 };
 
 enum mesh_event_kind {
@@ -286,11 +290,11 @@ MESH_SIZE(mesh_network_key, 24);
 MESH_SIZE(mesh_policy_key, 16);
 MESH_SIZE(mesh_policy, 8);
 MESH_SIZE(mesh_config, 48);
-MESH_SIZE(mesh_flow, 104);
+MESH_SIZE(mesh_flow, 112);
 MESH_SIZE(mesh_tuple, 48);
 MESH_SIZE(mesh_leg, 8);
 MESH_SIZE(mesh_edge_key, 16);
 MESH_SIZE(mesh_edge, 40);
-MESH_SIZE(mesh_veth, 8);
-MESH_SIZE(mesh_event, 144);
+MESH_SIZE(mesh_veth, 24);
+MESH_SIZE(mesh_event, 152);
 #undef MESH_SIZE
