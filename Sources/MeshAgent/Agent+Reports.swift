@@ -84,6 +84,7 @@ extension Agent: AgentReporting {
       (names.edge(entry.key), entry.value.reduce(into: EdgeCounters()) { $0.add(EdgeCounters($1)) })
     }
     self.edges.observe(reading)
+    await self.observeOpenConnections(names)
     var decisions: [AgentMetrics.Decision] = []
     for hook in 0..<UInt32(MESH_HOOK_COUNT.rawValue) {
       for reason in 0..<Self.reasons {
@@ -193,8 +194,8 @@ extension Agent: AgentReporting {
     let now = MonotonicClock.nanoseconds
     var reports: [ConnectionReport] = []
     for workload in self.enrolled.values {
-      for socket in try workload.namespace.sockets() where !socket.isListening {
-        guard let flow = try self.kernel.pending.get(socket.cookie) else { continue }
+      for socket in try workload.namespace.sockets(withBytes: true) where !socket.isListening {
+        guard let flow = try self.kernel.pending.get(socket.cookie), !self.hasLeg(flow) else { continue }
         reports.append(
           ConnectionReport(
             source: names.peer(flow.source_workload, flow.source, flow.source_port_be),
@@ -202,10 +203,21 @@ extension Agent: AgentReporting {
             dialled: FlowNames.endpoint(flow.original, flow.original_port_be)?.description,
             service: names.service(flow.service)?.description, tier: FlowTier(number: flow.tier),
             state: "\(socket.state)", ageSeconds: (now - min(now, flow.start_ns)) / 1_000_000_000,
+            sentBytes: socket.sentBytes, receivedBytes: socket.receivedBytes,
             policy: names.policy(flow.policy)?.name.description))
       }
     }
     return reports
+  }
+
+  /// The client's half of a relayed connection whose leg is listed too.
+  private func hasLeg(_ flow: mesh_flow) -> Bool {
+    guard UInt32(flow.tier) == MESH_TIER_RELAY.rawValue else { return false }
+    let key = mesh_tuple(
+      local: flow.destination, remote: flow.source, netns_cookie: flow.netns_cookie,
+      local_port_be: flow.destination_port_be, remote_port_be: flow.source_port_be, zero32: 0)
+    let published = try? self.kernel.flows.get(key)
+    return UInt32(published?.flags ?? 0) & MESH_FLOW_HAS_LEG != 0
   }
 
   package func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport {

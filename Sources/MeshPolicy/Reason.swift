@@ -30,6 +30,8 @@ package enum Reason: UInt8, Hashable, Sendable, CaseIterable, CustomStringConver
   case forgedSource = 13
   /// The agent has not published a complete generation yet.
   case notReady = 14
+  /// The destination is placed on this node, but it is not enrolled here.
+  case notEnrolled = 15
 
   package var word: String {
     switch self {
@@ -48,6 +50,7 @@ package enum Reason: UInt8, Hashable, Sendable, CaseIterable, CustomStringConver
     case .invalidBackend: "invalid_backend"
     case .forgedSource: "forged_source"
     case .notReady: "not_ready"
+    case .notEnrolled: "not_enrolled"
     }
   }
 
