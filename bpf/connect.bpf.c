@@ -5,6 +5,7 @@
 #include <linux/errno.h>
 
 #include "lib/handoff.h"
+#include "lib/relay.h"
 #include "lib/report.h"
 #include "lib/steer.h"
 
@@ -65,6 +66,11 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
     flow->netns_cookie = netns;
     flow->start_ns = bpf_ktime_get_ns();
     flow->pid = bpf_get_current_pid_tgid() >> 32;
+    if (call->is_leg) {
+        const struct mesh_flow *origin = bpf_sk_storage_get(&MESH_MAP(accept), ctx->sk, 0, 0);
+        if (origin && mesh_leg_inherit(flow, origin))
+            mesh_leg_take_over(origin);
+    }
     if (action != MESH_ACTION_ADMIT)
         return mesh_connect_refuse(flow);
 

@@ -127,7 +127,8 @@ struct {
     __type(value, struct mesh_flow);
 } MESH_MAP(flows) SEC(".maps");
 
-/* accepted socket of the relay -> flow, read with getsockopt */
+/* accepted socket of the relay -> flow, read with getsockopt; upstream socket of the relay -> the flow for which it dials,
+ * written with setsockopt */
 struct {
     __uint(type, BPF_MAP_TYPE_SK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC);

@@ -18,6 +18,7 @@ const uint32_t cmesh_attach_connect4 = BPF_CGROUP_INET4_CONNECT;
 const uint32_t cmesh_attach_connect6 = BPF_CGROUP_INET6_CONNECT;
 const uint32_t cmesh_attach_sockops = BPF_CGROUP_SOCK_OPS;
 const uint32_t cmesh_attach_getsockopt = BPF_CGROUP_GETSOCKOPT;
+const uint32_t cmesh_attach_setsockopt = BPF_CGROUP_SETSOCKOPT;
 const uint32_t cmesh_attach_peername4 = BPF_CGROUP_INET4_GETPEERNAME;
 const uint32_t cmesh_attach_peername6 = BPF_CGROUP_INET6_GETPEERNAME;
 

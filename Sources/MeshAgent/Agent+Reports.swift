@@ -84,6 +84,7 @@ extension Agent: AgentReporting {
       (names.edge(entry.key), entry.value.reduce(into: EdgeCounters()) { $0.add(EdgeCounters($1)) })
     }
     self.edges.observe(reading)
+    await self.observeOpenConnections(names)
     var decisions: [AgentMetrics.Decision] = []
     for hook in 0..<UInt32(MESH_HOOK_COUNT.rawValue) {
       for reason in 0..<Self.reasons {
@@ -193,11 +194,10 @@ extension Agent: AgentReporting {
     let now = MonotonicClock.nanoseconds
     var reports: [ConnectionReport] = []
     for workload in self.enrolled.values {
-      for socket in try workload.namespace.sockets() where !socket.isListening {
-        guard
-          let flow = try self.kernel.flows.get(
-            mesh_tuple(local: socket.local, remote: socket.remote, namespace: workload.namespace.cookie)),
-          flow.socket_cookie == socket.cookie
+      for socket in try workload.namespace.sockets(withBytes: true) where !socket.isListening {
+        // The client's half of a relayed connection is told as its leg.
+        guard let flow = try self.kernel.flow(of: socket, in: workload.namespace),
+          UInt32(flow.flags) & MESH_FLOW_HAS_LEG == 0
         else { continue }
         reports.append(
           ConnectionReport(
@@ -206,6 +206,7 @@ extension Agent: AgentReporting {
             dialled: FlowNames.endpoint(flow.original, flow.original_port_be)?.description,
             service: names.service(flow.service)?.description, tier: FlowTier(number: flow.tier),
             state: "\(socket.state)", ageSeconds: (now - min(now, flow.start_ns)) / 1_000_000_000,
+            sentBytes: socket.sentBytes, receivedBytes: socket.receivedBytes,
             policy: names.policy(flow.policy)?.name.description))
       }
     }

@@ -77,6 +77,8 @@ package actor Agent {
   var proxy = ProxyStatus(state: .starting)
   var proxyStats = ProxyStats()
   var edges = EdgeLedger()
+  /// Open connections are not looked at before then.
+  var nextOpenBytes: UInt64 = 0
   let reader: RingBufferReader
 
   /// Programs, maps and links take about a hundred, a workload five, each of its stocks of upstream sockets up to 256.
@@ -117,7 +119,7 @@ package actor Agent {
     try self.cgroups.write(to: configuration.runDirectory)
     self.driver = MapDriver(kernel: self.kernel)
     try self.kernel.attach(cgroup: self.cgroups.root.path)
-    try self.kernel.attachGetsockopt(cgroup: self.cgroups.agent.path)
+    try self.kernel.attachSocketOptions(cgroup: self.cgroups.agent.path)
     let proxyCgroup = self.cgroups.proxy.id
     self.kernel.config.configure { $0.proxy_cgroup = proxyCgroup }
 

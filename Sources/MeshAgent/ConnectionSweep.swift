@@ -32,9 +32,7 @@ struct ConnectionSweep: Sendable {
     for record in records {
       byCookie[record.cookie] = record
       // `flows` knows the sockets that the connect hook saw: these called, whatever their ports look like.
-      let flow = try? self.kernel.flows.get(
-        mesh_tuple(local: record.local, remote: record.remote, namespace: namespace.cookie))
-      if !record.isListening, flow?.socket_cookie == record.cookie {
+      if !record.isListening, (try? self.kernel.flow(of: record, in: namespace)) ?? nil != nil {
         cut.clientCookies.insert(record.cookie)
       }
     }

@@ -12,6 +12,7 @@ extension DatapathPlanner {
         row = WorkloadRow(
           workload: self.identifiers.take(.workload, owner.name.description, now: now),
           flags: (self.resolved.isEnrolled(owner.name) ? MESH_WORKLOAD_LOCAL : 0)
+            | (owner.node == self.resolved.node ? MESH_WORKLOAD_PLACED : 0)
             | (owner.failureMode == .open ? MESH_WORKLOAD_OPEN : 0))
       }
       guard row != self.workloads[address] else { continue }

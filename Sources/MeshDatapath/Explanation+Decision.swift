@@ -161,7 +161,10 @@ extension ResolvedSnapshot {
     from source: ResourceName, to destination: ResourceName, at target: SocketEndpoint, _ result: inout Explanation
   ) -> PolicyVerdict {
     if MeshPort.all.contains(target.port) { return PolicyVerdict(isAllowed: false, reason: .meshPort) }
-    guard self.isEnrolled(destination) else { return PolicyVerdict(isAllowed: false, reason: .noTunnel) }
+    guard self.isEnrolled(destination) else {
+      let isHere = self.snapshot.workloads[destination]?.value.node == self.node
+      return PolicyVerdict(isAllowed: false, reason: isHere ? .notEnrolled : .noTunnel)
+    }
     if source == destination { return .allowed }
     let verdict = self.access(
       from: .workload(source, isV4: target.address.isV4), to: destination, port: target.port)

@@ -32,6 +32,8 @@ package enum Reason: UInt8, Hashable, Sendable, CaseIterable, CustomStringConver
   case notReady = 14
   /// The endpoint's address is a service's.
   case serviceLoop = 15
+  /// The destination is placed on this node, but it is not enrolled here.
+  case notEnrolled = 16
 
   package var word: String {
     switch self {
@@ -51,6 +53,7 @@ package enum Reason: UInt8, Hashable, Sendable, CaseIterable, CustomStringConver
     case .forgedSource: "forged_source"
     case .notReady: "not_ready"
     case .serviceLoop: "service_loop"
+    case .notEnrolled: "not_enrolled"
     }
   }
 

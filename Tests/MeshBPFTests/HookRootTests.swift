@@ -344,6 +344,39 @@ struct HookRootTests {
   }
 }
 
+extension HookRootTests {
+  @Test(
+    "bytes are exact, however a connection ends: close, half-close of either side, reset of either side",
+    arguments: ["a", "c", "s", "k", "r"])
+  func endings(how: String) throws {
+    let rig = try Rig.make()
+    try rig.serve("server", "\(Rig.serverIP),8080", "\(Rig.serverIP6),8080")
+    let collected = Collected()
+    let reader = try rig.datapath.readEvents { collected.append($0) }
+    for (index, address) in [Rig.vip, Rig.vip6, Rig.vip].enumerated() {
+      _ = try rig.probe("client", "end \(address) 80 \(how)")
+      #expect(collected.wait(for: index + 1, seconds: 20))
+    }
+    reader.stop()
+    #expect(collected.events.map(\.sent_bytes) == [5000, 5000, 5000])
+    #expect(collected.events.map(\.received_bytes) == [1000, 1000, 1000])
+  }
+
+  @Test("a connect that fails has no bytes")
+  func failedConnect() throws {
+    let rig = try Rig.make()
+    let collected = Collected()
+    let reader = try rig.datapath.readEvents { collected.append($0) }
+    #expect(try rig.probe("client", "connect \(Rig.vip) 80").errno == Int(ECONNREFUSED))
+    #expect(collected.wait(for: 1, seconds: 20))
+    reader.stop()
+    let event = try #require(collected.events.first)
+    #expect(event.kind == MESH_EVENT_CLOSED.rawValue)
+    #expect(event.sent_bytes == 0)
+    #expect(event.received_bytes == 0)
+  }
+}
+
 /// Events as they come, for a test to wait for. Protected by the condition's lock.
 final class Collected: @unchecked Sendable {
   private let condition = NSCondition()

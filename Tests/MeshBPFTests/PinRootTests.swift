@@ -74,7 +74,8 @@ struct PinRootTests {
     let links = rig.datapath.pins.links()
     #expect(
       links == [
-        "connect4", "connect6", "getsockopt", "lookup-client", "lookup-server", "peername4", "peername6", "sockops",
+        "connect4", "connect6", "getsockopt", "lookup-client", "lookup-server", "peername4", "peername6",
+        "setsockopt", "sockops",
       ])
     try rig.adopt()
     #expect(try rig.datapath.mapStatus().map(\.id) == maps.map(\.id))
@@ -123,10 +124,10 @@ struct PinRootTests {
     do {
       let datapath = try KernelDatapath.load(objects: Commands.objects, pinDirectory: path, sizes: .small)
       try datapath.attach(cgroup: rig.cgroup + "/app")
-      try datapath.attachGetsockopt(cgroup: rig.cgroup + "/proxy")
+      try datapath.attachSocketOptions(cgroup: rig.cgroup + "/proxy")
       programs = try datapath.programStatus().filter { !$0.links.isEmpty }.map(\.id)
     }
-    #expect(programs.count == 6)
+    #expect(programs.count == 7)
     let left = try DatapathInventory.programs(pinDirectory: path)
     #expect(Set(left.map(\.id)) == Set(programs), "all are attached still")
     try KernelDatapath.purge(pinDirectory: path)

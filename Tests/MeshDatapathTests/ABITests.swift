@@ -16,6 +16,7 @@ struct ABITests {
       (.noTunnel, MESH_REASON_NO_TUNNEL), (.unknownAddress, MESH_REASON_UNKNOWN_ADDRESS),
       (.invalidBackend, MESH_REASON_INVALID_BACKEND), (.forgedSource, MESH_REASON_FORGED_SOURCE),
       (.notReady, MESH_REASON_NOT_READY), (.serviceLoop, MESH_REASON_SERVICE_LOOP),
+      (.notEnrolled, MESH_REASON_NOT_ENROLLED),
     ]
     for (reason, abi) in pairs { #expect(UInt32(reason.rawValue) == abi.rawValue) }
     #expect(pairs.count == Int(MESH_REASON_COUNT.rawValue))

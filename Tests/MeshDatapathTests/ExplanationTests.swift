@@ -26,6 +26,10 @@ struct ExplanationTests {
         WorkloadEntry(
           name: name("far"), node: "there", identity: LargeMesh.identity, addresses: [address("10.0.0.3")])))
     insert(
+      .workload(
+        WorkloadEntry(
+          name: name("absent"), node: "here", identity: LargeMesh.identity, addresses: [address("10.0.0.4")])))
+    insert(
       .policy(
         PolicyEntry(
           name: name("friends-only"), action: .allow,
@@ -127,6 +131,7 @@ struct ExplanationTests {
     }
     #expect(try dial("240.0.0.9", 80).reason == .unknownVIP)
     #expect(try dial("10.0.0.3", 80).reason == .noTunnel)
+    #expect(try dial("10.0.0.4", 80).reason == .notEnrolled)
     #expect(try dial("10.0.0.2", 15008).reason == .meshPort)
     let other = try dial("8.8.8.8", 53)
     #expect(other.tier == .none && other.verdict == .allowed)

@@ -175,7 +175,9 @@ extension SimulatedMaps {
 
   private func call(_ source: UInt32, _ destination: Pair, _ target: SocketEndpoint) -> SimulatedDecision {
     if MeshPort.all.contains(target.port) { return .refuse(.meshPort) }
-    guard destination.second & MESH_WORKLOAD_LOCAL != 0 else { return .refuse(.noTunnel) }
+    guard destination.second & MESH_WORKLOAD_LOCAL != 0 else {
+      return .refuse(destination.second & MESH_WORKLOAD_PLACED != 0 ? .notEnrolled : .noTunnel)
+    }
     if destination.first == source { return .admit(target, policy: 0) }
     let key = ClassKey(
       generation: self.config.generation, workload: source, family: target.address.isV4 ? 4 : 6)

@@ -24,7 +24,7 @@ struct AttachmentRootTests {
   @Test("a detached connect hook is back within 5 seconds, and meanwhile the destination refuses")
   func connect() throws {
     try Trio.with("detach") { trio in
-      for link in ["connect4", "connect6", "sockops", "getsockopt"] { try self.detach(link, trio) }
+      for link in ["connect4", "connect6", "sockops", "getsockopt", "setsockopt"] { try self.detach(link, trio) }
       #expect(try trio.intruder.call("10.77.0.3:9000", timeout: .seconds(1)) != .answer("hello"))
       #expect(
         try eventually(within: .seconds(5)) {
@@ -36,7 +36,7 @@ struct AttachmentRootTests {
       let log = trio.mesh.agent?.stderr ?? ""
       #expect(log.contains("path=connect4 reason=detached"), "\(log.suffix(2000))")
       #expect(log.split(separator: "\n").count { $0.contains("path=connect4") } == 1)
-      #expect(try trio.mesh.http("http://127.0.0.1:15020/metrics").contains("martlet_attachments_repaired_total 4"))
+      #expect(try trio.mesh.http("http://127.0.0.1:15020/metrics").contains("martlet_attachments_repaired_total 5"))
       #expect(try trio.mesh.health("/readyz"))
     }
   }

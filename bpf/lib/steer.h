@@ -49,7 +49,8 @@ static __always_inline int mesh_steer_workload(const struct mesh_workload *desti
     if (mesh_is_own_port(flow->destination_port_be))
         return mesh_refuse(flow, MESH_REASON_MESH_PORT);
     if (!(destination->flags & MESH_WORKLOAD_LOCAL))
-        return mesh_refuse(flow, MESH_REASON_NO_TUNNEL);
+        return mesh_refuse(flow, destination->flags & MESH_WORKLOAD_PLACED ? MESH_REASON_NOT_ENROLLED
+                                                                           : MESH_REASON_NO_TUNNEL);
     /* A call to oneself never leaves the namespace: no policy. */
     if (destination->workload == flow->source_workload)
         return mesh_admit(flow);

@@ -190,6 +190,8 @@ CHECK(check_direct_workload)
     EXPECT(flow.destination_workload == SERVER && flow.service == 0);
     call.address = mesh_addr_v4(REMOTE_IP);
     EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NO_TUNNEL);
+    EXPECT(put_workload(REMOTE_IP, REMOTE, MESH_WORKLOAD_PLACED) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NOT_ENROLLED);
     /* No guard: closed. */
     EXPECT(put_workload(bpf_htonl(0x0a000004), 4, MESH_WORKLOAD_LOCAL) == 0);
     call.address = mesh_addr_v4(bpf_htonl(0x0a000004));

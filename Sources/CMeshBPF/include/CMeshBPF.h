@@ -99,7 +99,7 @@ struct cmesh_link_info {
 int cmesh_link_info(int link, struct cmesh_link_info *info);
 /* Attach types by name, because system headers may be older than the kernel. */
 extern const uint32_t cmesh_attach_connect4, cmesh_attach_connect6, cmesh_attach_sockops, cmesh_attach_getsockopt,
-    cmesh_attach_peername4, cmesh_attach_peername6;
+    cmesh_attach_setsockopt, cmesh_attach_peername4, cmesh_attach_peername6;
 
 struct cmesh_program_info {
     uint32_t id;

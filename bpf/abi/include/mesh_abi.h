@@ -35,8 +35,8 @@ enum mesh_verdict {
 enum mesh_tier {
     MESH_TIER_NONE = 0,   /* untouched */
     MESH_TIER_KERNEL = 1, /* decided here, bytes never leave the kernel */
-    MESH_TIER_RELAY = 2,  /* the client's leg to the node proxy */
-    MESH_TIER_LEG = 3,    /* the node proxy's leg to the upstream */
+    MESH_TIER_RELAY = 2,  /* the client's connection to the node proxy */
+    MESH_TIER_LEG = 3,    /* the node proxy's leg to the upstream: told as the whole connection */
     MESH_TIER_OUTSIDE = 4 /* plaintext from outside, admitted or refused by address */
 };
 
@@ -58,7 +58,8 @@ enum mesh_reason {
     MESH_REASON_FORGED_SOURCE = 13,  /* edge: the packet's source is not the workload's */
     MESH_REASON_NOT_READY = 14,      /* the agent has not published a complete generation yet */
     MESH_REASON_SERVICE_LOOP = 15,   /* the endpoint's address is a service's */
-    MESH_REASON_COUNT = 16,
+    MESH_REASON_NOT_ENROLLED = 16,   /* the destination is placed on this node, but it is not enrolled here */
+    MESH_REASON_COUNT = 17,
 };
 
 /* pods: network namespace cookie -> the workload that owns the namespace. */
@@ -76,8 +77,9 @@ struct mesh_workload {
     __u32 workload;
     __u32 flags;
 };
-#define MESH_WORKLOAD_LOCAL 1u /* on this node */
-#define MESH_WORKLOAD_OPEN 2u  /* failureMode: Open: missing policy lets traffic pass */
+#define MESH_WORKLOAD_LOCAL 1u  /* enrolled on this node */
+#define MESH_WORKLOAD_OPEN 2u   /* failureMode: Open: missing policy lets traffic pass */
+#define MESH_WORKLOAD_PLACED 4u /* placed on this node, enrolled or not */
 
 /* services: address and port -> service. Port 0 marks the address itself, so that an unknown port of a VIP is refused. */
 struct mesh_service_key {
@@ -195,10 +197,11 @@ struct mesh_flow {
     __u8 tier;
     __u8 verdict;
     __u8 reason;
-    __u8 zero8;
+    __u8 flags;
     __u16 zero16;
     __u32 zero32;
 };
+#define MESH_FLOW_HAS_LEG 1u /* in flows, of the tier RELAY: a leg was dialled, which speaks for this connection */
 
 /* flows: the 4-tuple as the accepting side sees it -> flow, while the client's socket lives. netns_cookie is 0 unless the
  * tuple is loopback, because loopback tuples repeat between namespaces and sk_lookup cannot read a cookie. */
@@ -246,8 +249,7 @@ struct mesh_veth {
 
 enum mesh_event_kind {
     MESH_EVENT_REFUSED = 1,
-    MESH_EVENT_OPENED = 2,
-    MESH_EVENT_CLOSED = 3,
+    MESH_EVENT_CLOSED = 2,
 };
 
 /* events: ring buffer records. */
