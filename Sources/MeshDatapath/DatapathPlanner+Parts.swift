@@ -93,6 +93,7 @@ extension DatapathPlanner {
       let content = AccessTables(
         of: self.resolved, limit: self.configuration.maximumRowsPerGroup, identifiers: &self.identifiers, now: now)
       if content != self.access { self.makeGeneration(content, &plan, now) }
+      self.resolved.oversizedGroups = content.oversizedGroups
       self.access = content
     }
     let mesh = self.resolved.snapshot.config?.value

@@ -25,7 +25,7 @@ package struct DatapathPlanner: Sendable {
 
   package let configuration: Configuration
   /// What the proxy is to be told.
-  package private(set) var resolved: ResolvedSnapshot
+  package internal(set) var resolved: ResolvedSnapshot
   package internal(set) var identifiers: Identifiers
   /// In use; 0: none yet.
   package internal(set) var generation: UInt32

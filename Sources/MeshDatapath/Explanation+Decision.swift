@@ -199,6 +199,12 @@ extension ResolvedSnapshot {
     _ result: inout Explanation
   ) {
     guard let workload = self.snapshot.workloads[destination]?.value else { return }
+    if self.oversizedGroups.contains(workload.policyGroup) {
+      let step =
+        "the policies of workload \(destination) need more rows than the kernel's tables may have: until they are "
+        + "simpler, everything that they protect is refused"
+      if !result.steps.contains(step) { result.steps.append(step) }
+    }
     for name in workload.policies.sorted() {
       let policy = self.snapshot.policies[name]
       let rule = policy?.value.rules.firstIndex { rule in

@@ -182,7 +182,15 @@ extension SimulatedMaps {
     let key = ClassKey(
       generation: self.config.generation, workload: source, family: target.address.isV4 ? 4 : 6)
     let (reason, policy) = self.judge(destination, self.classes[key] ?? 0, target.port)
-    return reason == .none ? .admit(target, policy: policy) : .refusePolicy(reason, policy: policy)
+    return self.outcome(reason, policy, target)
+  }
+
+  private func outcome(_ reason: Reason, _ policy: UInt32, _ target: SocketEndpoint) -> SimulatedDecision {
+    switch reason {
+    case .none: .admit(target, policy: policy)
+    case .mapError: .refuse(reason)
+    default: .refusePolicy(reason, policy: policy)
+    }
   }
 
   private func isVIP(_ address: IPAddress) -> Bool {
@@ -235,6 +243,6 @@ extension SimulatedMaps {
     guard let local = self.workloads[target.address] else { return .refuse(.unknownAddress) }
     if MeshPort.all.contains(target.port) { return .refuse(.meshPort) }
     let (reason, policy) = self.judge(local, self.networkClass(source), target.port)
-    return reason == .none ? .admit(target, policy: policy) : .refusePolicy(reason, policy: policy)
+    return self.outcome(reason, policy, target)
   }
 }
