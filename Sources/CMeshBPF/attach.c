@@ -61,6 +61,17 @@ int cmesh_is_cgroup2(int directory)
     return (unsigned long)status.f_type == CGROUP2_SUPER_MAGIC;
 }
 
+int cmesh_cgroup_programs(int cgroup, uint32_t attach_type, int effective, uint32_t *ids, uint32_t capacity,
+                          uint32_t *count)
+{
+    uint32_t flags = 0;
+    *count = capacity;
+    if (bpf_prog_query(cgroup, attach_type, effective ? BPF_F_QUERY_EFFECTIVE : 0, &flags, ids, count) == 0)
+        return 0;
+    /* More than fit: what fits is there. */
+    return errno == ENOSPC ? 0 : -errno;
+}
+
 static int link_create(int program, int target, uint32_t attach_type)
 {
     int fd = bpf_link_create(program, target, attach_type, NULL);

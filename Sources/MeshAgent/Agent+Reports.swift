@@ -29,9 +29,9 @@ extension Agent: AgentReporting {
       uptimeSeconds: (MonotonicClock.nanoseconds - self.started) / 1_000_000_000, revision: self.revision,
       ready: self.isReady, controlPlane: control, proxy: proxy,
       datapath: DatapathStatus(
-        layout: UInt32(MESH_LAYOUT), generation: self.planner.generation,
+        layout: UInt32(MESH_LAYOUT), generation: self.kernel.config.generation,
         programs: UInt64((try? self.kernel.programStatus().count) ?? 0),
-        maps: UInt64((try? self.kernel.mapStatus().count) ?? 0),
+        maps: UInt64(self.kernel.mapCount),
         enrolledWorkloads: UInt64(self.enrolled.values.count { $0.isAttached }),
         lostEvents: self.counter(Self.reasons * UInt32(MESH_HOOK_COUNT.rawValue)),
         attachmentsRepaired: self.attachmentsRepaired),
@@ -60,11 +60,12 @@ extension Agent: AgentReporting {
   }
 
   private func health(_ control: ControlPlaneStatus, _ proxy: ProxyStatus) -> [HealthCheck] {
-    let tables = self.failures["tables cannot be written"]
+    let tables = self.failures["tables cannot be written"] ?? self.failures["tables do not fit"]
     return [
       HealthCheck(
         "datapath", tables == nil ? .ok : .fail, tables?.description ?? "programs are attached and tables written",
         next: tables?.next),
+      self.mapFill.check,
       HealthCheck(
         "snapshot", self.isComplete ? .ok : .warn,
         self.isComplete ? "\(self.snapshot.count) entries from \(self.snapshotSource)" : "no complete snapshot yet",
@@ -99,6 +100,7 @@ extension Agent: AgentReporting {
     return AgentMetrics(
       status: await self.status(), programs: try await self.programs(), maps: try await self.maps(), edges: self.edges,
       names: names.directory, decisions: decisions,
+      mapInsertErrors: self.mapInsertErrors,
       proxyRefusals: Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +))
   }
 

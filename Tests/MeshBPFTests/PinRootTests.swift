@@ -176,8 +176,8 @@ struct PinRootTests {
   @Test("a full map refuses connections, never lets them pass unredirected (BP-01)")
   func fullMaps() throws {
     var sizes = MapSizes.small
-    sizes.policy = 4
-    sizes.endpoints = 2
+    sizes[.policy] = 4
+    sizes[.endpoints] = 2
     let rig = try Rig.make(sizes: sizes)
     try rig.serve("server", "\(Rig.serverIP),8080")
     #expect(try rig.probe("client", "connect \(Rig.vip) 80").errno == 0)

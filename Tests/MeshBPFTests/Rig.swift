@@ -250,10 +250,10 @@ extension MapSizes {
   /// Enough for a test, cheap to make.
   static var small: MapSizes {
     var sizes = MapSizes()
-    sizes.pending = 4_096
-    sizes.flows = 4_096
-    sizes.edges = 1_024
-    sizes.events = 1 << 20
+    sizes[.pending] = 4_096
+    sizes[.flows] = 4_096
+    sizes[.edges] = 1_024
+    sizes[.events] = 1 << 20
     return sizes
   }
 }

@@ -144,6 +144,8 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
     if (!destination)
         return mesh_addr_is_vip(&call->address, config) ? mesh_refuse(flow, MESH_REASON_UNKNOWN_VIP)
                                                         : MESH_ACTION_PASS;
+    if (destination->flags & MESH_WORKLOAD_NONE)
+        return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
     if (destination->workload == flow->source_workload && !mesh_is_own_port(call->port_be))
         return MESH_ACTION_PASS;
     return mesh_steer_workload(destination, flow);

@@ -80,6 +80,7 @@ struct mesh_workload {
 #define MESH_WORKLOAD_LOCAL 1u  /* enrolled on this node */
 #define MESH_WORKLOAD_OPEN 2u   /* failureMode: Open: missing policy lets traffic pass */
 #define MESH_WORKLOAD_PLACED 4u /* placed on this node, enrolled or not */
+#define MESH_WORKLOAD_NONE 8u   /* no workload, but a service whose rows do not fit: calls to it are refused */
 
 /* services: address and port -> service. Port 0 marks the address itself, so that an unknown port of a VIP is refused. */
 struct mesh_service_key {
