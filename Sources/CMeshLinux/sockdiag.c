@@ -5,6 +5,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -43,6 +44,21 @@ static void write_address(uint8_t family, struct cmesh_address address, __be32 w
     memcpy(words, halves, 16);
 }
 
+/* INET_DIAG_CGROUP_ID is there without being asked for (net/ipv4/inet_diag.c, inet_diag_msg_attrs_fill; Linux 5.8). */
+static uint64_t cgroup_of(const struct nlmsghdr *answer)
+{
+    int rest = (int)(answer->nlmsg_len - NLMSG_LENGTH(sizeof(struct inet_diag_msg)));
+    const struct rtattr *attribute = (const void *)((const char *)NLMSG_DATA(answer) + NLMSG_ALIGN(sizeof(struct inet_diag_msg)));
+    for (; RTA_OK(attribute, rest); attribute = RTA_NEXT(attribute, rest)) {
+        uint64_t id;
+        if (attribute->rta_type != INET_DIAG_CGROUP_ID || RTA_PAYLOAD(attribute) < sizeof(id))
+            continue;
+        memcpy(&id, RTA_DATA(attribute), sizeof(id));
+        return id;
+    }
+    return 0;
+}
+
 static int visit(const struct nlmsghdr *answer, void *context)
 {
     if (answer->nlmsg_type != SOCK_DIAG_BY_FAMILY || answer->nlmsg_len < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
@@ -54,6 +70,7 @@ static int visit(const struct nlmsghdr *answer, void *context)
         .local = address_of(body->idiag_family, body->id.idiag_src),
         .remote = address_of(body->idiag_family, body->id.idiag_dst),
         .cookie = (uint64_t)body->id.idiag_cookie[1] << 32 | body->id.idiag_cookie[0],
+        .cgroup = cgroup_of(answer),
         .interface = body->id.idiag_if,
         .uid = body->idiag_uid,
         .inode = body->idiag_inode,

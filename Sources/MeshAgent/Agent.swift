@@ -14,7 +14,7 @@ import MeshTelemetry
 /// The agent of one host: holds the snapshot, the enrolled workloads and the kernel's tables together. Every change comes
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
-/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Guard`, `Agent+Tables`, `Agent+Proxy`, `Agent+Reports`.
+/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Host`, `Agent+Guard`, `Agent+Tables`, `Agent+Proxy`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -44,8 +44,11 @@ package actor Agent {
   var firstHeard: UInt64 = 0
   /// A snapshot of a session was in force once.
   var wasInForce = false
-  /// Namespace paths of this node's workloads, as the snapshot has them: looked at many times a second.
-  var paths: [ResourceName: String] = [:]
+  /// Where this node's workloads are, as the snapshot has it: looked at many times a second.
+  var locations: [ResourceName: WorkloadLocation] = [:]
+  /// Where units were found, and when the others are searched for next.
+  var unitPaths: [String: String] = [:]
+  var nextUnitSearch: Int64 = 0
   /// Of the resolved snapshot.
   var directory = NameDirectory()
   var rejected: UInt64 = 0
@@ -142,7 +145,7 @@ package actor Agent {
       self.failures["snapshot file"] = error
     }
     for (name, entry) in self.snapshot.workloads {
-      self.paths[name] = Self.path(of: entry.value, on: configuration.node)
+      self.locations[name] = Self.location(of: entry.value, on: configuration.node)
     }
     self.planner = DatapathPlanner(.init(node: configuration.node), identifiers: identifiers)
     self.planner.adopt(try self.driver.presentKeys(), now: MonotonicClock.duration)

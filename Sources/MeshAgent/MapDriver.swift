@@ -23,14 +23,18 @@ struct MapDriver: Sendable {
     try Self.put(changes.networks, self.kernel.networks)
     try Self.put(changes.classes, self.kernel.classes)
     try Self.put(changes.guards, self.kernel.guards)
+    try Self.put(changes.ports, self.kernel.ports)
     try Self.put(changes.workloads, self.kernel.workloads)
     try Self.put(changes.services, self.kernel.services)
     try Self.put(changes.veths, self.kernel.veths)
     try Self.put(changes.pods, self.kernel.pods)
+    try Self.put(changes.units, self.kernel.units)
+    try Self.delete(changes.units, self.kernel.units)
     try Self.delete(changes.pods, self.kernel.pods)
     try Self.delete(changes.veths, self.kernel.veths)
     try Self.delete(changes.services, self.kernel.services)
     try Self.delete(changes.workloads, self.kernel.workloads)
+    try Self.delete(changes.ports, self.kernel.ports)
     try Self.delete(changes.guards, self.kernel.guards)
     try Self.delete(changes.classes, self.kernel.classes)
     try Self.delete(changes.networks, self.kernel.networks)
@@ -58,7 +62,12 @@ struct MapDriver: Sendable {
     present.veths = try self.kernel.veths.entries().map(\.key)
     let pods = try self.kernel.pods.entries()
     present.pods = pods.map(\.key)
-    present.workloadNumbers = Array(Set(workloads.map(\.value.workload) + pods.map(\.value.workload)))
+    let units = try self.kernel.units.entries()
+    present.units = units.map(\.key)
+    let ports = try self.kernel.ports.entries()
+    present.ports = ports.map(\.key)
+    present.workloadNumbers = Array(
+      Set(workloads.map(\.value.workload) + ports.map(\.value.workload) + (pods + units).map(\.value.workload)))
     present.generation = self.kernel.config.generation
     return present
   }

@@ -24,6 +24,7 @@ extension KernelDatapath {
 
   private static let getsockoptLink = "getsockopt"
   private static let lookupPrefix = "lookup-"
+  private static let hostLookupPrefix = "lookup-host-"
   private static let edgePrefix = "edge-"
 
   /// Attaches connect, sockops and getpeername to a cgroup and all below it. A second call with the same cgroup changes
@@ -53,16 +54,17 @@ extension KernelDatapath {
         attachType: cmesh_attach_getsockopt))
   }
 
-  /// Attaches sk_lookup to a network namespace.
+  /// Attaches sk_lookup to a network namespace: the whole of it is governed, or, if the name begins with `host-`, what
+  /// workloads declared there.
   ///
-  /// - Parameter name: of the link, unique per workload; letters, digits, `-` and `_`.
+  /// - Parameter name: of the link, unique per namespace; letters, digits, `-` and `_`.
   package func attachLookup(namespace: CInt, name: String) throws(MeshError) {
     let link = Self.lookupPrefix + (try Self.checked(name))
     var status = stat()
     guard fstat(namespace, &status) == 0 else { throw BPFFailure.error(-errno, name, "is no namespace") }
-    if try self.reusePinned(link, target: UInt64(status.st_ino), program: "mesh_lookup") { return }
-    try self.keep(
-      try BPFLink.namespace(link, program: try self.program("mesh_lookup"), namespace: namespace))
+    let program = Self.program(ofLink: link) ?? ""
+    if try self.reusePinned(link, target: UInt64(status.st_ino), program: program) { return }
+    try self.keep(try BPFLink.namespace(link, program: try self.program(program), namespace: namespace))
   }
 
   package func detachLookup(name: String) throws(MeshError) {
@@ -142,6 +144,7 @@ extension KernelDatapath {
   static func program(ofLink name: String) -> String? {
     if let hook = self.cgroupHooks.first(where: { $0.link == name }) { return hook.program }
     if name == self.getsockoptLink { return "mesh_getsockopt" }
+    if name.hasPrefix(self.hostLookupPrefix) { return "mesh_lookup_host" }
     if name.hasPrefix(self.lookupPrefix) { return "mesh_lookup" }
     if name.hasPrefix(self.edgePrefix) { return "mesh_edge" }
     return nil

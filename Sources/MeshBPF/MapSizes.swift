@@ -2,6 +2,8 @@
 /// and `edges` are allocated whole.
 package struct MapSizes: Equatable, Sendable {
   package var pods: UInt32 = 65_536
+  package var units: UInt32 = 65_536
+  package var ports: UInt32 = 65_536
   package var workloads: UInt32 = 65_536
   package var services: UInt32 = 65_536
   package var endpoints: UInt32 = 262_144
@@ -23,7 +25,7 @@ package struct MapSizes: Equatable, Sendable {
   /// Word of the map's name (`mesh_<word>_v<layout>`) to entries. What is missing keeps the object's own size.
   var byWord: [String: UInt32] {
     [
-      "pods": self.pods, "wload": self.workloads, "svc": self.services, "ep": self.endpoints, "guards": self.guards,
+      "pods": self.pods, "units": self.units, "ports": self.ports, "wload": self.workloads, "svc": self.services, "ep": self.endpoints, "guards": self.guards,
       "classes": self.classes, "nets": self.networks, "policy": self.policy, "pending": self.pending,
       "flows": self.flows, "veths": self.veths, "edges": self.edges, "events": self.events,
     ]

@@ -35,6 +35,8 @@ package struct SocketRecord: Hashable, Sendable {
   package var uid: UInt32
   /// The interface it is bound to, 0: none.
   package var interface: UInt32
+  /// The cgroup of the process that made it; 0: the kernel does not say.
+  package var cgroup: UInt64
 
   package var isListening: Bool { self.state == .listen }
 }
@@ -49,13 +51,14 @@ extension SocketRecord {
     self.inode = raw.inode
     self.uid = raw.uid
     self.interface = raw.interface
+    self.cgroup = raw.cgroup
   }
 
   var raw: cmesh_socket {
     cmesh_socket(
       local: cmesh_address(high: self.local.address.high, low: self.local.address.low),
       remote: cmesh_address(high: self.remote.address.high, low: self.remote.address.low), cookie: self.cookie,
-      interface: self.interface, uid: self.uid, inode: self.inode, local_port: self.local.port,
+      cgroup: self.cgroup, interface: self.interface, uid: self.uid, inode: self.inode, local_port: self.local.port,
       remote_port: self.remote.port, family: UInt8(self.isV6Socket ? AF_INET6 : AF_INET), state: self.state.rawValue,
       zero: 0)
   }

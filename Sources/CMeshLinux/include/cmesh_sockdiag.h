@@ -10,6 +10,7 @@ struct cmesh_socket {
     struct cmesh_address local;
     struct cmesh_address remote;
     uint64_t cookie; /* never used twice until the next boot */
+    uint64_t cgroup; /* id of the cgroup of the process that made it; 0: not told */
     uint32_t interface;
     uint32_t uid;
     uint32_t inode; /* 0: no file holds it any more */
