@@ -7,6 +7,7 @@
 #include <linux/inet_diag.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,18 +46,21 @@ static void write_address(uint8_t family, struct cmesh_address address, __be32 w
 }
 
 /* INET_DIAG_CGROUP_ID is there without being asked for (net/ipv4/inet_diag.c, inet_diag_msg_attrs_fill; Linux 5.8). */
-static uint64_t cgroup_of(const struct nlmsghdr *answer)
+static void read_attributes(const struct nlmsghdr *answer, struct cmesh_socket *item)
 {
-    int rest = (int)(answer->nlmsg_len - NLMSG_LENGTH(sizeof(struct inet_diag_msg)));
-    const struct rtattr *attribute = (const void *)((const char *)NLMSG_DATA(answer) + NLMSG_ALIGN(sizeof(struct inet_diag_msg)));
-    for (; RTA_OK(attribute, rest); attribute = RTA_NEXT(attribute, rest)) {
-        uint64_t id;
-        if (attribute->rta_type != INET_DIAG_CGROUP_ID || RTA_PAYLOAD(attribute) < sizeof(id))
+    int left = (int)(answer->nlmsg_len - NLMSG_LENGTH(sizeof(struct inet_diag_msg)));
+    const struct rtattr *attribute = (const void *)((const char *)NLMSG_DATA(answer) + sizeof(struct inet_diag_msg));
+    for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+        if (attribute->rta_type == INET_DIAG_CGROUP_ID && RTA_PAYLOAD(attribute) >= sizeof(item->cgroup))
+            memcpy(&item->cgroup, RTA_DATA(attribute), sizeof(item->cgroup));
+        if (attribute->rta_type != INET_DIAG_INFO)
             continue;
-        memcpy(&id, RTA_DATA(attribute), sizeof(id));
-        return id;
+        struct tcp_info info = {0};
+        size_t size = RTA_PAYLOAD(attribute);
+        memcpy(&info, RTA_DATA(attribute), size < sizeof(info) ? size : sizeof(info));
+        item->bytes_acked = info.tcpi_bytes_acked;
+        item->bytes_received = info.tcpi_bytes_received;
     }
-    return 0;
 }
 
 static int visit(const struct nlmsghdr *answer, void *context)
@@ -70,7 +74,6 @@ static int visit(const struct nlmsghdr *answer, void *context)
         .local = address_of(body->idiag_family, body->id.idiag_src),
         .remote = address_of(body->idiag_family, body->id.idiag_dst),
         .cookie = (uint64_t)body->id.idiag_cookie[1] << 32 | body->id.idiag_cookie[0],
-        .cgroup = cgroup_of(answer),
         .interface = body->id.idiag_if,
         .uid = body->idiag_uid,
         .inode = body->idiag_inode,
@@ -79,10 +82,11 @@ static int visit(const struct nlmsghdr *answer, void *context)
         .family = body->idiag_family,
         .state = body->idiag_state,
     };
+    read_attributes(answer, &item);
     return cmesh_list_add(context, &item);
 }
 
-int cmesh_netns_tcp_sockets(int netns, size_t limit, struct cmesh_socket **found, size_t *count)
+int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmesh_socket **found, size_t *count)
 {
     *found = NULL;
     *count = 0;
@@ -100,7 +104,8 @@ int cmesh_netns_tcp_sockets(int netns, size_t limit, struct cmesh_socket **found
                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
                 .nlmsg_seq = i + 1,
             },
-            .body = {.sdiag_family = families[i], .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u},
+            .body = {.sdiag_family = families[i], .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u,
+                     .idiag_ext = with_bytes ? 1 << (INET_DIAG_INFO - 1) : 0},
         };
         result = cmesh_netlink_request(socket, &request, visit, &list);
         /* A kernel without IPv6 has no such handler: then there are no such sockets. */

@@ -1,3 +1,4 @@
+import CMeshABI
 import Glibc
 import Logging
 import MeshBPF
@@ -37,7 +38,7 @@ struct ConnectionSweep: Sendable {
   private func sweep(_ name: ResourceName, _ namespace: NetworkNamespace) throws(MeshError) {
     let records = try namespace.sockets()
     var cut = self.cut
-    cut.clientCookies.formUnion(self.callers(records))
+    cut.clientCookies.formUnion(self.callers(records, in: namespace))
     try self.destroy(cut.cuts(of: name, sockets: records.map(ObservedSocket.init)), records, namespace)
   }
 
@@ -47,7 +48,7 @@ struct ConnectionSweep: Sendable {
       let records = try self.host.sockets()
       var units: [UInt64: ResourceName] = [:]
       for (name, cgroup) in self.units { for id in cgroup.identifiers() { units[id] = name } }
-      self.cut.clientCookies = self.callers(records)
+      self.cut.clientCookies = self.callers(records, in: self.host)
       let cuts = self.cut.cutsInHost(sockets: records.map(ObservedSocket.init), units: units)
       self.cut.clientCookies = []
       try self.destroy(cuts, records, self.host)
@@ -56,10 +57,11 @@ struct ConnectionSweep: Sendable {
     }
   }
 
-  /// `pending` knows the sockets that the connect hook saw: these called, whatever their ports look like.
-  private func callers(_ records: [SocketRecord]) -> Set<UInt64> {
+  /// `flows` knows the sockets that the connect hook saw: these called, whatever their ports look like.
+  private func callers(_ records: [SocketRecord], in namespace: NetworkNamespace) -> Set<UInt64> {
     Set(
-      records.lazy.filter { !$0.isListening && (try? self.kernel.pending.get($0.cookie)) != nil }.map(\.cookie))
+      records.lazy.filter { !$0.isListening && (try? self.kernel.flow(of: $0, in: namespace)) ?? nil != nil }
+        .map(\.cookie))
   }
 
   private func destroy(

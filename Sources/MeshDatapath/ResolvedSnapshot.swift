@@ -31,6 +31,9 @@ package struct ResolvedSnapshot: Sendable {
   /// The same for what workloads in a host's namespace serve: the addresses are the host's.
   private var places = HostPlaces()
   private var problemsOfWorkload: [ResourceName: [MeshError]] = [:]
+  /// Sets of policies (`WorkloadEntry.policyGroup`) that the tables have no room for: they refuse everything. Only the
+  /// planner, which makes the tables, knows.
+  var oversizedGroups: Set<String> = []
 
   package init(node: String) { self.node = node }
 
