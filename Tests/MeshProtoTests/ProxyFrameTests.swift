@@ -1,6 +1,7 @@
 import MeshBase
 import MeshProto
 import MeshSnapshot
+import MeshTestSupport
 import Testing
 
 @Suite("The stream from agent to proxy")
@@ -41,7 +42,7 @@ struct ProxyFrameTests {
     var decoder = FrameDecoder()
     decoder.append([0, 0, 0, 0])
     #expect(throws: MeshError.self) { try decoder.next() }
-    var random = SeededRandom(seed: 2)
+    var random = SplitMix64(seed: 2)
     for _ in 0..<2000 {
       let body = (0..<Int.random(in: 0...40, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
       _ = try? ProxyFrame(body: body)
