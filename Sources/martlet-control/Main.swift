@@ -29,7 +29,7 @@ struct MartletControl: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Unix socket that agents connect to; root only.", valueName: "path"))
   var socket = "/run/martlet/control.sock"
 
-  @Option(help: ArgumentHelp("Directory that keeps the epoch and the addresses given to services.", valueName: "dir"))
+  @Option(help: ArgumentHelp("Directory that keeps epoch, service addresses and last good resources.", valueName: "dir"))
   var stateDir = "/var/lib/martlet-control"
 
   @Option(help: ArgumentHelp("How much is logged to standard error.", valueName: "level"))
@@ -60,7 +60,7 @@ struct MartletControl: AsyncParsableCommand {
   func run() async throws {
     do {
       if self.check {
-        let check = try await ResourceCheck(resources: self.resources)
+        let check = try ResourceCheck(resources: self.resources)
         for line in check.lines { print(line) }
         if check.hasErrors { throw ExitCode(1) }
         return

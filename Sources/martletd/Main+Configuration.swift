@@ -22,6 +22,8 @@ extension Main {
     configuration.runDirectory = try Self.path(self.runDir, "--run-dir")
     configuration.stateDirectory = try Self.path(self.stateDir, "--state-dir")
     configuration.objectDirectory = try Self.path(self.bpfDir, "--bpf-dir")
+    configuration.usesEdgeFilters = self.edgeFilters
+    for limit in self.mapLimit { try configuration.setMapLimit(limit) }
     configuration.proxyExecutable = try Self.path(self.proxy, "--proxy")
     configuration.proxyUser = self.proxyUser
     configuration.proxyLoops = self.proxyLoops

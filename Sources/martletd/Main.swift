@@ -55,6 +55,11 @@ struct Main: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Directory of the compiled BPF objects (*.bpf.o).", valueName: "dir"))
   var bpfDir = "/usr/lib/martlet/bpf"
 
+  @Flag(
+    help: ArgumentHelp(
+      "Attach to veths by clsact filters on every kernel, as on kernels before 6.6.", visibility: .hidden))
+  var edgeFilters = false
+
   @Option(help: ArgumentHelp("Executable of the node proxy.", valueName: "file"))
   var proxy = "/usr/libexec/martlet-proxy"
 
@@ -63,6 +68,12 @@ struct Main: AsyncParsableCommand {
 
   @Option(help: ArgumentHelp("Event loops of the node proxy. 0: one for each CPU.", valueName: "n"))
   var proxyLoops = 0
+
+  @Option(
+    help: ArgumentHelp(
+      "Entries of a map, as services=100000; several times. See docs/operations.md, Large meshes.",
+      valueName: "name=entries"))
+  var mapLimit: [String] = []
 
   @Option(help: ArgumentHelp("Where /metrics is served.", valueName: "address:port"))
   var metricsAddress = "0.0.0.0:15020"

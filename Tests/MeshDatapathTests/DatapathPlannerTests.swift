@@ -340,7 +340,7 @@ extension SimulatedMaps {
     var rows: Set<String> = []
     for (key, row) in self.pods { rows.insert("pod \(key) \(text(.workload, row.first)) \(row.second)") }
     for (key, row) in self.workloads { rows.insert("workload \(key) \(text(.workload, row.first)) \(row.second)") }
-    for (key, number) in self.veths { rows.insert("veth \(key) \(text(.workload, number))") }
+    for (key, row) in self.veths { rows.insert("veth \(key) \(text(.workload, row.workload)) \(row.addresses)") }
     for (key, row) in self.services {
       var slots = "\(row.slots)"
       if row.table != 0 {
