@@ -183,7 +183,7 @@ let side: [Target] = [
     ]),
   tests(
     "MeshCommands",
-    ["MeshAgent", "MeshBase", "MeshLinux", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport", nioPosix]),
+    ["MeshAgent", "MeshBase", "MeshBPF", "MeshLinux", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport", nioPosix]),
   .testTarget(
     name: "RootTests",
     dependencies: [

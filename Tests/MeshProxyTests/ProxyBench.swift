@@ -111,9 +111,9 @@ final class ProxyBench: Sendable {
     rmdir(self.directory)
   }
 
-  /// Waits up to ten seconds for an event since the agent's start.
+  /// Waits up to thirty seconds for an event since the agent's start.
   func event<Found>(_ select: (ProxyLinkEvent) -> Found?) async throws -> Found {
-    for _ in 0..<1000 {
+    for _ in 0..<3000 {
       if let found = self.events.withLock({ $0 }).lazy.compactMap(select).first { return found }
       try await Task.sleep(for: .milliseconds(10))
     }
@@ -200,6 +200,18 @@ final class ProxyBench: Sendable {
     let fd = Glibc.accept(self.server, nil, nil)
     if fd >= 0 { Self.limit(fd) }
     return fd
+  }
+
+  /// Waits, at most 20 dials, until a dial is not passed on for a second.
+  func nobodyAccepts() -> Bool {
+    for _ in 0..<20 {
+      let dialled = self.dial()
+      defer { close(dialled) }
+      let accepted = self.accept(seconds: 1)
+      guard accepted >= 0 else { return true }
+      close(accepted)
+    }
+    return false
   }
 
   static func send(_ fd: CInt, _ byte: UInt8) -> Bool {
