@@ -85,8 +85,8 @@ extension DatapathPlanner {
       let owned = (self.resolved.snapshot.workloads[name]?.value.addresses ?? []).filter {
         self.resolved.workload(at: $0)?.name == name
       }
-      let row = VethRow(workload: number, v4: owned.first { $0.isV4 }, v6: owned.first { !$0.isV4 })
-      for interface in local.interfaces where veths[interface] == nil { veths[interface] = row }
+      let veth = VethRow(workload: number, v4: owned.first { $0.isV4 }, v6: owned.first { !$0.isV4 })
+      for interface in local.interfaces where veths[interface] == nil { veths[interface] = veth }
     }
     let port = self.configuration.outboundPort
     for (cookie, row) in pods where self.pods[cookie] != row { puts.pods.put(cookie, row.abi(outboundPort: port)) }
