@@ -65,6 +65,7 @@ let floor3: [Target] = [
   .target(
     name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], exclude: ["protos"],
     swiftSettings: pure),
+  .target(name: "MeshDNS", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
   .target(name: "MeshTelemetry", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
 ]
 
@@ -153,6 +154,7 @@ let side: [Target] = [
   tests("MeshPolicy", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshSync", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshProto", ["MeshBase", "MeshSnapshot", "MeshTestSupport", protobuf]),
+  tests("MeshDNS", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshTelemetry", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshCompiler", ["MeshBase", "MeshSnapshot", "MeshPolicy", "MeshTestSupport"]),
   tests("MeshRouting", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
