@@ -14,10 +14,6 @@
 #define ATTACH_TCX_INGRESS 46
 #define LINK_TYPE_TCX 11
 
-/* Our clsact filter: fixed, so that a new process finds the old one's. */
-#define CLSACT_HANDLE 0x6d31
-#define CLSACT_PRIORITY 1
-
 const uint32_t cmesh_attach_connect4 = BPF_CGROUP_INET4_CONNECT;
 const uint32_t cmesh_attach_connect6 = BPF_CGROUP_INET6_CONNECT;
 const uint32_t cmesh_attach_sockops = BPF_CGROUP_SOCK_OPS;
@@ -121,33 +117,4 @@ int cmesh_link_info(int link, struct cmesh_link_info *result)
         break;
     }
     return 0;
-}
-
-int cmesh_clsact_attach(int program, uint32_t ifindex)
-{
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY, .prog_fd = program,
-                .flags = BPF_TC_F_REPLACE);
-    int result = bpf_tc_hook_create(&hook);
-    if (result != 0 && result != -EEXIST)
-        return result;
-    return bpf_tc_attach(&hook, &options);
-}
-
-int cmesh_clsact_detach(uint32_t ifindex)
-{
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
-    return bpf_tc_detach(&hook, &options);
-}
-
-int cmesh_clsact_query(uint32_t ifindex, uint32_t *program_id)
-{
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
-    *program_id = 0;
-    int result = bpf_tc_query(&hook, &options);
-    if (result == 0)
-        *program_id = options.prog_id;
-    return result == -ENOENT || result == -EINVAL ? 0 : result;
 }

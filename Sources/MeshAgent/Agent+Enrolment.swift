@@ -175,6 +175,10 @@ extension Agent {
     _ = self.kernel.removeDeadLinks()
     let ours = Set(self.enrolled.values.map { Self.lookupName($0.namespace.cookie) })
     for name in self.kernel.lookups() where !ours.contains(name) { self.detachLookup(name) }
+    let interfaces = self.enrolled.values.reduce(into: Set<UInt32>()) { $0.formUnion($1.local.interfaces) }
+    for interface in self.kernel.edgeInterfaces().subtracting(interfaces) {
+      self.kernel.detachEdge(interface: interface)
+    }
   }
 
   /// Addresses come and go without the namespace changing. A few namespaces a turn, so that a thousand of them cost no more

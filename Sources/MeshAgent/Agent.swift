@@ -110,7 +110,8 @@ package actor Agent {
     self.supervisor = ProxySupervisor(configuration, cgroup: self.cgroups.proxy, user: user, logger: logger)
 
     let opened = try KernelDatapath.open(
-      objects: configuration.objectDirectory, pinDirectory: configuration.pinDirectory)
+      objects: configuration.objectDirectory, pinDirectory: configuration.pinDirectory,
+      edge: configuration.usesEdgeFilters ? .filter : .best)
     self.kernel = opened.datapath
     // The pin directory is ours from here on: so is this file.
     try self.cgroups.write(to: configuration.runDirectory)

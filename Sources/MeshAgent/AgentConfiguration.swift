@@ -14,6 +14,8 @@ package struct AgentConfiguration: Sendable {
   package var stateDirectory: String
   /// Where the BPF objects are.
   package var objectDirectory: String
+  /// Attach `edge` by a clsact filter, as kernels before 6.6 need it, where a link would do.
+  package var usesEdgeFilters: Bool
   package var proxyExecutable: String
   /// The account of the proxy.
   package var proxyUser: String
@@ -35,6 +37,7 @@ package struct AgentConfiguration: Sendable {
     self.runDirectory = "/run/martlet"
     self.stateDirectory = "/var/lib/martlet"
     self.objectDirectory = "/usr/lib/martlet/bpf"
+    self.usesEdgeFilters = false
     self.proxyExecutable = "/usr/libexec/martlet-proxy"
     self.proxyUser = "martlet-proxy"
     self.proxyLoops = 0

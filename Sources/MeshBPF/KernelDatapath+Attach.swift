@@ -77,34 +77,56 @@ extension KernelDatapath {
   /// Attaches `edge` to an interface of the caller's network namespace: a tcx link, or a clsact filter before Linux 6.6.
   package func attachEdge(interface: UInt32) throws(MeshError) {
     let name = Self.edgeName(interface)
-    if try self.reusePinned(name, target: UInt64(interface), program: "mesh_edge") { return }
     let program = try self.program("mesh_edge")
-    if let link = try BPFLink.tcxIngress(name, program: program, interface: interface) {
-      try self.keep(link)
-      return
+    if self.edge == .best {
+      var isLink = try self.reusePinned(name, target: UInt64(interface), program: "mesh_edge")
+      if !isLink, let link = try BPFLink.tcxIngress(name, program: program, interface: interface) {
+        try self.keep(link)
+        isLink = true
+      }
+      if isLink {
+        self.removeFilter(interface)
+        return
+      }
     }
-    let result = cmesh_clsact_attach(program, interface)
-    guard result == 0 else { throw BPFFailure.error(result, name, "cannot attach the edge filter") }
+    try self.filters.attach(program, interface)
     self.held.withLock { _ = $0.filters.insert(interface) }
+    self.remove(link: name)
   }
 
   package func detachEdge(interface: UInt32) {
-    self.held.withLock { _ = $0.filters.remove(interface) }
-    if self.remove(link: Self.edgeName(interface)) { return }
-    _ = cmesh_clsact_detach(interface)
+    self.remove(link: Self.edgeName(interface))
+    self.removeFilter(interface)
   }
 
-  /// Detaches everything that is attached through a link; maps and their contents stay.
+  /// Interfaces at which `edge` is attached, by this process or an earlier one; some may be gone.
+  package func edgeInterfaces() -> Set<UInt32> {
+    Set(self.pins.links().filter { $0.hasPrefix(Self.edgePrefix) }.compactMap { Self.interface(ofEdge: $0) })
+      .union(self.filters.interfaces())
+  }
+
+  private func removeFilter(_ interface: UInt32) {
+    let isHeld = self.held.withLock { $0.filters.remove(interface) != nil }
+    if isHeld || self.filters.isRecorded(interface) { self.filters.detach(interface) }
+  }
+
+  /// Detaches everything; maps and their contents stay.
   package func detachAll() {
     for link in Set(self.pins.links()).union(self.held.withLock { $0.links.keys }) { self.remove(link: link) }
+    for interface in Set(self.filters.interfaces()).union(self.held.withLock { $0.filters }) {
+      self.removeFilter(interface)
+    }
   }
 
-  /// Removes links whose target is gone: a deleted namespace, interface or cgroup.
+  /// Removes links whose target is gone: a deleted namespace, interface or cgroup; and what is noted of the filters of such
+  /// interfaces.
   ///
   /// - Returns: their names.
   @discardableResult
   package func removeDeadLinks() -> [String] {
-    self.pins.links().filter { name in
+    let filters = self.filters.interfaces().filter { EdgeFilters.state(of: $0) == .noInterface }
+    for interface in filters { self.removeFilter(interface) }
+    let links = self.pins.links().filter { name in
       guard let link = try? BPFLink.pinned(name, path: self.pins.linkPath(name)), let info = try? link.info() else {
         return false
       }
@@ -113,6 +135,7 @@ extension KernelDatapath {
       self.pins.unpinLink(name)
       return true
     }
+    return filters.map(Self.edgeName) + links
   }
 
   @discardableResult
@@ -124,7 +147,7 @@ extension KernelDatapath {
     return true
   }
 
-  /// After an adoption: this version's program in every pinned link.
+  /// After an adoption: this version's program in every pinned link and every filter.
   func replacePrograms() throws(MeshError) {
     for name in self.pins.links() {
       guard let program = Self.program(ofLink: name) else { continue }
@@ -135,6 +158,15 @@ extension KernelDatapath {
         // The target went with its namespace, interface or cgroup while nobody looked.
         guard try link.info().target == 0 else { throw error }
         self.pins.unpinLink(name)
+      }
+    }
+    for interface in self.filters.interfaces() {
+      // Only in place of ours: a filter that is gone comes back with the enrolment of its workload.
+      guard case .ours = EdgeFilters.state(of: interface) else { continue }
+      do throws(MeshError) {
+        try self.filters.attach(try self.program("mesh_edge"), interface)
+      } catch {
+        guard EdgeFilters.state(of: interface) == .noInterface else { throw error }
       }
     }
   }
@@ -177,8 +209,11 @@ extension KernelDatapath {
     if self.cgroupHooks.contains(where: { $0.link == name }) { return .cgroup }
     if name == self.getsockoptLink { return .getsockopt }
     if name.hasPrefix(self.lookupPrefix) { return .lookup(String(name.dropFirst(self.lookupPrefix.count))) }
-    guard name.hasPrefix(self.edgePrefix), let index = UInt32(name.dropFirst(self.edgePrefix.count)) else { return nil }
-    return .edge(index)
+    return self.interface(ofEdge: name).map { .edge($0) }
+  }
+
+  private static func interface(ofEdge name: String) -> UInt32? {
+    name.hasPrefix(self.edgePrefix) ? UInt32(name.dropFirst(self.edgePrefix.count)) : nil
   }
 
   private static func checked(_ name: String) throws(MeshError) -> String {

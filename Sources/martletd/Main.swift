@@ -40,6 +40,11 @@ struct Main: AsyncParsableCommand {
   @Option(help: "Where the BPF objects are.")
   var bpfDir = "/usr/lib/martlet/bpf"
 
+  @Flag(
+    help: ArgumentHelp(
+      "Attach to veths by clsact filters on every kernel, as on kernels before 6.6.", visibility: .hidden))
+  var edgeFilters = false
+
   @Option(help: "The node proxy's executable.")
   var proxy = "/usr/libexec/martlet-proxy"
 
@@ -94,6 +99,7 @@ struct Main: AsyncParsableCommand {
     configuration.runDirectory = self.runDir
     configuration.stateDirectory = self.stateDir
     configuration.objectDirectory = self.bpfDir
+    configuration.usesEdgeFilters = self.edgeFilters
     configuration.proxyExecutable = self.proxy
     configuration.proxyUser = self.proxyUser
     configuration.proxyLoops = self.proxyLoops

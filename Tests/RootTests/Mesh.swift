@@ -10,6 +10,8 @@ final class Mesh {
   let resources: String
   let runDirectory: String
   let stateDirectory: String
+  /// Words after the agent's own.
+  var agentOptions: [String] = []
   private(set) var control: WorldProcess?
   private(set) var agent: WorldProcess?
 
@@ -54,7 +56,7 @@ final class Mesh {
         "--state-dir", self.stateDirectory + "/agent", "--bpf-dir", Self.root + "/.build/bpf", "--proxy",
         Self.binaries + "/martlet-proxy", "--proxy-user", "nobody", "--health-address", "127.0.0.1:15021",
         "--metrics-address", "127.0.0.1:15020", "--log-level", "debug",
-      ] + self.instance)
+      ] + self.instance + self.agentOptions)
   }
 
   var instance: [String] {

@@ -80,11 +80,14 @@ int cmesh_link_netns(int program, int netns);
 int cmesh_link_tcx_ingress(int program, uint32_t ifindex);
 int cmesh_link_update(int link, int program);
 int cmesh_link_detach(int link);
-/* Kernels without tcx (before 6.6): a clsact filter. Belongs to the interface, not to a descriptor. Replaces ours. */
-int cmesh_clsact_attach(int program, uint32_t ifindex);
+/* Kernels without tcx (before 6.6): a clsact filter. Belongs to the interface, not to a descriptor. Replaces ours, in one
+ * step. *made: whether the clsact qdisc is new. */
+int cmesh_clsact_attach(int program, uint32_t ifindex, int *made);
 int cmesh_clsact_detach(uint32_t ifindex);
-/* The id of the program of our clsact filter, 0 if there is none. */
+/* The id of the program of our clsact filter, 0 if there is none. -ENODEV: no such interface. */
 int cmesh_clsact_query(uint32_t ifindex, uint32_t *program_id);
+/* Removes the clsact qdisc of the interface, unless anybody has a filter there. */
+int cmesh_clsact_remove_empty(uint32_t ifindex);
 
 struct cmesh_link_info {
     uint32_t type;
