@@ -67,11 +67,16 @@ final class NameBench: Sendable {
   }
 
   static func datagrams(_ endpoint: SocketEndpoint) throws -> CInt {
-    var address = cmesh_relay_address(
-      high: endpoint.address.high, low: endpoint.address.low, port: endpoint.port, is_v4: 1)
-    let descriptor = cmesh_datagram_socket(1, &address)
+    var address = Self.address(endpoint)
+    let descriptor = cmesh_datagram_socket(CInt(address.is_v4), &address)
     try #require(descriptor >= 0)
     return descriptor
+  }
+
+  static func address(_ endpoint: SocketEndpoint) -> cmesh_relay_address {
+    cmesh_relay_address(
+      high: endpoint.address.high, low: endpoint.address.low, port: endpoint.port,
+      is_v4: endpoint.address.isV4 ? 1 : 0)
   }
 
   static func block(_ descriptor: CInt) {
@@ -86,8 +91,7 @@ final class NameBench: Sendable {
     let socket = transport == .udp ? cmesh_datagram_socket(1, nil) : cmesh_relay_socket(1)
     try #require(socket >= 0)
     Self.block(socket)
-    var address = cmesh_relay_address(
-      high: self.endpoint.address.high, low: self.endpoint.address.low, port: self.endpoint.port, is_v4: 1)
+    var address = Self.address(self.endpoint)
     try #require(cmesh_relay_connect(socket, &address) == 0)
     return socket
   }
@@ -122,12 +126,13 @@ final class NameBench: Sendable {
   // MARK: the upstream
 
   /// The next question at the upstream, and who asked it.
-  func asked() throws -> (bytes: [UInt8], from: cmesh_relay_address) {
-    var waiting = pollfd(fd: self.upstreamDatagrams, events: Int16(POLLIN), revents: 0)
+  func asked(at upstream: CInt? = nil) throws -> (bytes: [UInt8], from: cmesh_relay_address) {
+    let upstream = upstream ?? self.upstreamDatagrams
+    var waiting = pollfd(fd: upstream, events: Int16(POLLIN), revents: 0)
     try #require(poll(&waiting, 1, 20_000) == 1)
     var from = cmesh_relay_address()
     var bytes = [UInt8](repeating: 0, count: 65_536)
-    let count = cmesh_datagram_receive(self.upstreamDatagrams, &bytes, bytes.count, &from)
+    let count = cmesh_datagram_receive(upstream, &bytes, bytes.count, &from)
     try #require(count > 0)
     return (Array(bytes[..<count]), from)
   }
@@ -433,6 +438,35 @@ final class NameBench: Sendable {
     _ = await bench.server.counters()
     bench.server.use([bench.upstream], for: 1)
     try bench.server.listen(try NameBench.datagrams(bench.endpoint), .udp, at: NameBench.place)
+    #expect(try bench.ask(try self.query("web.default")).answers.count == 1)
+    await bench.end()
+  }
+
+  @Test("IPv6: clients and name servers of that family, beside those of the other")
+  func version6() async throws {
+    let bench = try NameBench()
+    bench.server.use(Self.zone)
+    // A TCP listener holds each port while the UDP socket is bound to it.
+    let holders = try (0..<2).map { _ in try LocalListener.open(SocketEndpoint(.loopbackV6, 0)) }
+    let ends = holders.map { SocketEndpoint(.loopbackV6, RelayBench.endpoint(of: $0).port) }
+    let upstream = try NameBench.datagrams(ends[1])
+    try bench.server.listen(
+      try NameBench.datagrams(ends[0]), .udp, at: NameServer.Place(namespace: 1, isV4: false))
+    bench.server.use([ends[1]], for: 1)
+    let client = cmesh_datagram_socket(0, nil)
+    NameBench.block(client)
+    var address = NameBench.address(ends[0])
+    try #require(cmesh_relay_connect(client, &address) == 0)
+    NameBench.send(try self.query("web.default"), on: client)
+    #expect(try DNSMessage(parsing: try #require(NameBench.receive(client))).answers.count == 1)
+    let question = try self.query("example.org")
+    NameBench.send(question, on: client)
+    let (asked, from) = try bench.asked(at: upstream)
+    #expect(from.is_v4 == 0)
+    let reply = try self.reply(to: asked)
+    bench.reply(reply, to: from, from: upstream)
+    #expect(NameBench.receive(client) == self.withID(of: question, reply))
+    for descriptor in holders + [upstream, client] { close(descriptor) }
     #expect(try bench.ask(try self.query("web.default")).answers.count == 1)
     await bench.end()
   }
