@@ -18,6 +18,7 @@ const uint32_t cmesh_attach_connect4 = BPF_CGROUP_INET4_CONNECT;
 const uint32_t cmesh_attach_connect6 = BPF_CGROUP_INET6_CONNECT;
 const uint32_t cmesh_attach_sockops = BPF_CGROUP_SOCK_OPS;
 const uint32_t cmesh_attach_getsockopt = BPF_CGROUP_GETSOCKOPT;
+const uint32_t cmesh_attach_setsockopt = BPF_CGROUP_SETSOCKOPT;
 const uint32_t cmesh_attach_peername4 = BPF_CGROUP_INET4_GETPEERNAME;
 const uint32_t cmesh_attach_peername6 = BPF_CGROUP_INET6_GETPEERNAME;
 
@@ -58,6 +59,17 @@ int cmesh_is_cgroup2(int directory)
     if (fstatfs(directory, &status))
         return -errno;
     return (unsigned long)status.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+int cmesh_cgroup_programs(int cgroup, uint32_t attach_type, int effective, uint32_t *ids, uint32_t capacity,
+                          uint32_t *count)
+{
+    uint32_t flags = 0;
+    *count = capacity;
+    if (bpf_prog_query(cgroup, attach_type, effective ? BPF_F_QUERY_EFFECTIVE : 0, &flags, ids, count) == 0)
+        return 0;
+    /* More than fit: what fits is there. */
+    return errno == ENOSPC ? 0 : -errno;
 }
 
 static int link_create(int program, int target, uint32_t attach_type)

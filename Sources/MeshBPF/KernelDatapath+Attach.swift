@@ -22,16 +22,33 @@ extension KernelDatapath {
     ]
   }
 
-  private static let getsockoptLink = "getsockopt"
+  /// Between the node proxy and the kernel, about sockets that the agent makes.
+  private static var socketOptionHooks: [CgroupHook] {
+    [
+      CgroupHook(link: "getsockopt", program: "mesh_getsockopt", attachType: cmesh_attach_getsockopt),
+      CgroupHook(link: "setsockopt", program: "mesh_setsockopt", attachType: cmesh_attach_setsockopt),
+    ]
+  }
+
   private static let lookupPrefix = "lookup-"
   private static let edgePrefix = "edge-"
 
   /// Attaches connect, sockops and getpeername to a cgroup and all below it. A second call with the same cgroup changes
   /// nothing but missing links.
   package func attach(cgroup path: String) throws(MeshError) {
+    try self.attach(Self.cgroupHooks, cgroup: path)
+  }
+
+  /// Attaches getsockopt and setsockopt to the cgroup in which the proxy's listeners and upstream sockets are made. Cgroups
+  /// of the agent are made anew at each start, so older links are replaced.
+  package func attachSocketOptions(cgroup path: String) throws(MeshError) {
+    try self.attach(Self.socketOptionHooks, cgroup: path)
+  }
+
+  private func attach(_ hooks: [CgroupHook], cgroup path: String) throws(MeshError) {
     let cgroup = try Self.openCgroup(path)
     var fresh: [BPFLink] = []
-    for hook in Self.cgroupHooks {
+    for hook in hooks {
       if try self.reusePinned(hook.link, target: cgroup.identifier, program: hook.program) { continue }
       fresh.append(
         try BPFLink.cgroup(
@@ -40,17 +57,6 @@ extension KernelDatapath {
     }
     // All or nothing: an unpinned link is detached when this array goes.
     for link in fresh { try self.keep(link) }
-  }
-
-  /// Attaches to the cgroup in which the proxy's listeners are opened. Cgroups of the agent are made anew at each start, so
-  /// an older link is replaced.
-  package func attachGetsockopt(cgroup path: String) throws(MeshError) {
-    let cgroup = try Self.openCgroup(path)
-    if try self.reusePinned(Self.getsockoptLink, target: cgroup.identifier, program: "mesh_getsockopt") { return }
-    try self.keep(
-      try BPFLink.cgroup(
-        Self.getsockoptLink, program: try self.program("mesh_getsockopt"), cgroup: cgroup.descriptor.rawValue,
-        attachType: cmesh_attach_getsockopt))
   }
 
   /// Attaches sk_lookup to a network namespace.
@@ -172,8 +178,7 @@ extension KernelDatapath {
   }
 
   static func program(ofLink name: String) -> String? {
-    if let hook = self.cgroupHooks.first(where: { $0.link == name }) { return hook.program }
-    if name == self.getsockoptLink { return "mesh_getsockopt" }
+    if let hook = (self.cgroupHooks + self.socketOptionHooks).first(where: { $0.link == name }) { return hook.program }
     if name.hasPrefix(self.lookupPrefix) { return "mesh_lookup" }
     if name.hasPrefix(self.edgePrefix) { return "mesh_edge" }
     return nil
@@ -207,7 +212,7 @@ extension KernelDatapath {
 
   static func place(ofLink name: String) -> AttachmentFault.Place? {
     if self.cgroupHooks.contains(where: { $0.link == name }) { return .cgroup }
-    if name == self.getsockoptLink { return .getsockopt }
+    if self.socketOptionHooks.contains(where: { $0.link == name }) { return .socketOptions }
     if name.hasPrefix(self.lookupPrefix) { return .lookup(String(name.dropFirst(self.lookupPrefix.count))) }
     return self.interface(ofEdge: name).map { .edge($0) }
   }

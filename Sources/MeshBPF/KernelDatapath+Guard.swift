@@ -9,7 +9,7 @@ package struct AttachmentFault: Hashable, Sendable, CustomStringConvertible {
     /// One of the hooks at the cgroup root.
     case cgroup
     /// At the agent's cgroup.
-    case getsockopt
+    case socketOptions
     /// sk_lookup, by the name that `attachLookup` was given.
     case lookup(String)
     /// `edge`, by the interface's index.

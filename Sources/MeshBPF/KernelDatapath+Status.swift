@@ -131,6 +131,21 @@ extension KernelDatapath {
     return result
   }
 
+  package var mapCount: Int { self.maps.count }
+
+  /// What the map in use holds: a pinned one keeps its size.
+  package func capacity(of name: MapSizes.Name) -> UInt32 { self.capacities[name] ?? 0 }
+
+  static func capacities(of maps: [String: OwnedDescriptor]) throws(MeshError) -> [MapSizes.Name: UInt32] {
+    var capacities: [MapSizes.Name: UInt32] = [:]
+    for (name, map) in maps {
+      guard let known = MapSizes.Name(map: name) else { continue }
+      capacities[known] = try BPFMap<UInt32, UInt32>.layout(map.rawValue, name).maxEntries
+    }
+    return capacities
+  }
+
+  /// Counts the entries of every map: thousands take milliseconds.
   package func mapStatus() throws(MeshError) -> [MapStatus] {
     var result: [MapStatus] = []
     for (name, descriptor) in self.maps.sorted(by: { $0.key < $1.key }) {

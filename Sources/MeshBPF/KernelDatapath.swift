@@ -36,6 +36,7 @@ package final class KernelDatapath: Sendable {
   let programs: [String: OwnedDescriptor]
   let maps: [String: OwnedDescriptor]
   let programIdentifiers: [String: UInt32]
+  let capacities: [MapSizes.Name: UInt32]
   let held = Mutex(Held())
 
   /// `mesh_pods_v1`.
@@ -86,6 +87,7 @@ package final class KernelDatapath: Sendable {
     self.programs = loaded.programs
     self.programIdentifiers = try Self.identifiers(of: loaded.programs)
     self.maps = loaded.maps
+    self.capacities = try Self.capacities(of: loaded.maps)
   }
 
   /// Adopts what is pinned, or loads everything new.

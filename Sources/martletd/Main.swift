@@ -54,6 +54,12 @@ struct Main: AsyncParsableCommand {
   @Option(help: "Event loops of the node proxy (default: one a core).")
   var proxyLoops = 0
 
+  @Option(
+    help: ArgumentHelp(
+      "Entries of a map, as services=100000; several times. See docs/operations.md, Large meshes.",
+      valueName: "name=entries"))
+  var mapLimit: [String] = []
+
   @Option(help: "Address of /metrics.")
   var metricsAddress = "0.0.0.0:15020"
 
@@ -103,6 +109,7 @@ struct Main: AsyncParsableCommand {
     configuration.proxyExecutable = self.proxy
     configuration.proxyUser = self.proxyUser
     configuration.proxyLoops = self.proxyLoops
+    for limit in self.mapLimit { try configuration.setMapLimit(limit) }
     configuration.metricsAddress = try Self.endpoint(self.metricsAddress, "--metrics-address")
     configuration.healthAddress = try Self.endpoint(self.healthAddress, "--health-address")
     return configuration

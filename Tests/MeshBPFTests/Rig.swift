@@ -110,7 +110,7 @@ final class Rig {
   /// Everything attached, workloads and a service written, generation published, no policy.
   private func enrol() throws {
     try self.datapath.attach(cgroup: self.cgroup)
-    try self.datapath.attachGetsockopt(cgroup: self.cgroup + "/proxy")
+    try self.datapath.attachSocketOptions(cgroup: self.cgroup + "/proxy")
     for name in ["client", "server"] { try self.attachLookup(name) }
     let d = self.datapath
     for (name, workload) in [("client", Self.client), ("server", Self.server)] {
@@ -250,10 +250,10 @@ extension MapSizes {
   /// Enough for a test, cheap to make.
   static var small: MapSizes {
     var sizes = MapSizes()
-    sizes.pending = 4_096
-    sizes.flows = 4_096
-    sizes.edges = 1_024
-    sizes.events = 1 << 20
+    sizes[.pending] = 4_096
+    sizes[.flows] = 4_096
+    sizes[.edges] = 1_024
+    sizes[.events] = 1 << 20
     return sizes
   }
 }

@@ -75,6 +75,10 @@ int cmesh_mount_bpffs(const char *path);
 int cmesh_is_cgroup2(int directory);
 
 /* Links. A descriptor, or -errno. The program stays attached while a descriptor or a pin exists. */
+/* Ids of the programs that a cgroup has; effective: those of the cgroups above it too. *count is what there is, which can
+ * be more than the capacity. */
+int cmesh_cgroup_programs(int cgroup, uint32_t attach_type, int effective, uint32_t *ids, uint32_t capacity,
+                          uint32_t *count);
 int cmesh_link_cgroup(int program, int cgroup, uint32_t attach_type);
 int cmesh_link_netns(int program, int netns);
 int cmesh_link_tcx_ingress(int program, uint32_t ifindex);
@@ -99,7 +103,7 @@ struct cmesh_link_info {
 int cmesh_link_info(int link, struct cmesh_link_info *info);
 /* Attach types by name, because system headers may be older than the kernel. */
 extern const uint32_t cmesh_attach_connect4, cmesh_attach_connect6, cmesh_attach_sockops, cmesh_attach_getsockopt,
-    cmesh_attach_peername4, cmesh_attach_peername6;
+    cmesh_attach_setsockopt, cmesh_attach_peername4, cmesh_attach_peername6;
 
 struct cmesh_program_info {
     uint32_t id;
