@@ -16,7 +16,7 @@ struct FilterRootTests {
     init(edge: EdgeAttachment = .filter) throws {
       self.rig = try Rig.make(edge: edge)
       self.interface = try self.rig.interface("client")
-      try self.rig.datapath.veths.put(self.interface, mesh_veth(workload: Rig.client, zero32: 0))
+      try self.rig.datapath.veths.put(self.interface, mesh_veth(workload: Rig.client, v4_be: 0, v6: mesh_addr()))
       try self.attach()
     }
 
