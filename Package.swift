@@ -65,6 +65,7 @@ let floor3: [Target] = [
   .target(
     name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], exclude: ["protos"],
     swiftSettings: pure),
+  .target(name: "MeshDNS", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
   .target(name: "MeshTelemetry", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
 ]
 
@@ -86,7 +87,7 @@ let floor5: [Target] = [
     swiftSettings: driver),
   .target(
     name: "MeshNet",
-    dependencies: ["CMeshABI", "CMeshRelay", "MeshBase", "MeshRouting", logging], swiftSettings: driver),
+    dependencies: ["CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshRouting", logging], swiftSettings: driver),
   .target(
     name: "MeshWire",
     dependencies: [
@@ -113,7 +114,7 @@ let floor6: [Target] = [
   .target(
     name: "MeshProxy",
     dependencies: [
-      "MeshBase", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", nio, nioPosix, logging, lifecycle,
+      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", nio, nioPosix, logging, lifecycle,
     ],
     swiftSettings: driver),
   .target(
@@ -153,6 +154,7 @@ let side: [Target] = [
   tests("MeshPolicy", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshSync", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshProto", ["MeshBase", "MeshSnapshot", "MeshTestSupport", protobuf]),
+  tests("MeshDNS", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshTelemetry", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshCompiler", ["MeshBase", "MeshSnapshot", "MeshPolicy", "MeshTestSupport"]),
   tests("MeshRouting", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
@@ -163,11 +165,14 @@ let side: [Target] = [
     "MeshLink", ["MeshBase", "MeshSnapshot", "MeshRouting", "MeshLinux", "MeshTestSupport", nio, nioPosix, nioEmbedded]),
   tests(
     "MeshNet",
-    ["CMeshABI", "CMeshRelay", "MeshBase", "MeshSnapshot", "MeshRouting", "MeshLinux", "MeshTestSupport", logging]),
+    [
+      "CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshSnapshot", "MeshRouting", "MeshLinux", "MeshTestSupport",
+      logging,
+    ]),
   tests(
     "MeshProxy",
     [
-      "MeshBase", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", "MeshTestSupport", "martlet-proxy",
+      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", "MeshTestSupport", "martlet-proxy",
       nioPosix, logging,
     ]),
   tests("MeshWire", ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTestSupport", grpc, logging]),

@@ -1,3 +1,4 @@
+import CMeshRelay
 import Glibc
 import Logging
 import MeshBase
