@@ -37,6 +37,7 @@ extension Agent {
     }
     self.attachEnrolled()
     self.letForeignersGo()
+    self.followStore()
     guard !plan.isEmpty || !plan.delta.isEmpty else { return }
     self.revision += 1
     self.inForce(plan)

@@ -23,6 +23,8 @@ extension KernelDatapath {
   }
 
   private static let getsockoptLink = "getsockopt"
+  /// Followed by the cgroup's id.
+  private static let formerGetsockoptPrefix = "getsockopt-"
   private static let lookupPrefix = "lookup-"
   private static let edgePrefix = "edge-"
 
@@ -42,11 +44,21 @@ extension KernelDatapath {
     for link in fresh { try self.keep(link) }
   }
 
-  /// Attaches to the cgroup in which the proxy's listeners are opened. Cgroups of the agent are made anew at each start, so
-  /// an older link is replaced.
+  /// Attaches to the cgroup in which the proxy's listeners are opened. Cgroups of the agent can be made anew at a start
+  /// (systemd removes those that are empty), but a listener belongs for good to the cgroup that it was opened in: the older
+  /// link stays, under another name, until the last of these sockets is closed and its target with them.
   package func attachGetsockopt(cgroup path: String) throws(MeshError) {
     let cgroup = try Self.openCgroup(path)
     if try self.reusePinned(Self.getsockoptLink, target: cgroup.identifier, program: "mesh_getsockopt") { return }
+    let path = self.pins.linkPath(Self.getsockoptLink)
+    if access(path, F_OK) == 0 {
+      let older = try BPFLink.pinned(Self.getsockoptLink, path: path).info().target
+      if older != 0 {
+        guard rename(path, self.pins.linkPath(Self.formerGetsockoptPrefix + String(older))) == 0 else {
+          throw BPFFailure.error(-errno, path, "cannot be renamed")
+        }
+      }
+    }
     try self.keep(
       try BPFLink.cgroup(
         Self.getsockoptLink, program: try self.program("mesh_getsockopt"), cgroup: cgroup.descriptor.rawValue,
@@ -141,7 +153,7 @@ extension KernelDatapath {
 
   static func program(ofLink name: String) -> String? {
     if let hook = self.cgroupHooks.first(where: { $0.link == name }) { return hook.program }
-    if name == self.getsockoptLink { return "mesh_getsockopt" }
+    if name == self.getsockoptLink || name.hasPrefix(self.formerGetsockoptPrefix) { return "mesh_getsockopt" }
     if name.hasPrefix(self.lookupPrefix) { return "mesh_lookup" }
     if name.hasPrefix(self.edgePrefix) { return "mesh_edge" }
     return nil
