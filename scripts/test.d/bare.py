@@ -19,8 +19,9 @@ ROOT = nspawn.ROOT
 NOT_DEBIAN = {"swift", "clang", "swiftc", "sourcekit-lsp", "llvm-strip"}
 SHELL = set(subprocess.run(["bash", "-c", "compgen -b; compgen -k"], capture_output=True, text=True, check=True).stdout.split())
 COMMAND = re.compile(r"(?:^|[|;&(]|\$\(|`|\b(?:then|do|else|exec|if|elif|while|until|env|sudo|nohup|timeout \d+)\s|!\s)\s*([a-z][a-z0-9_.+-]*)", re.M)
-# The first word of a list of words: ["curl", ...], as Python and Swift start programs.
+# The first word of a list of words: ["curl", ...], as Python starts programs; and as an argument, as Swift does.
 LISTED = re.compile(r"\[\s*\"([a-z][a-z0-9_.+-]*)\"\s*,")
+STARTED = re.compile(r"\b(?:run|start|launch\w*|spawn|wrapper:)\s*\(?\s*\[\s*\"([a-z][a-z0-9_.+-]*)\"")
 
 
 def programs_here():
@@ -40,7 +41,6 @@ def used(listing):
     """Programs by where they are used: those words in the place of a command that are programs on this machine."""
     here, found = programs_here(), {}
     for path in listing:
-        text = None
         inside = path.parts[0]
         if inside in ("scripts", ".ci") and path.suffix in ("", ".sh"):
             text = (ROOT / path).read_text()
@@ -49,9 +49,11 @@ def used(listing):
             else:
                 body = re.sub(r"^\s*#.*$", "", re.sub(r"(?s)<<-?'?(\w+)'?\n.*?\n\1\n", "\n", text), flags=re.M)
                 body = re.sub(r"(?m)^\s*[\w|* -]+\)\s", "", body)
-                words = COMMAND.findall(body)
-        elif (inside == "scripts" and path.suffix == ".py") or (inside == "Tests" and path.suffix == ".swift"):
+                words = set(COMMAND.findall(body)) - set(re.findall(r"(?m)^\s*(\w+)\(\)", body))
+        elif inside == "scripts" and path.suffix == ".py":
             words = LISTED.findall((ROOT / path).read_text())
+        elif inside == "Tests" and path.suffix == ".swift":
+            words = STARTED.findall((ROOT / path).read_text())
         else:
             continue
         for word in words:
