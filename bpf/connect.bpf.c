@@ -4,6 +4,8 @@
 #include <linux/in.h>
 #include <linux/errno.h>
 
+#include "lib/handoff.h"
+#include "lib/relay.h"
 #include "lib/report.h"
 #include "lib/steer.h"
 
@@ -64,6 +66,11 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
     flow->netns_cookie = netns;
     flow->start_ns = bpf_ktime_get_ns();
     flow->pid = bpf_get_current_pid_tgid() >> 32;
+    if (call->is_leg) {
+        const struct mesh_flow *origin = bpf_sk_storage_get(&MESH_MAP(accept), ctx->sk, 0, 0);
+        if (origin && mesh_leg_inherit(flow, origin))
+            mesh_leg_take_over(origin);
+    }
     if (action != MESH_ACTION_ADMIT)
         return mesh_connect_refuse(flow);
 
@@ -75,9 +82,8 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
             return mesh_connect_refuse(flow);
         }
     }
-    /* A second connect on the same socket finds the first one's entry: always overwrite. */
-    __u64 cookie = bpf_get_socket_cookie(ctx);
-    if (bpf_map_update_elem(&MESH_MAP(pending), &cookie, flow, BPF_ANY) != 0) {
+    flow->socket_cookie = bpf_get_socket_cookie(ctx);
+    if (mesh_handoff_put(flow->socket_cookie, flow) != 0) {
         mesh_refuse(flow, MESH_REASON_MAP_ERROR);
         return mesh_connect_refuse(flow);
     }

@@ -74,33 +74,45 @@ static __always_inline int mesh_edge_icmpv6(struct __sk_buff *ctx, __u8 next, __
     return mesh_claim_v6_allowed(&target.address, workload);
 }
 
-static __always_inline int mesh_edge_allowed(struct __sk_buff *ctx, __u32 workload)
+/* Nearly always the header lies in the packet's linear part, and is read where it is. */
+static __always_inline int mesh_edge_v4(struct __sk_buff *ctx, const struct mesh_veth *veth)
+{
+    const struct iphdr *ip = (void *)(long)ctx->data + ETH_HLEN;
+    if ((void *)(ip + 1) <= (void *)(long)ctx->data_end)
+        return mesh_source_v4_allowed(ip->saddr, ip->daddr, veth);
+    __u32 addresses_be[2];
+    if (bpf_skb_load_bytes(ctx, ETH_HLEN + __builtin_offsetof(struct iphdr, saddr), addresses_be,
+                           sizeof(addresses_be)) != 0)
+        return 0;
+    return mesh_source_v4_allowed(addresses_be[0], addresses_be[1], veth);
+}
+
+static __always_inline int mesh_edge_v6(struct __sk_buff *ctx, const struct mesh_veth *veth)
+{
+    struct {
+        union mesh_addr_words source, destination;
+    } addresses;
+    __u8 next;
+    if (bpf_skb_load_bytes(ctx, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, saddr), &addresses, sizeof(addresses)) !=
+        0)
+        return 0;
+    if (bpf_skb_load_bytes(ctx, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, nexthdr), &next, sizeof(next)) != 0)
+        return 0;
+    return mesh_source_v6_allowed(&addresses.source.address, &addresses.destination.address, veth) &&
+           mesh_edge_icmpv6(ctx, next, veth->workload);
+}
+
+static __always_inline int mesh_edge_allowed(struct __sk_buff *ctx, const struct mesh_veth *veth)
 {
     if (ctx->vlan_present)
         return 0;
     switch (ctx->protocol) {
-    case bpf_htons(ETH_P_IP): {
-        __u32 addresses_be[2];
-        if (bpf_skb_load_bytes(ctx, ETH_HLEN + __builtin_offsetof(struct iphdr, saddr), addresses_be,
-                               sizeof(addresses_be)) != 0)
-            return 0;
-        return mesh_source_v4_allowed(addresses_be[0], addresses_be[1], workload);
-    }
-    case bpf_htons(ETH_P_IPV6): {
-        struct {
-            union mesh_addr_words source, destination;
-        } addresses;
-        __u8 next;
-        if (bpf_skb_load_bytes(ctx, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, saddr), &addresses,
-                               sizeof(addresses)) != 0)
-            return 0;
-        if (bpf_skb_load_bytes(ctx, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, nexthdr), &next, sizeof(next)) != 0)
-            return 0;
-        return mesh_source_v6_allowed(&addresses.source.address, &addresses.destination.address, workload) &&
-               mesh_edge_icmpv6(ctx, next, workload);
-    }
+    case bpf_htons(ETH_P_IP):
+        return mesh_edge_v4(ctx, veth);
+    case bpf_htons(ETH_P_IPV6):
+        return mesh_edge_v6(ctx, veth);
     case bpf_htons(ETH_P_ARP):
-        return mesh_edge_arp(ctx, workload);
+        return mesh_edge_arp(ctx, veth->workload);
     }
     return 0;
 }
@@ -110,7 +122,7 @@ int mesh_edge(struct __sk_buff *ctx)
 {
     __u32 index = ctx->ifindex;
     const struct mesh_veth *veth = bpf_map_lookup_elem(&MESH_MAP(veths), &index);
-    if (!veth || mesh_edge_allowed(ctx, veth->workload))
+    if (!veth || mesh_edge_allowed(ctx, veth))
         return MESH_EDGE_NEXT;
     /* Counted, not recorded: a forger would otherwise fill the ring. */
     mesh_count(MESH_HOOK_EDGE, MESH_REASON_FORGED_SOURCE);

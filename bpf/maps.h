@@ -96,10 +96,25 @@ struct {
     __type(value, struct mesh_config);
 } MESH_MAP(config) SEC(".maps");
 
-/* socket cookie -> flow, on the client's side from connect to close */
+/* slot by socket cookie -> flow, on the client's side from connect() to its SYN */
+#define MESH_HANDOFF_SLOTS 256 /* a power of two: connect() calls at one moment, with room */
+struct mesh_handoff {
+    __u64 cookie;  /* 0: free */
+    __u32 spilled; /* once found in use: look into `pending` as well */
+    __u32 zero32;
+    struct mesh_flow flow;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, MESH_HANDOFF_SLOTS);
+    __type(key, __u32);
+    __type(value, struct mesh_handoff);
+} MESH_MAP(handoff) SEC(".maps");
+
+/* socket cookie -> flow, as `handoff`, for sockets that found their slot busy */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 65536);
+    __uint(max_entries, 4096);
     __type(key, __u64);
     __type(value, struct mesh_flow);
 } MESH_MAP(pending) SEC(".maps");
@@ -112,7 +127,8 @@ struct {
     __type(value, struct mesh_flow);
 } MESH_MAP(flows) SEC(".maps");
 
-/* accepted socket of the relay -> flow, read with getsockopt */
+/* accepted socket of the relay -> flow, read with getsockopt; upstream socket of the relay -> the flow for which it dials,
+ * written with setsockopt */
 struct {
     __uint(type, BPF_MAP_TYPE_SK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC);

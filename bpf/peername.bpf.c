@@ -4,16 +4,27 @@
 #include "lib/address.h"
 #include "maps.h"
 
-static __always_inline const struct mesh_flow *mesh_peer_flow(struct bpf_sock_addr *ctx)
+#define MESH_IPPROTO_MPTCP 262
+
+/* The flow of the connection between these addresses, if it is this socket's. That of a Multipath TCP socket was made by
+ * its first subflow, a socket of its own whose addresses the outer one has; user space sees the outer one. */
+static __always_inline const struct mesh_flow *mesh_peer_flow(struct bpf_sock_addr *ctx, struct mesh_tuple *tuple)
 {
-    __u64 cookie = bpf_get_socket_cookie(ctx);
-    return bpf_map_lookup_elem(&MESH_MAP(pending), &cookie);
+    tuple->local_port_be = (__u16)ctx->user_port;
+    tuple->remote_port_be = bpf_htons((__u16)ctx->sk->src_port);
+    if (mesh_addr_is_loopback(&tuple->local))
+        tuple->netns_cookie = bpf_get_netns_cookie(ctx);
+    const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(flows), tuple);
+    if (!flow || (ctx->protocol != MESH_IPPROTO_MPTCP && flow->socket_cookie != bpf_get_socket_cookie(ctx)))
+        return 0;
+    return flow;
 }
 
 SEC("cgroup/getpeername4")
 int mesh_peername4(struct bpf_sock_addr *ctx)
 {
-    const struct mesh_flow *flow = mesh_peer_flow(ctx);
+    struct mesh_tuple tuple = {.local = mesh_context_v4(ctx->user_ip4), .remote = mesh_addr_v4(ctx->sk->src_ip4)};
+    const struct mesh_flow *flow = mesh_peer_flow(ctx, &tuple);
     if (flow && mesh_addr_is_v4(&flow->original)) {
         ctx->user_ip4 = mesh_addr_word(&flow->original, 3);
         ctx->user_port = flow->original_port_be;
@@ -24,7 +35,8 @@ int mesh_peername4(struct bpf_sock_addr *ctx)
 SEC("cgroup/getpeername6")
 int mesh_peername6(struct bpf_sock_addr *ctx)
 {
-    const struct mesh_flow *flow = mesh_peer_flow(ctx);
+    struct mesh_tuple tuple = {.local = mesh_context_v6(ctx->user_ip6), .remote = mesh_context_v6(ctx->sk->src_ip6)};
+    const struct mesh_flow *flow = mesh_peer_flow(ctx, &tuple);
     if (flow) {
         ctx->user_ip6[0] = mesh_addr_word(&flow->original, 0);
         ctx->user_ip6[1] = mesh_addr_word(&flow->original, 1);

@@ -2,6 +2,8 @@
  *
  *   TCP_CONNECT_CB       before the SYN: the 4-tuple is final, publish the flow under it
  *   PASSIVE_ESTABLISHED  the accepted socket of a relay listener keeps the flow
+ *   STATE_CB             a leg of the node proxy stands: counted from here on, because a proxy that dials one endpoint
+ *                        after the other relays one connection
  *   STATE_CB to CLOSE    the client's socket ends, however: bytes, round trip, and the published entry goes
  *
  * The entry stays as long as the client's socket, and not only for the handshake: sk_lookup sees every packet that finds no
@@ -12,6 +14,7 @@
 #include <linux/tcp.h>
 
 #include "lib/address.h"
+#include "lib/handoff.h"
 #include "lib/report.h"
 #include "lib/transfer.h"
 
@@ -46,9 +49,8 @@ static __always_inline int mesh_ops_addresses(struct bpf_sock_ops *ctx, struct m
 
 static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
 {
-    __u64 cookie = bpf_get_socket_cookie(ctx);
-    struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(pending), &cookie);
-    if (!flow)
+    struct mesh_flow flow;
+    if (!mesh_handoff_take(bpf_get_socket_cookie(ctx), &flow))
         return;
     struct mesh_tuple tuple = {0};
     if (!mesh_ops_addresses(ctx, &tuple.remote, &tuple.local))
@@ -56,18 +58,39 @@ static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
     tuple.remote_port_be = mesh_ops_local_port_be(ctx);
     tuple.local_port_be = mesh_ops_remote_port_be(ctx);
     /* What connect() left behind when it failed before the SYN does not belong to a later connect elsewhere. */
-    if (!mesh_addr_equal(&tuple.local, &flow->destination) || tuple.local_port_be != flow->destination_port_be) {
-        bpf_map_delete_elem(&MESH_MAP(pending), &cookie);
+    if (!mesh_addr_equal(&tuple.local, &flow.destination) || tuple.local_port_be != flow.destination_port_be)
         return;
-    }
     if (mesh_addr_is_loopback(&tuple.local))
-        tuple.netns_cookie = flow->netns_cookie;
-    flow->source = tuple.remote;
-    flow->source_port_be = tuple.remote_port_be;
-    if (bpf_map_update_elem(&MESH_MAP(flows), &tuple, flow, BPF_ANY) != 0)
+        tuple.netns_cookie = flow.netns_cookie;
+    flow.source = tuple.remote;
+    flow.source_port_be = tuple.remote_port_be;
+    if (bpf_map_update_elem(&MESH_MAP(flows), &tuple, &flow, BPF_ANY) != 0)
         mesh_count(MESH_HOOK_SOCKOPS, MESH_REASON_MAP_ERROR);
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-    if (flow->tier != MESH_TIER_RELAY)
+    if (flow.tier == MESH_TIER_KERNEL)
+        mesh_edge_change(&flow, MESH_EDGE_OPENED, 0, 0);
+}
+
+/* The flow of the client's socket, once published; its key in `tuple`. */
+static __always_inline const struct mesh_flow *mesh_ops_flow(struct bpf_sock_ops *ctx, struct mesh_tuple *tuple)
+{
+    if (!mesh_ops_addresses(ctx, &tuple->remote, &tuple->local))
+        return 0;
+    tuple->remote_port_be = mesh_ops_local_port_be(ctx);
+    tuple->local_port_be = mesh_ops_remote_port_be(ctx);
+    if (mesh_addr_is_loopback(&tuple->local))
+        tuple->netns_cookie = bpf_get_netns_cookie(ctx);
+    const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(flows), tuple);
+    return flow && flow->socket_cookie == bpf_get_socket_cookie(ctx) ? flow : 0;
+}
+
+static __always_inline void mesh_ops_connected(struct bpf_sock_ops *ctx)
+{
+    if (!ctx->sk || !bpf_sk_storage_get(&MESH_MAP(legs), ctx->sk, 0, 0))
+        return;
+    struct mesh_tuple tuple = {0};
+    const struct mesh_flow *flow = mesh_ops_flow(ctx, &tuple);
+    if (flow)
         mesh_edge_change(flow, MESH_EDGE_OPENED, 0, 0);
 }
 
@@ -86,17 +109,42 @@ static __always_inline void mesh_ops_accepted(struct bpf_sock_ops *ctx)
             mesh_count(MESH_HOOK_SOCKOPS, MESH_REASON_MAP_ERROR);
 }
 
+/* Of the kernel's structs, what the context has not; placed by the kernel's own type information. */
+struct sock_common {
+    unsigned long skc_flags;
+} __attribute__((preserve_access_index));
+struct tcp_sock {
+    __u32 write_seq;
+} __attribute__((preserve_access_index));
+#define MESH_SOCK_DONE 1 /* bit of skc_flags: enum sock_flags, include/net/sock.h */
+
+static __always_inline struct mesh_ending mesh_ops_ending(struct bpf_sock_ops *ctx, __u32 old_state)
+{
+    struct mesh_ending end = {
+        .acked = ctx->bytes_acked, .received = ctx->bytes_received, .old_state = old_state, .snd_una = ctx->snd_una};
+    end.write_seq = end.snd_una;
+    struct tcp_sock *tcp = ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : 0;
+    if (tcp) {
+        end.write_seq = tcp->write_seq;
+        end.fin_received = ((struct sock_common *)tcp)->skc_flags >> MESH_SOCK_DONE & 1;
+    }
+    return end;
+}
+
 static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_state)
 {
-    __u64 cookie = bpf_get_socket_cookie(ctx);
-    const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(pending), &cookie);
+    struct mesh_tuple tuple = {0};
+    const struct mesh_flow *flow = mesh_ops_flow(ctx, &tuple);
     if (!flow)
         return;
-    __u64 sent = mesh_sent_bytes(ctx->bytes_acked, old_state);
-    __u64 received = mesh_received_bytes(ctx->bytes_received, old_state);
-    if (flow->tier != MESH_TIER_RELAY)
+    struct mesh_ending end = mesh_ops_ending(ctx, old_state);
+    __u64 sent = mesh_sent_bytes(&end);
+    __u64 received = mesh_received_bytes(&end);
+    if (flow->tier == MESH_TIER_KERNEL || (flow->tier == MESH_TIER_LEG && old_state != BPF_TCP_SYN_SENT))
         mesh_edge_change(flow, MESH_EDGE_CLOSED, sent, received);
-    struct mesh_event *event = mesh_event_reserve();
+    struct mesh_event *event = 0;
+    if (flow->tier != MESH_TIER_RELAY || !(flow->flags & MESH_FLOW_HAS_LEG))
+        event = mesh_event_reserve();
     if (event) {
         event->flow = *flow;
         event->time_ns = bpf_ktime_get_ns();
@@ -108,16 +156,7 @@ static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_
         event->hook = MESH_HOOK_SOCKOPS;
         mesh_event_submit(event);
     }
-    struct mesh_tuple tuple = {
-        .local = flow->destination,
-        .remote = flow->source,
-        .local_port_be = flow->destination_port_be,
-        .remote_port_be = flow->source_port_be,
-    };
-    if (mesh_addr_is_loopback(&tuple.local))
-        tuple.netns_cookie = flow->netns_cookie;
     bpf_map_delete_elem(&MESH_MAP(flows), &tuple);
-    bpf_map_delete_elem(&MESH_MAP(pending), &cookie);
 }
 
 SEC("sockops")
@@ -131,7 +170,9 @@ int mesh_sockops(struct bpf_sock_ops *ctx)
         mesh_ops_accepted(ctx);
         break;
     case BPF_SOCK_OPS_STATE_CB:
-        if (ctx->args[1] == BPF_TCP_CLOSE)
+        if (ctx->args[1] == BPF_TCP_ESTABLISHED)
+            mesh_ops_connected(ctx);
+        else if (ctx->args[1] == BPF_TCP_CLOSE)
             mesh_ops_closed(ctx, ctx->args[0]);
         break;
     }

@@ -38,7 +38,8 @@ step() {
     sleep 0.3
     if [ $((SECONDS - shown)) -ge 20 ]; then
       shown=$SECONDS
-      last=$(grep -aE '^\[[0-9]+/[0-9]+\]|^. (Test|Suite)|^[A-Z][a-z]+ing ' "$log" | tail -n 1 | cut -c1-100) || true
+      # No such line yet is no failure, also where a caller runs under `set -e`.
+      last=$(grep -aE '^\[[0-9]+/[0-9]+\]|^. (Test|Suite)|^[A-Z][a-z]+ing |^=== ' "$log" | tail -n 1 | cut -c1-100) || true
       printf '    %4d s  %s\n' $((SECONDS - start)) "$last"
     fi
   done

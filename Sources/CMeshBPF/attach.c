@@ -14,14 +14,11 @@
 #define ATTACH_TCX_INGRESS 46
 #define LINK_TYPE_TCX 11
 
-/* Our clsact filter: fixed, so that a new process finds the old one's. */
-#define CLSACT_HANDLE 0x6d31
-#define CLSACT_PRIORITY 1
-
 const uint32_t cmesh_attach_connect4 = BPF_CGROUP_INET4_CONNECT;
 const uint32_t cmesh_attach_connect6 = BPF_CGROUP_INET6_CONNECT;
 const uint32_t cmesh_attach_sockops = BPF_CGROUP_SOCK_OPS;
 const uint32_t cmesh_attach_getsockopt = BPF_CGROUP_GETSOCKOPT;
+const uint32_t cmesh_attach_setsockopt = BPF_CGROUP_SETSOCKOPT;
 const uint32_t cmesh_attach_peername4 = BPF_CGROUP_INET4_GETPEERNAME;
 const uint32_t cmesh_attach_peername6 = BPF_CGROUP_INET6_GETPEERNAME;
 
@@ -62,6 +59,17 @@ int cmesh_is_cgroup2(int directory)
     if (fstatfs(directory, &status))
         return -errno;
     return (unsigned long)status.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+int cmesh_cgroup_programs(int cgroup, uint32_t attach_type, int effective, uint32_t *ids, uint32_t capacity,
+                          uint32_t *count)
+{
+    uint32_t flags = 0;
+    *count = capacity;
+    if (bpf_prog_query(cgroup, attach_type, effective ? BPF_F_QUERY_EFFECTIVE : 0, &flags, ids, count) == 0)
+        return 0;
+    /* More than fit: what fits is there. */
+    return errno == ENOSPC ? 0 : -errno;
 }
 
 static int link_create(int program, int target, uint32_t attach_type)
@@ -121,33 +129,4 @@ int cmesh_link_info(int link, struct cmesh_link_info *result)
         break;
     }
     return 0;
-}
-
-int cmesh_clsact_attach(int program, uint32_t ifindex)
-{
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY, .prog_fd = program,
-                .flags = BPF_TC_F_REPLACE);
-    int result = bpf_tc_hook_create(&hook);
-    if (result != 0 && result != -EEXIST)
-        return result;
-    return bpf_tc_attach(&hook, &options);
-}
-
-int cmesh_clsact_detach(uint32_t ifindex)
-{
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
-    return bpf_tc_detach(&hook, &options);
-}
-
-int cmesh_clsact_query(uint32_t ifindex, uint32_t *program_id)
-{
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
-    *program_id = 0;
-    int result = bpf_tc_query(&hook, &options);
-    if (result == 0)
-        *program_id = options.prog_id;
-    return result == -ENOENT || result == -EINVAL ? 0 : result;
 }

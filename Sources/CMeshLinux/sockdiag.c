@@ -5,7 +5,9 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +45,21 @@ static void write_address(uint8_t family, struct cmesh_address address, __be32 w
     memcpy(words, halves, 16);
 }
 
+static void read_bytes(const struct nlmsghdr *answer, struct cmesh_socket *item)
+{
+    int left = (int)(answer->nlmsg_len - NLMSG_LENGTH(sizeof(struct inet_diag_msg)));
+    const struct rtattr *attribute = (const void *)((const char *)NLMSG_DATA(answer) + sizeof(struct inet_diag_msg));
+    for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+        if (attribute->rta_type != INET_DIAG_INFO)
+            continue;
+        struct tcp_info info = {0};
+        size_t size = RTA_PAYLOAD(attribute);
+        memcpy(&info, RTA_DATA(attribute), size < sizeof(info) ? size : sizeof(info));
+        item->bytes_acked = info.tcpi_bytes_acked;
+        item->bytes_received = info.tcpi_bytes_received;
+    }
+}
+
 static int visit(const struct nlmsghdr *answer, void *context)
 {
     if (answer->nlmsg_type != SOCK_DIAG_BY_FAMILY || answer->nlmsg_len < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
@@ -62,10 +79,11 @@ static int visit(const struct nlmsghdr *answer, void *context)
         .family = body->idiag_family,
         .state = body->idiag_state,
     };
+    read_bytes(answer, &item);
     return cmesh_list_add(context, &item);
 }
 
-int cmesh_netns_tcp_sockets(int netns, size_t limit, struct cmesh_socket **found, size_t *count)
+int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmesh_socket **found, size_t *count)
 {
     *found = NULL;
     *count = 0;
@@ -83,7 +101,8 @@ int cmesh_netns_tcp_sockets(int netns, size_t limit, struct cmesh_socket **found
                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
                 .nlmsg_seq = i + 1,
             },
-            .body = {.sdiag_family = families[i], .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u},
+            .body = {.sdiag_family = families[i], .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u,
+                     .idiag_ext = with_bytes ? 1 << (INET_DIAG_INFO - 1) : 0},
         };
         result = cmesh_netlink_request(socket, &request, visit, &list);
         /* A kernel without IPv6 has no such handler: then there are no such sockets. */

@@ -11,6 +11,7 @@ import MeshSnapshot
 extension Agent {
   /// Looks at every namespace path, and at the addresses of a few. Called on a timer.
   func scan() {
+    self.measureMaps()
     guard self.isComplete else { return self.guardAttachments() }
     let changed = self.followNamespaces()
     let readdressed = self.refreshAddresses()
@@ -111,7 +112,15 @@ extension Agent {
       do throws(MeshError) {
         try self.attachLookup(workload)
         for interface in workload.local.interfaces { try self.kernel.attachEdge(interface: interface) }
+        guard try self.kernel.pods.get(workload.namespace.cookie) != nil else {
+          // Guarded as a destination, but what it dials is not steered: tried again with the tables.
+          self.enrolmentProblems[name] = MeshError(
+            .exhausted, "workload \(name)", "does not fit into the map of pods",
+            next: "a larger --map-limit pods of the agent, after martlet purge")
+          continue
+        }
         self.enrolled[name]?.isAttached = true
+        self.enrolmentProblems[name] = nil
         self.logger.info(
           "workload enrolled",
           metadata: [
@@ -175,6 +184,10 @@ extension Agent {
     _ = self.kernel.removeDeadLinks()
     let ours = Set(self.enrolled.values.map { Self.lookupName($0.namespace.cookie) })
     for name in self.kernel.lookups() where !ours.contains(name) { self.detachLookup(name) }
+    let interfaces = self.enrolled.values.reduce(into: Set<UInt32>()) { $0.formUnion($1.local.interfaces) }
+    for interface in self.kernel.edgeInterfaces().subtracting(interfaces) {
+      self.kernel.detachEdge(interface: interface)
+    }
   }
 
   /// Addresses come and go without the namespace changing. A few namespaces a turn, so that a thousand of them cost no more

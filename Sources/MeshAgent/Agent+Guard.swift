@@ -32,8 +32,8 @@ extension Agent {
     if places.contains(.cgroup) {
       mend { () throws(MeshError) in try self.kernel.attach(cgroup: self.cgroups.root.path) }
     }
-    if places.contains(.getsockopt) {
-      mend { () throws(MeshError) in try self.kernel.attachGetsockopt(cgroup: self.cgroups.agent.path) }
+    if places.contains(.socketOptions) {
+      mend { () throws(MeshError) in try self.kernel.attachSocketOptions(cgroup: self.cgroups.agent.path) }
     }
     for workload in self.enrolled.values where workload.isAttached {
       if places.contains(.lookup(Self.lookupName(workload.namespace.cookie))) {

@@ -29,9 +29,9 @@ extension Agent: AgentReporting {
       uptimeSeconds: (MonotonicClock.nanoseconds - self.started) / 1_000_000_000, revision: self.revision,
       ready: self.isReady, controlPlane: control, proxy: proxy,
       datapath: DatapathStatus(
-        layout: UInt32(MESH_LAYOUT), generation: self.planner.generation,
+        layout: UInt32(MESH_LAYOUT), generation: self.kernel.config.generation,
         programs: UInt64((try? self.kernel.programStatus().count) ?? 0),
-        maps: UInt64((try? self.kernel.mapStatus().count) ?? 0),
+        maps: UInt64(self.kernel.mapCount),
         enrolledWorkloads: UInt64(self.enrolled.values.count { $0.isAttached }),
         lostEvents: self.counter(Self.reasons * UInt32(MESH_HOOK_COUNT.rawValue)),
         attachmentsRepaired: self.attachmentsRepaired),
@@ -60,11 +60,12 @@ extension Agent: AgentReporting {
   }
 
   private func health(_ control: ControlPlaneStatus, _ proxy: ProxyStatus) -> [HealthCheck] {
-    let tables = self.failures["tables cannot be written"]
+    let tables = self.failures["tables cannot be written"] ?? self.failures["tables do not fit"]
     return [
       HealthCheck(
         "datapath", tables == nil ? .ok : .fail, tables?.description ?? "programs are attached and tables written",
         next: tables?.next),
+      self.mapFill.check,
       HealthCheck(
         "snapshot", self.isComplete ? .ok : .warn,
         self.isComplete ? "\(self.snapshot.count) entries from \(self.snapshotSource)" : "no complete snapshot yet",
@@ -84,6 +85,7 @@ extension Agent: AgentReporting {
       (names.edge(entry.key), entry.value.reduce(into: EdgeCounters()) { $0.add(EdgeCounters($1)) })
     }
     self.edges.observe(reading)
+    await self.observeOpenConnections(names)
     var decisions: [AgentMetrics.Decision] = []
     for hook in 0..<UInt32(MESH_HOOK_COUNT.rawValue) {
       for reason in 0..<Self.reasons {
@@ -98,6 +100,7 @@ extension Agent: AgentReporting {
     return AgentMetrics(
       status: await self.status(), programs: try await self.programs(), maps: try await self.maps(), edges: self.edges,
       names: names.directory, decisions: decisions,
+      mapInsertErrors: self.mapInsertErrors,
       proxyRefusals: Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +))
   }
 
@@ -193,8 +196,11 @@ extension Agent: AgentReporting {
     let now = MonotonicClock.nanoseconds
     var reports: [ConnectionReport] = []
     for workload in self.enrolled.values {
-      for socket in try workload.namespace.sockets() where !socket.isListening {
-        guard let flow = try self.kernel.pending.get(socket.cookie) else { continue }
+      for socket in try workload.namespace.sockets(withBytes: true) where !socket.isListening {
+        // The client's half of a relayed connection is told as its leg.
+        guard let flow = try self.kernel.flow(of: socket, in: workload.namespace),
+          UInt32(flow.flags) & MESH_FLOW_HAS_LEG == 0
+        else { continue }
         reports.append(
           ConnectionReport(
             source: names.peer(flow.source_workload, flow.source, flow.source_port_be),
@@ -202,6 +208,7 @@ extension Agent: AgentReporting {
             dialled: FlowNames.endpoint(flow.original, flow.original_port_be)?.description,
             service: names.service(flow.service)?.description, tier: FlowTier(number: flow.tier),
             state: "\(socket.state)", ageSeconds: (now - min(now, flow.start_ns)) / 1_000_000_000,
+            sentBytes: socket.sentBytes, receivedBytes: socket.receivedBytes,
             policy: names.policy(flow.policy)?.name.description))
       }
     }

@@ -13,6 +13,8 @@ import MeshTelemetry
 extension Agent {
   /// `delta`: what changed since the last call, if that is known: it saves the comparison of everything.
   func updateTables(_ delta: Delta? = nil) {
+    // What did not fit the last time is tried again from what is there.
+    if self.tablesAreShort { self.adoptPresent() }
     let locals = self.enrolled.values.map(\.local)
     let now = MonotonicClock.duration
     let plan =
@@ -27,14 +29,18 @@ extension Agent {
       return
     }
     self.planProblems = plan.problems
+    let shortfall: MapShortfall
     do throws(MeshError) {
-      try self.driver.run(plan.steps)
+      shortfall = try self.driver.run(plan.steps)
+      try self.driver.refuse(shortfall.addresses, insteadOf: self.refusedAddresses)
+      self.refusedAddresses = shortfall.addresses
       self.report("tables cannot be written", nil)
     } catch {
       self.report("tables cannot be written", error)
       self.recoverTables()
       return
     }
+    self.note(shortfall)
     self.attachEnrolled()
     self.letForeignersGo()
     self.followStore()
@@ -50,7 +56,8 @@ extension Agent {
       self.link?.publish(plan.delta, revision: self.revision)
     }
     self.names.replace(FlowNames(identifiers: self.planner.identifiers, directory: self.directory))
-    if !plan.later.isEmpty { self.retire(plan) }
+    // Rows of the generation that was to be replaced are in use still.
+    if !plan.later.isEmpty, !shortfall.concernsAccess { self.retire(plan) }
     if plan.changesAccess { self.cutConnections() }
   }
 
@@ -70,10 +77,25 @@ extension Agent {
 
   /// What was written in part is closed, not open; what is there is listed, and everything is planned anew.
   private func recoverTables() {
+    self.adoptPresent()
+    self.planAgain(at: MonotonicClock.duration + .seconds(1))
+  }
+
+  private func adoptPresent() {
+    self.tablesAreShort = false
     self.tablesFollow = false
     self.linkFollows = false
     if let present = try? self.driver.presentKeys() { self.planner.adopt(present, now: MonotonicClock.duration) }
-    self.planAgain(at: MonotonicClock.duration + .seconds(1))
+  }
+
+  /// Counts and tells what did not fit. Room may come with a change, or by itself when old rows are deleted.
+  private func note(_ shortfall: MapShortfall) {
+    for (map, count) in shortfall.rows { self.mapInsertErrors[map.rawValue, default: 0] += UInt64(count) }
+    self.report("tables do not fit", shortfall.error { self.kernel.capacity(of: $0) })
+    guard !shortfall.isEmpty else { return }
+    self.tablesAreShort = true
+    self.tablesFollow = false
+    self.planAgain(at: MonotonicClock.duration + .seconds(10))
   }
 
   private func planAgain(at moment: Duration) {
@@ -102,7 +124,7 @@ extension Agent {
 
   private func retireNow(_ plan: Plan) {
     do throws(MeshError) {
-      try self.driver.run(plan.later)
+      _ = try self.driver.run([.changes(plan.later)])
       self.planner.didRunLater(of: plan)
       self.report("old rows cannot be deleted", nil)
     } catch {

@@ -30,6 +30,7 @@ package actor Agent {
   let disk: SnapshotDisk
   nonisolated let service: ServiceSupervisor
   var store = ListenerStore()
+  let runDirectory: RunDirectory
 
   /// Set once, before anything runs.
   var link: ProxyLinkServer?
@@ -72,6 +73,14 @@ package actor Agent {
   /// By what failed; cleared when it works again.
   var failures: [String: MeshError] = [:]
   var addressRefresh: [ResourceName] = []
+  /// Rows did not fit into their maps: the next plan begins with what is there.
+  var tablesAreShort = false
+  /// Of services that do not fit.
+  var refusedAddresses: Set<IPAddress> = []
+  /// Rows that found their map full, by map.
+  var mapInsertErrors: [String: UInt64] = [:]
+  var mapFill = MapFill()
+  var nextMapFill: Int64 = 0
   /// When attachments are looked at next, what was wrong the last time, and how many were put back.
   var nextGuard: Int64 = 0
   var knownFaults: Set<AttachmentFault> = []
@@ -80,6 +89,8 @@ package actor Agent {
   var proxy = ProxyStatus(state: .starting)
   var proxyStats = ProxyStats()
   var edges = EdgeLedger()
+  /// Open connections are not looked at before then.
+  var nextOpenBytes: UInt64 = 0
   let reader: RingBufferReader
 
   /// Programs, maps and links take about a hundred, a workload five, each of its stocks of upstream sockets up to 256.
@@ -93,7 +104,7 @@ package actor Agent {
     self.names = NameBoard()
     self.disk = SnapshotDisk(path: configuration.snapshotPath)
     self.service = service
-    try DiskFile.makeDirectory(configuration.runDirectory, mode: 0o755)
+    self.runDirectory = try RunDirectory(path: configuration.runDirectory)
     try DiskFile.makeDirectory(configuration.stateDirectory, mode: 0o700)
     let limit = try DescriptorLimit.raise()
     guard limit.soft >= Self.leastDescriptors else {
@@ -113,14 +124,25 @@ package actor Agent {
     self.cgroups = try AgentCgroups(configuration)
     self.supervisor = ProxySupervisor(configuration, cgroup: self.cgroups.proxy, user: user, logger: logger)
 
+    // Before anything is loaded: programs of two agents on one socket would decide against each other.
+    try KernelDatapath.refuseNesting(cgroup: self.cgroups.root.path, pinDirectory: configuration.pinDirectory)
     let opened = try KernelDatapath.open(
-      objects: configuration.objectDirectory, pinDirectory: configuration.pinDirectory)
+      objects: configuration.objectDirectory, pinDirectory: configuration.pinDirectory, sizes: configuration.mapSizes,
+      edge: configuration.usesEdgeFilters ? .filter : .best)
     self.kernel = opened.datapath
     // The pin directory is ours from here on: so is this file.
     try self.cgroups.write(to: configuration.runDirectory)
     self.driver = MapDriver(kernel: self.kernel)
+    self.refusedAddresses = try self.driver.refusedAddresses()
+    for name in MapSizes.Name.allCases {
+      let (capacity, limit) = (opened.datapath.capacity(of: name), configuration.mapSizes[name])
+      guard capacity != limit else { continue }
+      logger.warning(
+        "a pinned map keeps its size until martlet purge",
+        metadata: ["map": "\(name.rawValue)", "entries": "\(capacity)", "limit": "\(limit)"])
+    }
     try self.kernel.attach(cgroup: self.cgroups.root.path)
-    try self.kernel.attachGetsockopt(cgroup: self.cgroups.agent.path)
+    try self.kernel.attachSocketOptions(cgroup: self.cgroups.agent.path)
     let proxyCgroup = self.cgroups.proxy.id
     self.kernel.config.configure { $0.proxy_cgroup = proxyCgroup }
 

@@ -38,6 +38,15 @@ struct AgentCgroups: Sendable {
     try InstanceCgroups(agent: self.agent.path, proxy: self.proxy.path).write(to: runDirectory)
   }
 
+  /// Writes it again if it is gone. True if it was.
+  func repair(in runDirectory: String) throws(MeshError) -> Bool {
+    guard try DiskFile.status(runDirectory + "/" + InstanceCgroups.fileName, followLinks: false) == nil else {
+      return false
+    }
+    try self.write(to: runDirectory)
+    return true
+  }
+
   /// The cgroup of the unit, from the one this process was started in: a restarted agent can be started in `agent/`.
   /// Empty: the root.
   static func base(ofOwn path: String) -> String {

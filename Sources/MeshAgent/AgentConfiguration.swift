@@ -1,3 +1,4 @@
+package import MeshBPF
 package import MeshBase
 
 /// Everything the agent is told. Every path belongs to one instance, so that several agents can share a kernel, each
@@ -14,10 +15,14 @@ package struct AgentConfiguration: Sendable {
   package var stateDirectory: String
   /// Where the BPF objects are.
   package var objectDirectory: String
+  /// Attach `edge` by a clsact filter, as kernels before 6.6 need it, where a link would do.
+  package var usesEdgeFilters: Bool
   package var proxyExecutable: String
   /// The account of the proxy.
   package var proxyUser: String
   package var proxyLoops: Int
+  /// Of maps that are made now; those of a predecessor keep theirs.
+  package var mapSizes: MapSizes
   /// Unix socket of the control plane; nil: serve the snapshot on disk only.
   package var controlSocket: String?
   package var metricsAddress: SocketEndpoint
@@ -35,15 +40,20 @@ package struct AgentConfiguration: Sendable {
     self.runDirectory = "/run/martlet"
     self.stateDirectory = "/var/lib/martlet"
     self.objectDirectory = "/usr/lib/martlet/bpf"
+    self.usesEdgeFilters = false
     self.proxyExecutable = "/usr/libexec/martlet-proxy"
     self.proxyUser = "martlet-proxy"
     self.proxyLoops = 0
+    self.mapSizes = .defaults
     self.controlSocket = nil
     self.metricsAddress = SocketEndpoint(IPAddress(v4: 0), MeshPort.metrics)
     self.healthAddress = SocketEndpoint(IPAddress(v4: 0), MeshPort.health)
     self.scanMilliseconds = 250
     self.retireMilliseconds = 1000
   }
+
+  /// `NAME=ENTRIES`.
+  package mutating func setMapLimit(_ text: String) throws(MeshError) { try self.mapSizes.set(text) }
 
   package var snapshotPath: String { self.stateDirectory + "/snapshot" }
   package var agentSocket: String { self.runDirectory + "/agent.sock" }

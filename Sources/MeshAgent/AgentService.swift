@@ -27,17 +27,23 @@ package struct AgentService: Service {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let (events, continuation) = AsyncStream.makeStream(of: ProxyLinkEvent.self)
     let link = try await self.agent.openLink(group: group) { continuation.yield($0) }
-    try await link.start()
     let session = await self.agent.makeSession()
     await self.agent.reconcileAtStart()
     let http = AgentHTTP(self.endpoints, agent: self.agent, group: group)
-    let servers = try await http.start()
+    let sockets = AgentSockets(agent: self.agent, link: link, http: http, logger: self.logger)
+    try await sockets.open()
     self.agent.service.send(.ready)
     await cancelWhenGracefulShutdown {
       await withTaskGroup(of: Void.self) { tasks in
         tasks.addTask { await self.agent.sayAlive() }
         tasks.addTask { await self.agent.supervisor.run() }
         tasks.addTask { for await event in events { await self.agent.handle(event) } }
+        tasks.addTask {
+          while !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(1))
+            await sockets.keep()
+          }
+        }
         tasks.addTask {
           while !Task.isCancelled {
             await self.agent.scan()
@@ -56,8 +62,7 @@ package struct AgentService: Service {
       }
     }
     self.agent.service.send(.stopping)
-    for server in servers { await server.stop() }
-    await link.stop()
+    await sockets.close()
     try? await group.shutdownGracefully()
   }
 

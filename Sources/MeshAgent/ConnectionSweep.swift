@@ -1,3 +1,4 @@
+import CMeshABI
 import Glibc
 import Logging
 import MeshBPF
@@ -30,8 +31,8 @@ struct ConnectionSweep: Sendable {
     var cut = self.cut
     for record in records {
       byCookie[record.cookie] = record
-      // `pending` knows the sockets that the connect hook saw: these called, whatever their ports look like.
-      if !record.isListening, (try? self.kernel.pending.get(record.cookie)) != nil {
+      // `flows` knows the sockets that the connect hook saw: these called, whatever their ports look like.
+      if !record.isListening, (try? self.kernel.flow(of: record, in: namespace)) ?? nil != nil {
         cut.clientCookies.insert(record.cookie)
       }
     }

@@ -41,6 +41,28 @@ extension BPFMap {
     }
   }
 
+  /// Writes what there is room for. Rows whose keys are in the map always have room.
+  ///
+  /// - Returns: the keys of the others.
+  package func putFitting(batch: some Collection<(key: Key, value: Value)>) throws(MeshError) -> [Key] {
+    do throws(MeshError) {
+      try self.put(batch: batch)
+      return []
+    } catch {
+      guard error.code == .exhausted else { throw error }
+    }
+    var rest: [Key] = []
+    for (key, value) in batch {
+      do throws(MeshError) {
+        try self.put(key, value)
+      } catch {
+        guard error.code == .exhausted else { throw error }
+        rest.append(key)
+      }
+    }
+    return rest
+  }
+
   /// Keys that are not there are no failure.
   package func delete(batch: some Collection<Key>) throws(MeshError) {
     let keys = ContiguousArray(batch)

@@ -84,6 +84,6 @@ package final class BPFMap<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyab
     let full = result == -E2BIG || result == -ENOSPC
     return BPFFailure.error(
       result, self.name, full ? "the map is full (\(self.maxEntries) entries)" : message,
-      next: full ? "start the agent with larger maps" : nil)
+      next: full ? "a larger --map-limit of the agent, after martlet purge" : nil)
   }
 }

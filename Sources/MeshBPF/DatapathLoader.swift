@@ -31,7 +31,7 @@ enum DatapathLoader {
       for map in object.mapNames where self.isOurs(map) {
         if let existing = loaded.maps[map] {
           try object.reuse(map: map, descriptor: existing.rawValue)
-        } else if let size = sizes.byWord[self.word(map)] {
+        } else if let size = sizes.size(ofMap: map) {
           try object.resize(map: map, maxEntries: size)
         }
       }
@@ -49,12 +49,6 @@ enum DatapathLoader {
   /// Not libbpf's own, such as `connect_.rodata`.
   private static func isOurs(_ map: String) -> Bool {
     map.hasPrefix("mesh_") && !map.contains(".")
-  }
-
-  /// `mesh_pods_v1` is `pods`.
-  private static func word(_ map: String) -> String {
-    let parts = map.split(separator: "_")
-    return parts.count == 3 ? String(parts[1]) : map
   }
 
   private static func compare(_ object: BPFObject, _ map: String, _ existing: OwnedDescriptor) throws(MeshError) {

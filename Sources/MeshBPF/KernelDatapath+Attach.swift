@@ -22,18 +22,48 @@ extension KernelDatapath {
     ]
   }
 
-  private static let getsockoptLink = "getsockopt"
-  /// Followed by the cgroup's id.
-  private static let formerGetsockoptPrefix = "getsockopt-"
+  /// Between the node proxy and the kernel, about sockets that the agent makes.
+  private static var socketOptionHooks: [CgroupHook] {
+    [
+      CgroupHook(link: "getsockopt", program: "mesh_getsockopt", attachType: cmesh_attach_getsockopt),
+      CgroupHook(link: "setsockopt", program: "mesh_setsockopt", attachType: cmesh_attach_setsockopt),
+    ]
+  }
+
   private static let lookupPrefix = "lookup-"
   private static let edgePrefix = "edge-"
 
   /// Attaches connect, sockops and getpeername to a cgroup and all below it. A second call with the same cgroup changes
   /// nothing but missing links.
   package func attach(cgroup path: String) throws(MeshError) {
+    try self.attach(Self.cgroupHooks, cgroup: path)
+  }
+
+  /// Attaches getsockopt and setsockopt to the cgroup in which the proxy's listeners and upstream sockets are made. Cgroups
+  /// of the agent can be made anew at a start (systemd removes those that are empty), but a socket belongs for good to the
+  /// cgroup that it was made in: older links stay, under another name, until the last of these sockets is closed and their
+  /// target with them.
+  package func attachSocketOptions(cgroup path: String) throws(MeshError) {
+    let target = try Self.openCgroup(path).identifier
+    for hook in Self.socketOptionHooks { try self.setAside(hook.link, target: target) }
+    try self.attach(Self.socketOptionHooks, cgroup: path)
+  }
+
+  /// A pinned link of another cgroup that still lives gets that cgroup's id into its name.
+  private func setAside(_ name: String, target: UInt64) throws(MeshError) {
+    let path = self.pins.linkPath(name)
+    guard access(path, F_OK) == 0 else { return }
+    let older = try BPFLink.pinned(name, path: path).info().target
+    guard older != 0, older != target else { return }
+    guard rename(path, self.pins.linkPath(name + "-" + String(older))) == 0 else {
+      throw BPFFailure.error(-errno, path, "cannot be renamed")
+    }
+  }
+
+  private func attach(_ hooks: [CgroupHook], cgroup path: String) throws(MeshError) {
     let cgroup = try Self.openCgroup(path)
     var fresh: [BPFLink] = []
-    for hook in Self.cgroupHooks {
+    for hook in hooks {
       if try self.reusePinned(hook.link, target: cgroup.identifier, program: hook.program) { continue }
       fresh.append(
         try BPFLink.cgroup(
@@ -42,27 +72,6 @@ extension KernelDatapath {
     }
     // All or nothing: an unpinned link is detached when this array goes.
     for link in fresh { try self.keep(link) }
-  }
-
-  /// Attaches to the cgroup in which the proxy's listeners are opened. Cgroups of the agent can be made anew at a start
-  /// (systemd removes those that are empty), but a listener belongs for good to the cgroup that it was opened in: the older
-  /// link stays, under another name, until the last of these sockets is closed and its target with them.
-  package func attachGetsockopt(cgroup path: String) throws(MeshError) {
-    let cgroup = try Self.openCgroup(path)
-    if try self.reusePinned(Self.getsockoptLink, target: cgroup.identifier, program: "mesh_getsockopt") { return }
-    let path = self.pins.linkPath(Self.getsockoptLink)
-    if access(path, F_OK) == 0 {
-      let older = try BPFLink.pinned(Self.getsockoptLink, path: path).info().target
-      if older != 0 {
-        guard rename(path, self.pins.linkPath(Self.formerGetsockoptPrefix + String(older))) == 0 else {
-          throw BPFFailure.error(-errno, path, "cannot be renamed")
-        }
-      }
-    }
-    try self.keep(
-      try BPFLink.cgroup(
-        Self.getsockoptLink, program: try self.program("mesh_getsockopt"), cgroup: cgroup.descriptor.rawValue,
-        attachType: cmesh_attach_getsockopt))
   }
 
   /// Attaches sk_lookup to a network namespace.
@@ -89,34 +98,56 @@ extension KernelDatapath {
   /// Attaches `edge` to an interface of the caller's network namespace: a tcx link, or a clsact filter before Linux 6.6.
   package func attachEdge(interface: UInt32) throws(MeshError) {
     let name = Self.edgeName(interface)
-    if try self.reusePinned(name, target: UInt64(interface), program: "mesh_edge") { return }
     let program = try self.program("mesh_edge")
-    if let link = try BPFLink.tcxIngress(name, program: program, interface: interface) {
-      try self.keep(link)
-      return
+    if self.edge == .best {
+      var isLink = try self.reusePinned(name, target: UInt64(interface), program: "mesh_edge")
+      if !isLink, let link = try BPFLink.tcxIngress(name, program: program, interface: interface) {
+        try self.keep(link)
+        isLink = true
+      }
+      if isLink {
+        self.removeFilter(interface)
+        return
+      }
     }
-    let result = cmesh_clsact_attach(program, interface)
-    guard result == 0 else { throw BPFFailure.error(result, name, "cannot attach the edge filter") }
+    try self.filters.attach(program, interface)
     self.held.withLock { _ = $0.filters.insert(interface) }
+    self.remove(link: name)
   }
 
   package func detachEdge(interface: UInt32) {
-    self.held.withLock { _ = $0.filters.remove(interface) }
-    if self.remove(link: Self.edgeName(interface)) { return }
-    _ = cmesh_clsact_detach(interface)
+    self.remove(link: Self.edgeName(interface))
+    self.removeFilter(interface)
   }
 
-  /// Detaches everything that is attached through a link; maps and their contents stay.
+  /// Interfaces at which `edge` is attached, by this process or an earlier one; some may be gone.
+  package func edgeInterfaces() -> Set<UInt32> {
+    Set(self.pins.links().filter { $0.hasPrefix(Self.edgePrefix) }.compactMap { Self.interface(ofEdge: $0) })
+      .union(self.filters.interfaces())
+  }
+
+  private func removeFilter(_ interface: UInt32) {
+    let isHeld = self.held.withLock { $0.filters.remove(interface) != nil }
+    if isHeld || self.filters.isRecorded(interface) { self.filters.detach(interface) }
+  }
+
+  /// Detaches everything; maps and their contents stay.
   package func detachAll() {
     for link in Set(self.pins.links()).union(self.held.withLock { $0.links.keys }) { self.remove(link: link) }
+    for interface in Set(self.filters.interfaces()).union(self.held.withLock { $0.filters }) {
+      self.removeFilter(interface)
+    }
   }
 
-  /// Removes links whose target is gone: a deleted namespace, interface or cgroup.
+  /// Removes links whose target is gone: a deleted namespace, interface or cgroup; and what is noted of the filters of such
+  /// interfaces.
   ///
   /// - Returns: their names.
   @discardableResult
   package func removeDeadLinks() -> [String] {
-    self.pins.links().filter { name in
+    let filters = self.filters.interfaces().filter { EdgeFilters.state(of: $0) == .noInterface }
+    for interface in filters { self.removeFilter(interface) }
+    let links = self.pins.links().filter { name in
       guard let link = try? BPFLink.pinned(name, path: self.pins.linkPath(name)), let info = try? link.info() else {
         return false
       }
@@ -125,6 +156,7 @@ extension KernelDatapath {
       self.pins.unpinLink(name)
       return true
     }
+    return filters.map(Self.edgeName) + links
   }
 
   @discardableResult
@@ -136,7 +168,7 @@ extension KernelDatapath {
     return true
   }
 
-  /// After an adoption: this version's program in every pinned link.
+  /// After an adoption: this version's program in every pinned link and every filter.
   func replacePrograms() throws(MeshError) {
     for name in self.pins.links() {
       guard let program = Self.program(ofLink: name) else { continue }
@@ -149,11 +181,20 @@ extension KernelDatapath {
         self.pins.unpinLink(name)
       }
     }
+    for interface in self.filters.interfaces() {
+      // Only in place of ours: a filter that is gone comes back with the enrolment of its workload.
+      guard case .ours = EdgeFilters.state(of: interface) else { continue }
+      do throws(MeshError) {
+        try self.filters.attach(try self.program("mesh_edge"), interface)
+      } catch {
+        guard EdgeFilters.state(of: interface) == .noInterface else { throw error }
+      }
+    }
   }
 
   static func program(ofLink name: String) -> String? {
-    if let hook = self.cgroupHooks.first(where: { $0.link == name }) { return hook.program }
-    if name == self.getsockoptLink || name.hasPrefix(self.formerGetsockoptPrefix) { return "mesh_getsockopt" }
+    if let hook = (self.cgroupHooks + self.socketOptionHooks).first(where: { $0.link == name }) { return hook.program }
+    if let hook = self.socketOptionHooks.first(where: { name.hasPrefix($0.link + "-") }) { return hook.program }
     if name.hasPrefix(self.lookupPrefix) { return "mesh_lookup" }
     if name.hasPrefix(self.edgePrefix) { return "mesh_edge" }
     return nil
@@ -187,10 +228,13 @@ extension KernelDatapath {
 
   static func place(ofLink name: String) -> AttachmentFault.Place? {
     if self.cgroupHooks.contains(where: { $0.link == name }) { return .cgroup }
-    if name == self.getsockoptLink { return .getsockopt }
+    if self.socketOptionHooks.contains(where: { $0.link == name }) { return .socketOptions }
     if name.hasPrefix(self.lookupPrefix) { return .lookup(String(name.dropFirst(self.lookupPrefix.count))) }
-    guard name.hasPrefix(self.edgePrefix), let index = UInt32(name.dropFirst(self.edgePrefix.count)) else { return nil }
-    return .edge(index)
+    return self.interface(ofEdge: name).map { .edge($0) }
+  }
+
+  private static func interface(ofEdge name: String) -> UInt32? {
+    name.hasPrefix(self.edgePrefix) ? UInt32(name.dropFirst(self.edgePrefix.count)) : nil
   }
 
   private static func checked(_ name: String) throws(MeshError) -> String {

@@ -9,7 +9,7 @@ package struct AttachmentFault: Hashable, Sendable, CustomStringConvertible {
     /// One of the hooks at the cgroup root.
     case cgroup
     /// At the agent's cgroup.
-    case getsockopt
+    case socketOptions
     /// sk_lookup, by the name that `attachLookup` was given.
     case lookup(String)
     /// `edge`, by the interface's index.
@@ -55,13 +55,8 @@ extension KernelDatapath {
       faults.append(AttachmentFault(place: place, name: name, kind: kind))
     }
     for interface in held.filters {
-      var program: UInt32 = 0
-      guard cmesh_clsact_query(interface, &program) != 0 || program != self.identifier(ofProgram: "mesh_edge") else {
-        continue
-      }
-      faults.append(
-        AttachmentFault(
-          place: .edge(interface), name: Self.edgeName(interface), kind: program == 0 ? .detached : .replaced))
+      guard let kind = self.fault(ofFilter: interface) else { continue }
+      faults.append(AttachmentFault(place: .edge(interface), name: Self.edgeName(interface), kind: kind))
     }
     return faults
   }
@@ -79,6 +74,15 @@ extension KernelDatapath {
       return .replaced
     }
     return access(self.pins.linkPath(link.name), F_OK) == 0 ? nil : .unpinned
+  }
+
+  private func fault(ofFilter interface: UInt32) -> AttachmentFault.Kind? {
+    switch EdgeFilters.state(of: interface) {
+    case .absent, .noInterface: .detached
+    case .foreign: .replaced
+    case .ours(let program) where program != self.identifier(ofProgram: "mesh_edge"): .replaced
+    case .ours: self.filters.isRecorded(interface) ? nil : .unpinned
+    }
   }
 
   private func identifier(ofProgram name: String) -> UInt32? { self.programIdentifiers[name] }

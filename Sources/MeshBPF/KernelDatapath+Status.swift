@@ -11,7 +11,7 @@ package struct ProgramStatus: Equatable, Sendable {
   /// Nanoseconds of all runs.
   package var runTime: UInt64
   package var verifiedInstructions: UInt32
-  /// Names of the links through which it is attached.
+  /// Names of the links and filters through which it is attached.
   package var links: [String]
 }
 
@@ -31,15 +31,23 @@ package enum DatapathInventory {
   package static func programs(pinDirectory: String) throws(MeshError) -> [ProgramStatus] {
     cmesh_bpf_setup()
     let directory = pinDirectory + "/" + PinDirectory.layoutName + "/links"
-    var found: [UInt32: ProgramStatus] = [:]
+    var attached: [(name: String, program: UInt32)] = []
     for name in PinDirectory.list(directory) {
-      let info = try BPFLink.pinned(name, path: directory + "/" + name).info()
-      if found[info.program] == nil {
-        let program = try OwnedDescriptor.owning(
-          cmesh_program_by_id(info.program), name, "cannot open the attached program")
-        found[info.program] = try self.status(program.rawValue, name)
+      attached.append((name, try BPFLink.pinned(name, path: directory + "/" + name).info().program))
+    }
+    for interface in EdgeFilters(pinDirectory: pinDirectory).interfaces() {
+      if case .ours(let program) = EdgeFilters.state(of: interface) {
+        attached.append((KernelDatapath.edgeName(interface), program))
       }
-      found[info.program]?.links.append(name)
+    }
+    var found: [UInt32: ProgramStatus] = [:]
+    for (name, identifier) in attached {
+      if found[identifier] == nil {
+        let program = try OwnedDescriptor.owning(
+          cmesh_program_by_id(identifier), name, "cannot open the attached program")
+        found[identifier] = try self.status(program.rawValue, name)
+      }
+      found[identifier]?.links.append(name)
     }
     return found.values.sorted { ($0.name, $0.id) < ($1.name, $1.id) }
   }
@@ -111,10 +119,10 @@ package enum DatapathInventory {
 }
 
 extension KernelDatapath {
-  /// The programs of this process, with the links that are pinned for them.
+  /// The programs of this process, with the links and filters that are pinned for them.
   package func programStatus() throws(MeshError) -> [ProgramStatus] {
     var result: [ProgramStatus] = []
-    let links = self.pins.links()
+    let links = self.pins.links() + self.filters.interfaces().map(Self.edgeName)
     for (name, descriptor) in self.programs.sorted(by: { $0.key < $1.key }) {
       var status = try DatapathInventory.status(descriptor.rawValue, name)
       status.links = links.filter { Self.program(ofLink: $0) == name }
@@ -123,6 +131,21 @@ extension KernelDatapath {
     return result
   }
 
+  package var mapCount: Int { self.maps.count }
+
+  /// What the map in use holds: a pinned one keeps its size.
+  package func capacity(of name: MapSizes.Name) -> UInt32 { self.capacities[name] ?? 0 }
+
+  static func capacities(of maps: [String: OwnedDescriptor]) throws(MeshError) -> [MapSizes.Name: UInt32] {
+    var capacities: [MapSizes.Name: UInt32] = [:]
+    for (name, map) in maps {
+      guard let known = MapSizes.Name(map: name) else { continue }
+      capacities[known] = try BPFMap<UInt32, UInt32>.layout(map.rawValue, name).maxEntries
+    }
+    return capacities
+  }
+
+  /// Counts the entries of every map: thousands take milliseconds.
   package func mapStatus() throws(MeshError) -> [MapStatus] {
     var result: [MapStatus] = []
     for (name, descriptor) in self.maps.sorted(by: { $0.key < $1.key }) {

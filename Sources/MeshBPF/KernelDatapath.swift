@@ -11,6 +11,8 @@ import Synchronization
 /// enrolment of workloads.
 package final class KernelDatapath: Sendable {
   package let pins: PinDirectory
+  /// How `edge` is attached.
+  let edge: EdgeAttachment
 
   package let pods: BPFMap<UInt64, mesh_pod>
   package let workloads: BPFMap<mesh_addr, mesh_workload>
@@ -34,6 +36,7 @@ package final class KernelDatapath: Sendable {
   let programs: [String: OwnedDescriptor]
   let maps: [String: OwnedDescriptor]
   let programIdentifiers: [String: UInt32]
+  let capacities: [MapSizes.Name: UInt32]
   let held = Mutex(Held())
 
   /// `mesh_pods_v1`.
@@ -41,7 +44,7 @@ package final class KernelDatapath: Sendable {
     "mesh_\(word)_v\(MESH_LAYOUT)"
   }
 
-  init(pins: PinDirectory, loaded: DatapathLoader.Loaded) throws(MeshError) {
+  init(pins: PinDirectory, loaded: DatapathLoader.Loaded, edge: EdgeAttachment) throws(MeshError) {
     func descriptor(_ word: String) throws(MeshError) -> (name: String, descriptor: CInt) {
       let name = Self.mapName(word)
       guard let map = loaded.maps[name] else {
@@ -80,9 +83,11 @@ package final class KernelDatapath: Sendable {
     let config = try descriptor("config")
     self.config = try ConfigPage(descriptor: config.descriptor, name: config.name)
     self.pins = pins
+    self.edge = edge
     self.programs = loaded.programs
     self.programIdentifiers = try Self.identifiers(of: loaded.programs)
     self.maps = loaded.maps
+    self.capacities = try Self.capacities(of: loaded.maps)
   }
 
   /// Adopts what is pinned, or loads everything new.
@@ -91,45 +96,48 @@ package final class KernelDatapath: Sendable {
   ///   - objects: the directory of the compiled objects.
   ///   - pinDirectory: in a BPF file system, which is mounted if it is missing.
   ///   - sizes: of maps that are made now; pinned ones keep theirs.
+  ///   - edge: how `edge` is attached.
   /// - Returns: the datapath, and whether it was adopted.
-  package static func open(objects: String, pinDirectory: String, sizes: MapSizes = .defaults) throws(MeshError)
-    -> (datapath: KernelDatapath, adopted: Bool)
-  {
+  package static func open(
+    objects: String, pinDirectory: String, sizes: MapSizes = .defaults, edge: EdgeAttachment = .best
+  ) throws(MeshError) -> (datapath: KernelDatapath, adopted: Bool) {
     let pins = try PinDirectory(path: pinDirectory)
     if pins.hasPins {
-      return (try self.adopt(objects: objects, pins: pins), true)
+      return (try self.adopt(objects: objects, pins: pins, edge: edge), true)
     }
-    return (try self.load(objects: objects, pins: pins, sizes: sizes), false)
+    return (try self.load(objects: objects, pins: pins, sizes: sizes, edge: edge), false)
   }
 
   /// Loads and pins everything, or nothing: a temporary directory, then one rename.
   ///
   /// - Throws: `conflict` if something is pinned already; the verifier's last lines if it refuses a program.
-  package static func load(objects: String, pins: PinDirectory, sizes: MapSizes = .defaults) throws(MeshError)
-    -> KernelDatapath
-  {
+  package static func load(
+    objects: String, pins: PinDirectory, sizes: MapSizes = .defaults, edge: EdgeAttachment = .best
+  ) throws(MeshError) -> KernelDatapath {
     try pins.refuseOtherLayouts()
     guard !pins.hasPins else {
       throw MeshError(.conflict, pins.path, "is in use already", next: "adopt it, or martlet purge")
     }
     pins.removeLeftovers()
     let loaded = try DatapathLoader.load(directory: objects, sizes: sizes, pinned: [:])
-    let datapath = try KernelDatapath(pins: pins, loaded: loaded)
+    let datapath = try KernelDatapath(pins: pins, loaded: loaded, edge: edge)
     try pins.pin(maps: loaded.maps.map { ($0.key, $0.value.rawValue) }.sorted { $0.0 < $1.0 })
     return datapath
   }
 
   /// The same from a path; takes the lock.
-  package static func load(objects: String, pinDirectory: String, sizes: MapSizes = .defaults) throws(MeshError)
-    -> KernelDatapath
-  {
-    try self.load(objects: objects, pins: try PinDirectory(path: pinDirectory), sizes: sizes)
+  package static func load(
+    objects: String, pinDirectory: String, sizes: MapSizes = .defaults, edge: EdgeAttachment = .best
+  ) throws(MeshError) -> KernelDatapath {
+    try self.load(objects: objects, pins: try PinDirectory(path: pinDirectory), sizes: sizes, edge: edge)
   }
 
   /// Reuses every pinned map and puts this version's programs into every pinned link, one atomic exchange each.
   ///
   /// - Throws: `conflict`, before anything is touched, if the pinned maps are not of this layout.
-  package static func adopt(objects: String, pins: PinDirectory) throws(MeshError) -> KernelDatapath {
+  package static func adopt(objects: String, pins: PinDirectory, edge: EdgeAttachment = .best) throws(MeshError)
+    -> KernelDatapath
+  {
     try pins.refuseOtherLayouts()
     guard pins.hasPins else { throw MeshError(.notFound, pins.path, "nothing is pinned here") }
     pins.removeLeftovers()
@@ -139,7 +147,7 @@ package final class KernelDatapath: Sendable {
       pinned[name] = try OwnedDescriptor.owning(cmesh_pin_get(path), path, "cannot open the pinned map")
     }
     let loaded = try DatapathLoader.load(directory: objects, sizes: .defaults, pinned: pinned)
-    let datapath = try KernelDatapath(pins: pins, loaded: loaded)
+    let datapath = try KernelDatapath(pins: pins, loaded: loaded, edge: edge)
     // A map that this version added to the same layout.
     for (name, map) in loaded.maps where pinned[name] == nil {
       let result = cmesh_pin(map.rawValue, pins.mapsPath + "/" + name)

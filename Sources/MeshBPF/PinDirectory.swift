@@ -5,8 +5,8 @@ package import MeshBase
 import Synchronization
 
 /// The directory in a BPF file system in which everything of one agent is pinned, and the lock that makes this process its
-/// only writer. Below it: `v<layout>/maps`, `v<layout>/links`. The BPF file system holds no ordinary files and no dots in
-/// names.
+/// only writer. Below it: `v<layout>/maps`, `v<layout>/links`, and `v<layout>/filters` on kernels that need them. The BPF file
+/// system holds no ordinary files and no dots in names.
 package final class PinDirectory: Sendable {
   package let path: String
   private let lock = Mutex<OwnedDescriptor?>(nil)
@@ -131,8 +131,8 @@ package final class PinDirectory: Sendable {
     for name in Self.list(self.path) where name.hasPrefix("new-") {
       Self.removeTree(self.path + "/" + name)
     }
-    for name in Self.list(self.linksPath) where name.hasPrefix("new-") {
-      unlink(self.linkPath(name))
+    for directory in [self.linksPath, EdgeFilters(pinDirectory: self.path).directory] {
+      for name in Self.list(directory) where name.hasPrefix("new-") { unlink(directory + "/" + name) }
     }
   }
 

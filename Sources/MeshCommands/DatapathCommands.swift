@@ -72,6 +72,10 @@ struct DetachCommand: ParsableCommand {
         Console.print("detached \(name)")
         count += 1
       }
+      for name in pins.detachFilters(layout: layout) {
+        Console.print("detached \(name)")
+        count += 1
+      }
     }
     if count == 0 { throw StatusError(.no, "nothing is attached through \(self.datapath.pinDir)") }
   }

@@ -4,7 +4,7 @@ import MeshTelemetry
 
 struct ObserveCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "observe", abstract: "Print connections as they are refused, opened and closed.",
+    commandName: "observe", abstract: "Print connections as they are refused and closed.",
     discussion: """
       Without --follow: the last records that match (100, or --last). With it: what happens from now on, until interrupted; \
       with both, first the last ones. A record names tier, both ends, what was dialled, verdict, reason and the policy with \
@@ -23,7 +23,7 @@ struct ObserveCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Begin with the last N records that match.", valueName: "n")) var last: Int?
   @Option(help: ArgumentHelp("Only from there.", valueName: "src")) var source: String?
   @Option(help: ArgumentHelp("Only to there.", valueName: "dst")) var destination: String?
-  @Option(help: ArgumentHelp("refused, opened or closed.", valueName: "kind")) var kind: String?
+  @Option(help: ArgumentHelp("refused or closed.", valueName: "kind")) var kind: String?
   @Option(help: ArgumentHelp("allow or deny.", valueName: "verdict")) var verdict: String?
   @Option(help: ArgumentHelp("A reason's word, as in policy_denied.", valueName: "reason")) var reason: String?
   @Option(help: ArgumentHelp("Only to this service.", valueName: "service")) var service: String?

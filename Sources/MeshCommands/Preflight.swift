@@ -17,8 +17,10 @@ struct Preflight: Sendable {
     guard numbers.count == 2 else {
       return HealthCheck("kernel", .warn, "release \"\(self.facts.kernel)\" is not understood; 6.1 is needed")
     }
+    // bpf_link at tc came with 6.6: before, a filter on a clsact qdisc does the same.
+    let edge = (numbers[0], numbers[1]) >= (6, 6) ? "tcx links" : "clsact filters"
     return (numbers[0], numbers[1]) >= (6, 1)
-      ? HealthCheck("kernel", .ok, self.facts.kernel)
+      ? HealthCheck("kernel", .ok, "\(self.facts.kernel), veths are guarded by \(edge)")
       : HealthCheck("kernel", .fail, "\(self.facts.kernel) is older than 6.1", next: "boot a kernel from 6.1 on")
   }
 

@@ -79,7 +79,7 @@ extension PolicyReport: TableReport {
 
 extension ConnectionReport: TableReport {
   package static var columns: [String] {
-    ["SOURCE", "FROM", "DESTINATION", "TO", "SERVICE", "TIER", "STATE", "AGE", "POLICY"]
+    ["SOURCE", "FROM", "DESTINATION", "TO", "SERVICE", "TIER", "STATE", "AGE", "SENT", "RECEIVED", "POLICY"]
   }
 
   package var cells: [String] {
@@ -87,7 +87,7 @@ extension ConnectionReport: TableReport {
       self.source.workload ?? "-", self.source.address ?? "-", self.destination.workload ?? "-",
       self.destination.address ?? "-", self.service ?? "-", self.tier.rawValue, self.state,
       Quantity.duration(microseconds: self.ageSeconds.multipliedReportingOverflow(by: 1_000_000).partialValue),
-      self.policy ?? "-",
+      Quantity.bytes(self.sentBytes), Quantity.bytes(self.receivedBytes), self.policy ?? "-",
     ]
   }
 }

@@ -28,8 +28,10 @@ struct Purge {
 
   /// Sockets and files of a run directory.
   static let runFiles = [
-    "agent.sock", "proxy.sock", "fds.sock", "control.sock", "lock", "martletd.pid", "cgroups", "cgroups.new",
+    "agent.sock", "proxy.sock", "fds.sock", "lock", "cgroups", "cgroups.new",
   ]
+  /// Those of a control plane, which may serve on: `UnixListener` holds the lock while it does.
+  static let controlFiles = ["control.sock", "control.sock.new", "control.sock.lock"]
 
   mutating func run() {
     self.findCgroups()
@@ -86,14 +88,27 @@ struct Purge {
   }
 
   private mutating func removeRunFiles() {
-    for name in Self.runFiles {
+    let controlLock = self.runDir + "/control.sock.lock"
+    let isServed = Self.isLocked(controlLock)
+    if isServed { self.done.append("leave \(self.runDir)/control.sock to the control plane that serves it") }
+    for name in Self.runFiles + (isServed ? [] : Self.controlFiles) {
       let path = self.runDir + "/" + name
       var info = stat()
       if lstat(path, &info) == 0, info.st_mode & S_IFMT != S_IFDIR { self.remove(path) { unlink($0) } }
     }
     if (try? FileManager.default.contentsOfDirectory(atPath: self.runDir))?.isEmpty == true || self.dryRun {
-      if FileManager.default.fileExists(atPath: self.runDir) { self.remove(self.runDir) { rmdir($0) } }
+      // A mount point is somebody else's: it stays, empty.
+      if FileManager.default.fileExists(atPath: self.runDir) {
+        self.remove(self.runDir) { rmdir($0) == 0 || errno == EBUSY ? 0 : -1 }
+      }
     }
+  }
+
+  private static func isLocked(_ path: String) -> Bool {
+    let lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard lock >= 0 else { return false }
+    defer { close(lock) }
+    return flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
   }
 
   /// By cgroup.kill, so that nothing but what is in that cgroup can be hit.

@@ -21,12 +21,20 @@ extension Compilation {
       }
       slices[service, default: []].append(index)
     }
+    var owners: [IPAddress: ResourceName] = [:]
+    if !self.slices.isEmpty {
+      for service in self.snapshot.services.values.sorted(by: { $0.value.name < $1.value.name }) {
+        for address in service.value.addresses where owners[address] == nil { owners[address] = service.value.name }
+      }
+    }
     for service in self.services {
       let endpoints: [Endpoint]
       if let selector = service.spec.selector {
         endpoints = self.selected(selector, of: service)
       } else {
-        endpoints = (slices[service.name] ?? []).flatMap { self.endpoints(of: self.slices[$0], service) }
+        endpoints = (slices[service.name] ?? []).flatMap {
+          self.endpoints(of: self.slices[$0], service, owners)
+        }
       }
       self.insert(.endpoints(EndpointsEntry(service: service.name, endpoints: endpoints)))
     }
@@ -58,7 +66,7 @@ extension Compilation {
   }
 
   private mutating func endpoints(
-    of slice: Placed<EndpointSliceSpec>, _ service: Placed<ServiceSpec>
+    of slice: Placed<EndpointSliceSpec>, _ service: Placed<ServiceSpec>, _ owners: [IPAddress: ResourceName]
   ) -> [Endpoint] {
     var ports: [PortMapping] = []
     for port in service.spec.ports {
@@ -73,6 +81,13 @@ extension Compilation {
     guard !ports.isEmpty || service.spec.ports.isEmpty else { return [] }
     var result: [Endpoint] = []
     for endpoint in slice.spec.endpoints {
+      if let (address, owner) = self.serviceAddress(among: endpoint.addresses, owners) {
+        self.report(
+          slice.claim, at: endpoint.position,
+          "address \(address) belongs to \(owner), so that connections would go round: the endpoint is not used",
+          next: "write the address of what serves it, or lead to another Service by a TCPRoute")
+        continue
+      }
       var weight: UInt32 = 1
       if let name = endpoint.workload {
         guard let workload = self.workload(name) else {
@@ -89,6 +104,20 @@ extension Compilation {
           ports: ports))
     }
     return result
+  }
+
+  /// The first of the addresses that is a service's, or could become one's, and whose it is.
+  private func serviceAddress(
+    among addresses: [IPAddress], _ owners: [IPAddress: ResourceName]
+  ) -> (IPAddress, String)? {
+    for address in addresses {
+      if let owner = owners[address] { return (address, "Service \(owner)") }
+      for case .some(let range) in [self.config.vipRangeV4, self.config.vipRangeV6]
+      where range.length > 0 && range.contains(address) {
+        return (address, "the range of service addresses, \(range)")
+      }
+    }
+    return nil
   }
 
   /// By binary search: `workloads` is sorted.

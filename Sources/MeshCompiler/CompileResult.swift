@@ -20,6 +20,9 @@ package struct CompileResult: Sendable {
     package var standIns: [ResourceKey] = []
     /// Objects that are not in force at all.
     package var refused: [ResourceKey] = []
+    /// Files and documents that may hold a policy of which nothing is known. A control plane without a memory of its
+    /// directory must not begin with such a result: leaving a policy out lets in what it forbids.
+    package var unaccounted: [Problem] = []
     /// How many workloads each policy selects.
     package var selected: [ResourceName: Int] = [:]
 

@@ -11,6 +11,8 @@ package struct Compiler: Sendable {
   private var owners: [ResourceKey: String] = [:]
   /// Entries of the last round: an equal value has an equal version, without encoding it again.
   private var previous = Snapshot()
+  /// Objects that several files or documents claimed in the last round.
+  private var contestedKeys: Set<ResourceKey> = []
   package private(set) var vips: VIPAllocator
 
   package init(vips: VIPAllocator = VIPAllocator()) { self.vips = vips }
@@ -30,6 +32,30 @@ package struct Compiler: Sendable {
     self.files[file] = nil
   }
 
+  /// The file was so before a restart. `restored` ends the round.
+  package mutating func restore(_ record: LastGoodRecord) {
+    self.files[record.file] = ResourceFile(record)
+  }
+
+  /// Every file that was known before the restart was given to `restore`.
+  /// - Parameter owners: the file that had an object which several claim, as `contested` said before.
+  package mutating func restored(owners: [ResourceKey: String]) {
+    var claimants: [ResourceKey: Set<String>] = [:]
+    for file in self.files.values {
+      for claim in file.claims { claimants[claim.resource.key, default: []].insert(file.path) }
+    }
+    self.owners = claimants.compactMapValues { $0.count == 1 ? $0.first : nil }
+    for (key, file) in owners where claimants[key]?.contains(file) == true { self.owners[key] = file }
+  }
+
+  /// What a restart has to know of the file. Nil: no content of it was ever read.
+  package func record(of file: String) -> LastGoodRecord? { self.files[file]?.record }
+
+  /// Of objects that several files claim, the file that has it.
+  package var contested: [ResourceKey: String] {
+    self.owners.filter { self.contestedKeys.contains($0.key) }
+  }
+
   package var fileNames: Set<String> { Set(self.files.keys) }
 
   /// - Parameter now: seconds since 1970, for the quarantine of addresses.
@@ -47,6 +73,8 @@ package struct Compiler: Sendable {
     summary.refused = self.files.values.flatMap { file in
       file.documents.flatMap { $0.decoded.broken.compactMap(\.key) }
     }.filter { chosen.inForce[$0] == nil }.sorted()
+    summary.unaccounted = self.files.values.flatMap(\.unaccounted).sorted()
+    self.contestedKeys = chosen.contested
     chosen.conflicts = []
 
     var compilation = Compilation(
@@ -66,6 +94,8 @@ package struct Compiler: Sendable {
     var inForce: [ResourceKey: Claim] = [:]
     /// Policies that are written twice and of which none was in force before.
     var conflicts: [(key: ResourceKey, claims: [Claim])] = []
+    /// Objects with several claims.
+    var contested: Set<ResourceKey> = []
   }
 
   /// One claim for each object. Of several, that of the file that had the object, else the first by path and line; for a
@@ -83,6 +113,7 @@ package struct Compiler: Sendable {
         }
       }
     }
+    choice.contested = Set(several.keys)
     for (key, claims) in several {
       let claims = claims.sorted {
         ($0.file, $0.position.line, $0.position.column) < ($1.file, $1.position.line, $1.position.column)

@@ -11,6 +11,8 @@ struct DecodedDocument {
     /// What a policy that cannot be read stands for: see `PolicyStandIn`.
     var standIn: PolicyStandIn?
     var position: FieldPosition
+    /// It may be a policy, and neither `key` nor `standIn` says of what: leaving it out may let in what it forbids.
+    var isUnaccounted = false
   }
 
   var resources: [Resource] = []
@@ -25,7 +27,9 @@ struct DecodedDocument {
     case .failure(let finding):
       let position = FieldPosition(line: finding.line, column: finding.column)
       sink.add(.error, position, finding.message, next: finding.next)
-      self.broken.append(Broken(key: nil, standIn: PolicyStandIn(unreadable: document.bytes), position: position))
+      let guess = PolicyGuess(document.bytes)
+      self.broken.append(
+        Broken(key: nil, standIn: guess.standIn, position: position, isUnaccounted: !guess.isCertain))
     case .success(let node):
       self.decode(Field(node: node, path: "", sink: sink), isItem: false)
     }
@@ -35,16 +39,9 @@ struct DecodedDocument {
   private mutating func decode(_ field: Field, isItem: Bool) {
     field.sink.object = "document"
     let errors = field.sink.errors
-    guard var top = field.fields() else {
-      self.broken.append(Broken(key: nil, standIn: nil, position: field.position))
-      return
-    }
-    guard let version = top.required("apiVersion")?.text(), let kindField = top.required("kind"),
-      let kindName = kindField.text()
-    else {
-      self.broken.append(Broken(key: nil, standIn: nil, position: field.position))
-      return
-    }
+    guard var top = field.fields() else { return self.unaccounted(field) }
+    let version = top.required("apiVersion")?.text()
+    guard let kindField = top.required("kind"), let kindName = kindField.text() else { return self.unaccounted(field) }
     if kindName == "List", version == "v1", !isItem {
       return self.decodeList(&top)
     }
@@ -55,11 +52,15 @@ struct DecodedDocument {
         "unknown kind \(quotedForMessage(kindName))",
         next: like.map { "did you mean \($0.rawValue)?" }
           ?? "known kinds: \(ResourceKind.allCases.map(\.rawValue).joined(separator: ", "))")
-      self.broken.append(Broken(key: nil, standIn: nil, position: field.position))
+      // Another tool's object is none of ours; one of the policies' group, or a list, may hold what must not be lost.
+      let mayBePolicy = version?.hasPrefix("security.istio.io/") ?? true
+      self.broken.append(
+        Broken(
+          key: nil, standIn: nil, position: field.position, isUnaccounted: mayBePolicy || kindName == "List"))
       return
     }
     field.sink.object = kind.rawValue
-    if !kind.versions.contains(version) {
+    if let version, !kind.versions.contains(version) {
       kindField.fail(
         "\(kind.rawValue) has no apiVersion \(quotedForMessage(version))",
         next: "use \(kind.versions.joined(separator: " or "))")
@@ -71,21 +72,26 @@ struct DecodedDocument {
       self.resources.append(resource)
     } else {
       self.broken.append(
-        Broken(key: decoder.key, standIn: decoder.standIn, position: field.position))
+        Broken(
+          key: decoder.key, standIn: decoder.standIn, position: field.position,
+          isUnaccounted: kind == .authorizationPolicy && decoder.namespace == nil))
     }
+  }
+
+  /// Nothing tells what this is.
+  private mutating func unaccounted(_ field: Field) {
+    self.broken.append(Broken(key: nil, standIn: nil, position: field.position, isUnaccounted: true))
   }
 
   private mutating func decodeList(_ top: inout Fields) {
     top.accept("metadata")
     guard let items = top.required("items")?.list(allowEmpty: true) else {
-      self.broken.append(Broken(key: nil, standIn: nil, position: top.owner.position))
-      return
+      return self.unaccounted(top.owner)
     }
     top.finish()
     guard items.count <= Self.maximumItems else {
       top.owner.fail("\(items.count) items in one list", next: "at most \(Self.maximumItems): split the file")
-      self.broken.append(Broken(key: nil, standIn: nil, position: top.owner.position))
-      return
+      return self.unaccounted(top.owner)
     }
     for item in items { self.decode(item, isItem: true) }
   }
@@ -107,14 +113,22 @@ struct PolicyStandIn: Hashable {
     self.name = name
     self.selector = selector
   }
+}
 
-  /// Of a document that is no YAML: found by its lines `kind: AuthorizationPolicy` and `namespace: …`. Nil if it does
-  /// not look like a policy. A policy whose namespace cannot be found is taken for one of `default`, as one without a
+/// What can be told of a document that is no YAML from its lines `kind: …`, `name: …` and `namespace: …`.
+struct PolicyGuess {
+  /// If it looks like a policy. One whose namespace cannot be found is taken for one of `default`, as one without a
   /// namespace is.
-  init?(unreadable bytes: [UInt8]) {
-    var isPolicy = false
+  private(set) var standIn: PolicyStandIn?
+  /// The document is one object of a known kind, and no other namespace than the stand-in's occurs in it.
+  private(set) var isCertain = false
+
+  init(_ bytes: [UInt8]) {
     var name: String?
-    var namespace: String?
+    var namespaces: [String] = []
+    var policies = 0
+    /// Values of `kind:` at the beginning of a line.
+    var kinds: [String] = []
     for line in bytes.split(whereSeparator: {
       $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "{") || $0 == UInt8(ascii: "}")
     }) {
@@ -124,13 +138,21 @@ struct PolicyStandIn: Hashable {
       let key = text[..<colon].filter { !" \"'".contains($0) }
       let value = text[text.index(after: colon)...].prefix { $0 != "#" }.filter { !" \t\r\"'".contains($0) }
       switch key {
-      case "kind" where value == ResourceKind.authorizationPolicy.rawValue: isPolicy = true
+      case "kind":
+        if value == ResourceKind.authorizationPolicy.rawValue { policies += 1 }
+        if line.starts(with: "kind:".utf8) { kinds.append(value) }
       case "name" where name == nil && ResourceName.isSubdomain(value): name = value
-      case "namespace" where namespace == nil && ResourceName.isLabel(value): namespace = value
+      case "namespace": namespaces.append(value)
       default: break
       }
     }
-    guard isPolicy else { return nil }
-    self.init(namespace: namespace ?? "default", name: name ?? Self.unreadableName, selector: [:])
+    let usable = namespaces.first { ResourceName.isLabel($0) }
+    if policies > 0 {
+      self.standIn = PolicyStandIn(
+        namespace: usable ?? "default", name: name ?? PolicyStandIn.unreadableName, selector: [:])
+      self.isCertain = policies == 1 && kinds.count <= 1 && Set(namespaces).count == 1 && usable != nil
+    } else if let kind = kinds.first, kinds.count == 1 {
+      self.isCertain = ResourceKind(rawValue: kind) != nil
+    }
   }
 }

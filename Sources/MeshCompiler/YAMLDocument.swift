@@ -2,7 +2,7 @@ import MeshBase
 import Yams
 
 /// One YAML document of a file: the text between two `---` lines, hashed, so that only what changed is parsed again.
-struct YAMLDocument {
+struct YAMLDocument: Hashable {
   static let maximumFileBytes = 1 << 20
   static let maximumDocuments = 16_384
 

@@ -52,7 +52,8 @@ package enum ControlPlane {
     let server = DiscoveryServer(
       DiscoveryServer.Configuration(socketPath: configuration.socketPath), epoch: epoch, logger: logger)
     let directory = ResourceDirectory(
-      ResourceDirectory.Configuration(path: configuration.resources, vipState: VIPStateFile(path: state.vipFile)),
+      ResourceDirectory.Configuration(
+        path: configuration.resources, vipState: state.vips, lastGood: state.lastGood),
       group: MultiThreadedEventLoopGroup.singleton, logger: logger)
     return [
       server, Watch(directory: directory),

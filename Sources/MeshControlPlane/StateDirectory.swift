@@ -1,95 +1,72 @@
 import Glibc
 package import MeshBase
+package import MeshStore
 
-/// What the control plane keeps between starts: its epoch, and (written by MeshStore) which service has which address.
-/// Files are replaced whole (written beside, synced, renamed), so a crash leaves the old or the new content.
+/// What the control plane keeps between starts: its epoch, which service has which address, and the last good state of
+/// every resource file.
 package struct StateDirectory: Sendable {
-  private static let maximumFileSize = 4096
+  private static let epochLimit = 4096
 
   package let path: String
 
-  /// Makes the directory, 0700, if it is not there; its parent has to be.
+  /// Makes the directory, and those above it that are missing, 0700. Throws if it cannot be made or others may write it.
   package init(path: String) throws(MeshError) {
-    guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw Self.failure(path, "cannot be made") }
+    let absolute = path.hasPrefix("/")
+    var made = ""
+    for part in path.split(separator: "/") {
+      made += made.isEmpty && !absolute ? String(part) : "/" + part
+      guard mkdir(made, 0o700) != 0, errno != EEXIST else { continue }
+      // A read-only file system says so before it looks whether the directory is there.
+      let code = errno
+      var status = stat()
+      guard stat(made, &status) == 0 else {
+        errno = code
+        throw Self.failure(path, "the state directory cannot be made (at \(made))")
+      }
+    }
+    var status = stat()
+    guard stat(path, &status) == 0 else { throw Self.failure(path, "the state directory cannot be used") }
+    guard status.st_mode & S_IFMT == S_IFDIR else {
+      throw MeshError(.invalid, path, "is no directory", next: "give --state-dir a directory, or remove the file")
+    }
+    guard status.st_uid == 0 || status.st_uid == geteuid(), status.st_mode & 0o022 == 0 else {
+      throw MeshError(
+        .denied, path,
+        "others may write the state directory (owner \(status.st_uid), "
+          + "mode \(String(status.st_mode & 0o7777, radix: 8)))",
+        next: "chown it to the control plane's user and chmod 700, or give --state-dir another")
+    }
+    guard access(path, R_OK | W_OK | X_OK) == 0 else { throw Self.failure(path, "the state directory cannot be used") }
     self.path = path
   }
 
   /// The epoch of this start: larger than every earlier one, and than that of a state directory that was lost, unless
   /// the clock went back as well.
   package func nextEpoch(now: Int64) throws(MeshError) -> UInt64 {
+    let file = StateFile(path: "\(self.path)/epoch")
     var last: UInt64 = 0
-    if let text = try self.read("epoch") {
+    if let bytes = try file.read(limit: Self.epochLimit) {
+      let text = String(decoding: bytes, as: UTF8.self)
       guard let epoch = UInt64(strictDecimal: text.filter { $0 != "\n" }), epoch < .max else {
         throw MeshError(
-          .invalid, "\(self.path)/epoch", "is not a number",
+          .invalid, file.path, "is not a number",
           next: "write a number larger than every epoch that agents have seen, or remove the file")
       }
       last = epoch
     }
     let next = max(last + 1, UInt64(clamping: now))
-    try self.write("epoch", "\(next)\n")
+    try file.write(Array("\(next)\n".utf8))
     return next
   }
 
-  /// Where MeshStore keeps service addresses.
-  package var vipFile: String { "\(self.path)/vips" }
+  /// Which service has which address.
+  package var vips: VIPStateFile { VIPStateFile(path: "\(self.path)/vips") }
 
-  private func read(_ name: String) throws(MeshError) -> String? {
-    let file = "\(self.path)/\(name)"
-    let descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-    guard descriptor >= 0 else {
-      if errno == ENOENT { return nil }
-      throw Self.failure(file, "cannot be opened")
-    }
-    defer { close(descriptor) }
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 65536)
-    while true {
-      let count = buffer.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
-      if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { throw Self.failure(file, "cannot be read") }
-      if count == 0 { break }
-      bytes += buffer[..<count]
-      guard bytes.count <= Self.maximumFileSize else {
-        throw MeshError(.exhausted, file, "is larger than \(Self.maximumFileSize) bytes")
-      }
-    }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw MeshError(.invalid, file, "is not UTF-8")
-    }
-    return text
-  }
+  package var lastGood: LastGoodDirectory { LastGoodDirectory(path: "\(self.path)/last-good") }
 
-  private func write(_ name: String, _ text: String) throws(MeshError) {
-    let file = "\(self.path)/\(name)"
-    let temporary = "\(file).new"
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard descriptor >= 0 else { throw Self.failure(temporary, "cannot be written") }
-    var rest = Array(text.utf8)[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-      if count < 0, errno == EINTR { continue }
-      guard count > 0 else {
-        let error = Self.failure(temporary, "cannot be written")
-        close(descriptor)
-        throw error
-      }
-      rest = rest.dropFirst(count)
-    }
-    let synced = fsync(descriptor)
-    guard close(descriptor) == 0, synced == 0, rename(temporary, file) == 0 else {
-      throw Self.failure(file, "cannot be replaced")
-    }
-    // The rename itself has to survive too.
-    let directory = open(self.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    if directory >= 0 {
-      fsync(directory)
-      close(directory)
-    }
-  }
-
-  private static func failure(_ object: String, _ message: String) -> MeshError {
-    let code: MeshError.Code = errno == EACCES || errno == EPERM ? .denied : .unavailable
-    return MeshError(code, object, message, cause: String(cString: strerror(errno)))
+  private static func failure(_ path: String, _ message: String) -> MeshError {
+    var error = StateFile.failure(path, message)
+    error.next = "make it yourself, owned by the control plane's user, or give --state-dir a path it may write to"
+    return error
   }
 }

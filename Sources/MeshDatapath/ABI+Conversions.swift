@@ -30,6 +30,16 @@ extension mesh_service_key {
   }
 }
 
+extension mesh_tuple {
+  /// Key of the flow of a socket that connects. Loopback addresses repeat between namespaces, hence the cookie.
+  package init(local: SocketEndpoint, remote: SocketEndpoint, namespace: UInt64) {
+    let isLoopback = remote.address.isLoopback || remote.address.isUnspecified
+    self.init(
+      local: mesh_addr(remote.address), remote: mesh_addr(local.address), netns_cookie: isLoopback ? namespace : 0,
+      local_port_be: remote.port.bigEndian, remote_port_be: local.port.bigEndian, zero32: 0)
+  }
+}
+
 extension mesh_network_key {
   /// The generation counts as the first 32 bits of the prefix.
   package init(generation: UInt32, _ block: IPPrefix) {

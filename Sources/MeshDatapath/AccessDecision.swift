@@ -24,6 +24,9 @@ extension ResolvedSnapshot {
       }
     }
     guard !policies.isEmpty else { return .allowed }
+    if !self.oversizedGroups.isEmpty, self.oversizedGroups.contains(workload.policyGroup) {
+      return PolicyVerdict(isAllowed: false, reason: .mapError)
+    }
     switch source {
     case .outside(let address):
       return evaluate(policies: policies, source: PolicySource(identity: nil, address: address), port: port)

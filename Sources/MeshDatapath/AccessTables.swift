@@ -36,6 +36,8 @@ struct AccessTables: Equatable, Sendable {
   /// Names that have an identifier because of this content.
   var groupNames: Set<String> = []
   var policyNames: Set<String> = []
+  /// Groups that need more rows than there may be: they have one, which refuses.
+  var oversizedGroups: Set<String> = []
   var problems: [String] = []
 
   static func == (a: Self, b: Self) -> Bool {
@@ -59,7 +61,7 @@ struct AccessTables: Equatable, Sendable {
         guards.append((workload, nil, isMissing))
         continue
       }
-      let name = workload.policies.sorted().map(\.description).joined(separator: " ")
+      let name = workload.policyGroup
       groups[name] = policies
       guards.append((workload, name, false))
     }
@@ -84,7 +86,10 @@ struct AccessTables: Equatable, Sendable {
       let group = identifiers.take(.group, name, now: now)
       self.groupNames.insert(name)
       let table = PolicyTable(policies: policies, classes: classes, limit: limit)
-      if let problem = table.problem { self.problems.append("\(name): \(problem)") }
+      if let problem = table.problem {
+        self.oversizedGroups.insert(name)
+        self.problems.append("\(name): \(problem)")
+      }
       for row in table.rows {
         var policy: UInt32 = 0
         if let reference = row.verdict.policy {
@@ -140,4 +145,9 @@ struct AccessTables: Equatable, Sendable {
       changes.guards.delete(GuardKey(generation: generation, workload: row.workload).abi)
     }
   }
+}
+
+extension WorkloadEntry {
+  /// Workloads with the same set of policies share rows under this name.
+  var policyGroup: String { self.policies.sorted().map(\.description).joined(separator: " ") }
 }

@@ -12,6 +12,7 @@ extension DatapathPlanner {
         row = WorkloadRow(
           workload: self.identifiers.take(.workload, owner.name.description, now: now),
           flags: (self.resolved.isEnrolled(owner.name) ? MESH_WORKLOAD_LOCAL : 0)
+            | (owner.node == self.resolved.node ? MESH_WORKLOAD_PLACED : 0)
             | (owner.failureMode == .open ? MESH_WORKLOAD_OPEN : 0))
       }
       guard row != self.workloads[address] else { continue }
@@ -54,14 +55,18 @@ extension DatapathPlanner {
     _ puts: inout MapChanges, _ deletions: inout MapChanges, _ after: inout MapChanges, _ now: Duration
   ) {
     var pods: [UInt64: PodRow] = [:]
-    var veths: [UInt32: UInt32] = [:]
+    var veths: [UInt32: VethRow] = [:]
     for (name, local) in self.resolved.locals.sorted(by: { $0.key < $1.key }) {
       let number = self.identifiers.take(.workload, name.description, now: now)
       let isOpen = self.resolved.snapshot.workloads[name]?.value.failureMode == .open
       if pods[local.netnsCookie] == nil {
         pods[local.netnsCookie] = PodRow(workload: number, flags: isOpen ? MESH_POD_OPEN : 0)
       }
-      for interface in local.interfaces where veths[interface] == nil { veths[interface] = number }
+      let owned = (self.resolved.snapshot.workloads[name]?.value.addresses ?? []).filter {
+        self.resolved.workload(at: $0)?.name == name
+      }
+      let row = VethRow(workload: number, v4: owned.first { $0.isV4 }, v6: owned.first { !$0.isV4 })
+      for interface in local.interfaces where veths[interface] == nil { veths[interface] = row }
     }
     for (cookie, row) in pods where self.pods[cookie] != row {
       puts.pods.put(
@@ -71,8 +76,11 @@ extension DatapathPlanner {
           outbound_port_be: self.configuration.outboundPort.bigEndian, zero16: 0, zero32: 0))
     }
     for cookie in self.pods.keys where pods[cookie] == nil { deletions.pods.delete(cookie) }
-    for (interface, number) in veths where self.veths[interface] != number {
-      puts.veths.put(interface, mesh_veth(workload: number, zero32: 0))
+    for (interface, row) in veths where self.veths[interface] != row {
+      puts.veths.put(
+        interface,
+        mesh_veth(
+          workload: row.workload, v4_be: (row.v4?.v4 ?? 0).bigEndian, v6: row.v6.map { mesh_addr($0) } ?? .none))
     }
     for interface in self.veths.keys where veths[interface] == nil { after.veths.delete(interface) }
     self.pods = pods
@@ -85,6 +93,7 @@ extension DatapathPlanner {
       let content = AccessTables(
         of: self.resolved, limit: self.configuration.maximumRowsPerGroup, identifiers: &self.identifiers, now: now)
       if content != self.access { self.makeGeneration(content, &plan, now) }
+      self.resolved.oversizedGroups = content.oversizedGroups
       self.access = content
     }
     let mesh = self.resolved.snapshot.config?.value

@@ -25,7 +25,7 @@ package struct DatapathPlanner: Sendable {
 
   package let configuration: Configuration
   /// What the proxy is to be told.
-  package private(set) var resolved: ResolvedSnapshot
+  package internal(set) var resolved: ResolvedSnapshot
   package internal(set) var identifiers: Identifiers
   /// In use; 0: none yet.
   package internal(set) var generation: UInt32
@@ -35,7 +35,7 @@ package struct DatapathPlanner: Sendable {
   var config: PlannedConfig?
   var workloads: [IPAddress: WorkloadRow] = [:]
   var pods: [UInt64: PodRow] = [:]
-  var veths: [UInt32: UInt32] = [:]
+  var veths: [UInt32: VethRow] = [:]
   /// The generation before the one in use, and the deletion of its rows.
   var old: (generation: UInt32, deletions: MapChanges)?
   var lastFlip: Duration?
@@ -51,6 +51,12 @@ package struct DatapathPlanner: Sendable {
   struct PodRow: Hashable, Sendable {
     var workload: UInt32
     var flags: UInt32
+  }
+
+  struct VethRow: Hashable, Sendable {
+    var workload: UInt32
+    var v4: IPAddress?
+    var v6: IPAddress?
   }
 
   /// `generation`: the last one that was used; the planner begins with the next.

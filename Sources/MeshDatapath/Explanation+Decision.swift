@@ -136,7 +136,7 @@ extension ResolvedSnapshot {
             ? self.call(from: source, to: workload, at: target, &result)
             : PolicyVerdict(isAllowed: false, reason: .mapError)
         } else {
-          verdict = .allowed
+          verdict = self.stranger(at: target)
         }
       } else {
         verdict = PolicyVerdict(isAllowed: false, reason: .invalidBackend)
@@ -148,12 +148,23 @@ extension ResolvedSnapshot {
     }
   }
 
+  /// May an endpoint that is no workload's be reached?
+  private func stranger(at target: SocketEndpoint) -> PolicyVerdict {
+    if MeshPort.all.contains(target.port) { return PolicyVerdict(isAllowed: false, reason: .meshPort) }
+    if self.service(at: target) != nil { return PolicyVerdict(isAllowed: false, reason: .serviceLoop) }
+    if self.isInVIPRange(target.address) { return PolicyVerdict(isAllowed: false, reason: .unknownVIP) }
+    return .allowed
+  }
+
   /// May this workload reach that one?
   private func call(
     from source: ResourceName, to destination: ResourceName, at target: SocketEndpoint, _ result: inout Explanation
   ) -> PolicyVerdict {
     if MeshPort.all.contains(target.port) { return PolicyVerdict(isAllowed: false, reason: .meshPort) }
-    guard self.isEnrolled(destination) else { return PolicyVerdict(isAllowed: false, reason: .noTunnel) }
+    guard self.isEnrolled(destination) else {
+      let isHere = self.snapshot.workloads[destination]?.value.node == self.node
+      return PolicyVerdict(isAllowed: false, reason: isHere ? .notEnrolled : .noTunnel)
+    }
     if source == destination { return .allowed }
     let verdict = self.access(
       from: .workload(source, isV4: target.address.isV4), to: destination, port: target.port)
@@ -188,6 +199,12 @@ extension ResolvedSnapshot {
     _ result: inout Explanation
   ) {
     guard let workload = self.snapshot.workloads[destination]?.value else { return }
+    if self.oversizedGroups.contains(workload.policyGroup) {
+      let step =
+        "the policies of workload \(destination) need more rows than the kernel's tables may have: until they are "
+        + "simpler, everything that they protect is refused"
+      if !result.steps.contains(step) { result.steps.append(step) }
+    }
     for name in workload.policies.sorted() {
       let policy = self.snapshot.policies[name]
       let rule = policy?.value.rules.firstIndex { rule in

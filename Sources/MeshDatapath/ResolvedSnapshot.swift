@@ -28,6 +28,9 @@ package struct ResolvedSnapshot: Sendable {
   /// Addresses with more than one claim.
   private var contested: Set<IPAddress> = []
   private var problemsOfWorkload: [ResourceName: [MeshError]] = [:]
+  /// Sets of policies (`WorkloadEntry.policyGroup`) that the tables have no room for: they refuse everything. Only the
+  /// planner, which makes the tables, knows.
+  var oversizedGroups: Set<String> = []
 
   package init(node: String) { self.node = node }
 

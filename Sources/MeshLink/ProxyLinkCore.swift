@@ -12,7 +12,7 @@ final class ProxyLinkCore {
   let logger: Logger
   private let onEvent: @Sendable (ProxyLinkEvent) -> Void
 
-  private var servers: [any Channel] = []
+  private var servers: [ProxyLinkServer.Door: (channel: any Channel, identity: UnixSocket.Identity?)] = [:]
   /// Accepted, not paired yet, by process.
   private var greeted: [Int32: (stream: any Channel, version: String)] = [:]
   private var senders: [Int32: (channel: any Channel, sender: DescriptorSender)] = [:]
@@ -38,11 +38,19 @@ final class ProxyLinkCore {
     self.onEvent = onEvent
   }
 
-  func started(_ servers: [any Channel]) { self.servers = servers }
+  /// Whether the file at the path still is the socket that is accepted on.
+  func isOpen(_ door: ProxyLinkServer.Door, _ path: String) -> Bool {
+    guard let identity = self.servers[door]?.identity else { return false }
+    return identity == UnixSocket.identity(of: path)
+  }
+
+  func opened(_ door: ProxyLinkServer.Door, _ channel: any Channel, _ identity: UnixSocket.Identity?) {
+    self.servers.updateValue((channel, identity), forKey: door)?.channel.close(promise: nil)
+  }
 
   func stop() -> EventLoopFuture<Void> {
     let channels =
-      self.servers + Array(self.strangers.values) + self.greeted.values.map(\.stream)
+      self.servers.values.map(\.channel) + Array(self.strangers.values) + self.greeted.values.map(\.stream)
       + self.senders.values.map(\.channel) + (self.current.map { [$0.stream, $0.descriptors] } ?? [])
     let closed = channels.map { channel in channel.close().flatMapErrorThrowing { _ in } }
     return EventLoopFuture.andAllComplete(closed, on: self.loop)
@@ -50,7 +58,14 @@ final class ProxyLinkCore {
 
   // MARK: connections
 
-  func accepted(stream channel: any Channel) -> EventLoopFuture<Void> {
+  func accepted(_ channel: any Channel, at door: ProxyLinkServer.Door) -> EventLoopFuture<Void> {
+    switch door {
+    case .stream: self.accepted(stream: channel)
+    case .descriptors: self.accepted(descriptors: channel)
+    }
+  }
+
+  private func accepted(stream channel: any Channel) -> EventLoopFuture<Void> {
     guard let peer = self.admit(channel) else { return channel.close() }
     self.strangers[ObjectIdentifier(channel)] = channel
     self.closeUnlessPaired(channel)
@@ -59,7 +74,7 @@ final class ProxyLinkCore {
     }
   }
 
-  func accepted(descriptors channel: any Channel) -> EventLoopFuture<Void> {
+  private func accepted(descriptors channel: any Channel) -> EventLoopFuture<Void> {
     guard let peer = self.admit(channel) else { return channel.close() }
     let sender = DescriptorSender(channel: channel, logger: self.logger)
     self.senders.removeValue(forKey: peer.process)?.channel.close(promise: nil)

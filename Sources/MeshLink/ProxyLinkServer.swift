@@ -63,22 +63,44 @@ package final class ProxyLinkServer: Sendable {
 
   /// Makes both sockets and accepts on them.
   package func start() async throws {
-    let directory = self.configuration.runDirectory
-    let stream = try self.listener(directory + "/" + MeshLink.streamSocketName, CInt(SOCK_STREAM.rawValue)) {
-      $0.accepted(stream: $1)
+    _ = try await self.repair()
+  }
+
+  /// Makes a socket again whose file somebody removed or replaced. Connections through the old one go on.
+  ///
+  /// - Returns: the paths that were made.
+  package func repair() async throws -> [String] {
+    var made: [String] = []
+    for door in Door.allCases {
+      let path = self.configuration.runDirectory + "/" + door.socketName
+      guard try await self.loop.submit({ !self.core.value.isOpen(door, path) }).get() else { continue }
+      let listener = try UnixSocket.listen(
+        path: path, type: door.type, user: self.configuration.proxyUser, group: self.configuration.proxyGroup)
+      let core = self.core
+      let channel = try await ServerBootstrap(group: self.loop)
+        .childChannelInitializer { channel in core.value.accepted(channel, at: door) }
+        .withBoundSocket(listener.descriptor).get()
+      try await self.loop.submit { self.core.value.opened(door, channel, listener.identity) }.get()
+      made.append(path)
     }
-    let streamChannel = try await stream.get()
-    do {
-      let descriptors = try self.listener(
-        directory + "/" + MeshLink.descriptorSocketName, CInt(SOCK_SEQPACKET.rawValue)
-      ) {
-        $0.accepted(descriptors: $1)
+    return made
+  }
+
+  enum Door: CaseIterable {
+    case stream, descriptors
+
+    var socketName: String {
+      switch self {
+      case .stream: MeshLink.streamSocketName
+      case .descriptors: MeshLink.descriptorSocketName
       }
-      let descriptorChannel = try await descriptors.get()
-      try await self.loop.submit { self.core.value.started([streamChannel, descriptorChannel]) }.get()
-    } catch {
-      try? await streamChannel.close()
-      throw error
+    }
+
+    var type: CInt {
+      switch self {
+      case .stream: CInt(SOCK_STREAM.rawValue)
+      case .descriptors: CInt(SOCK_SEQPACKET.rawValue)
+      }
     }
   }
 
@@ -135,16 +157,5 @@ package final class ProxyLinkServer: Sendable {
   /// workloads that went while no agent ran.
   package func retainListeners(namespaceCookies: [UInt64]) {
     self.loop.execute { self.core.value.send(.retainListeners(cookies: namespaceCookies)) }
-  }
-
-  private func listener(
-    _ path: String, _ type: CInt, _ accepted: @escaping @Sendable (ProxyLinkCore, any Channel) -> EventLoopFuture<Void>
-  ) throws -> EventLoopFuture<any Channel> {
-    let descriptor = try UnixSocket.listen(
-      path: path, type: type, user: self.configuration.proxyUser, group: self.configuration.proxyGroup)
-    let core = self.core
-    return ServerBootstrap(group: self.loop)
-      .childChannelInitializer { channel in accepted(core.value, channel) }
-      .withBoundSocket(descriptor)
   }
 }

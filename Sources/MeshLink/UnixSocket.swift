@@ -20,7 +20,7 @@ package struct PeerCredentials: Hashable, Sendable {
 enum UnixSocket {
   /// A listening, non-blocking socket at `path`, owned by `user` and `group`, mode 0600. It is made under another name
   /// and renamed, so that a stale socket is replaced and nobody can connect before owner and mode are set.
-  static func listen(path: String, type: CInt, user: UInt32, group: UInt32) throws(MeshError) -> CInt {
+  static func listen(path: String, type: CInt, user: UInt32, group: UInt32) throws(MeshError) -> Listener {
     let temporary = path + ".\(getpid()).new"
     let fd = try self.make(type, blocking: false, path)
     unlink(temporary)
@@ -34,8 +34,28 @@ enum UnixSocket {
     guard chmod(temporary, 0o600) == 0 else { throw fail("chmod") }
     guard chown(temporary, user, group) == 0 else { throw fail("chown") }
     guard Glibc.listen(fd, 16) == 0 else { throw fail("listen") }
+    let identity = self.identity(of: temporary)
     guard rename(temporary, path) == 0 else { throw fail("rename") }
-    return fd
+    return Listener(descriptor: fd, identity: identity)
+  }
+
+  struct Listener {
+    /// The caller's.
+    var descriptor: CInt
+    var identity: Identity?
+  }
+
+  /// Which file a socket is. The inode of a file system in memory is not soon used again.
+  struct Identity: Hashable {
+    var device: UInt64
+    var inode: UInt64
+  }
+
+  /// Nil if nothing is there.
+  static func identity(of path: String) -> Identity? {
+    var status = stat()
+    guard lstat(path, &status) == 0 else { return nil }
+    return Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
   }
 
   /// A connected socket, blocking or not.

@@ -35,8 +35,24 @@ package struct SocketRecord: Hashable, Sendable {
   package var uid: UInt32
   /// The interface it is bound to, 0: none.
   package var interface: UInt32
+  /// Ours that the peer acknowledged, SYN and FIN counted as bytes. 0 unless `sockets` was asked for bytes.
+  package var acknowledgedBytes: UInt64 = 0
+  /// The peer's, its FIN counted as a byte.
+  package var arrivedBytes: UInt64 = 0
 
   package var isListening: Bool { self.state == .listen }
+
+  /// Bytes of the application that the peer has acknowledged, never more than that.
+  package var sentBytes: UInt64 {
+    let isFINSent = [.finWait1, .finWait2, .closing, .lastAck].contains(self.state)
+    return self.acknowledgedBytes - min(self.acknowledgedBytes, isFINSent ? 2 : 1)
+  }
+
+  /// Bytes of the peer's application that have arrived.
+  package var receivedBytes: UInt64 {
+    let isFINReceived = [.closeWait, .closing, .lastAck].contains(self.state)
+    return self.arrivedBytes - min(self.arrivedBytes, isFINReceived ? 1 : 0)
+  }
 }
 
 extension SocketRecord {
@@ -49,13 +65,16 @@ extension SocketRecord {
     self.inode = raw.inode
     self.uid = raw.uid
     self.interface = raw.interface
+    self.acknowledgedBytes = raw.bytes_acked
+    self.arrivedBytes = raw.bytes_received
   }
 
   var raw: cmesh_socket {
     cmesh_socket(
       local: cmesh_address(high: self.local.address.high, low: self.local.address.low),
       remote: cmesh_address(high: self.remote.address.high, low: self.remote.address.low), cookie: self.cookie,
-      interface: self.interface, uid: self.uid, inode: self.inode, local_port: self.local.port,
+      bytes_acked: self.acknowledgedBytes, bytes_received: self.arrivedBytes, interface: self.interface, uid: self.uid,
+      inode: self.inode, local_port: self.local.port,
       remote_port: self.remote.port, family: UInt8(self.isV6Socket ? AF_INET6 : AF_INET), state: self.state.rawValue,
       zero: 0)
   }
@@ -63,10 +82,12 @@ extension SocketRecord {
 
 extension NetworkNamespace {
   /// Every TCP socket of the namespace, in every state. More than `limit` is an error (`exhausted`).
-  package func sockets(limit: Int = 1_000_000) throws(MeshError) -> [SocketRecord] {
+  ///
+  /// - withBytes: byte counters too; costs about a microsecond more a socket.
+  package func sockets(limit: Int = 1_000_000, withBytes: Bool = false) throws(MeshError) -> [SocketRecord] {
     var found: UnsafeMutablePointer<cmesh_socket>?
     var count = 0
-    let result = self.withDescriptor { cmesh_netns_tcp_sockets($0, max(0, limit), &found, &count) }
+    let result = self.withDescriptor { cmesh_netns_tcp_sockets($0, max(0, limit), withBytes ? 1 : 0, &found, &count) }
     defer { cmesh_free(found) }
     guard result >= 0 else {
       throw SystemError(-result, "SOCK_DIAG_BY_FAMILY").meshError(self.name, "cannot list sockets")

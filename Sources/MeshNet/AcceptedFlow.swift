@@ -40,4 +40,16 @@ package struct AcceptedFlow: Sendable, Hashable {
         original: SocketEndpoint(address, UInt16(bigEndian: flow.original_port_be)),
         sourceWorkload: flow.source_workload, namespaceCookie: flow.netns_cookie))
   }
+
+  /// Tells the kernel for which accepted connection an upstream socket will dial, so that the leg is told with its service
+  /// and the two halves as one connection. Two system calls. Without a flow, or with a socket that the agent did not make,
+  /// nothing happens.
+  package static func handOver(from accepted: CInt, to upstream: CInt) {
+    var flow = mesh_flow()
+    var size = socklen_t(MemoryLayout<mesh_flow>.size)
+    guard getsockopt(accepted, MESH_SOL_FLOW, MESH_SO_FLOW, &flow, &size) == 0,
+      size == socklen_t(MemoryLayout<mesh_flow>.size)
+    else { return }
+    _ = setsockopt(upstream, MESH_SOL_FLOW, MESH_SO_FLOW, &flow, size)
+  }
 }

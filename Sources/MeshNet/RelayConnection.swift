@@ -90,6 +90,7 @@ final class RelayConnection {
     guard socket >= 0 else { return self.refuse(.upstreamFailed) }
     self.upstream = socket
     cmesh_relay_tune(socket)
+    if self.owner.stock != nil { AcceptedFlow.handOver(from: self.client, to: socket) }
     var address = choice.target.relayAddress
     let error = cmesh_relay_connect(socket, &address)
     // Watched only from here on: an unconnected socket polls as hung up.

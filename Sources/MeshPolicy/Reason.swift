@@ -30,6 +30,10 @@ package enum Reason: UInt8, Hashable, Sendable, CaseIterable, CustomStringConver
   case forgedSource = 13
   /// The agent has not published a complete generation yet.
   case notReady = 14
+  /// The endpoint's address is a service's.
+  case serviceLoop = 15
+  /// The destination is placed on this node, but it is not enrolled here.
+  case notEnrolled = 16
 
   package var word: String {
     switch self {
@@ -48,6 +52,8 @@ package enum Reason: UInt8, Hashable, Sendable, CaseIterable, CustomStringConver
     case .invalidBackend: "invalid_backend"
     case .forgedSource: "forged_source"
     case .notReady: "not_ready"
+    case .serviceLoop: "service_loop"
+    case .notEnrolled: "not_enrolled"
     }
   }
 

@@ -1,12 +1,11 @@
 /// # MeshProto: entries as bytes
 ///
-/// The conversion of entries to and from protobuf, and the three places where such bytes travel: the delta session with
-/// the control plane (`DiscoveryRequest`, `DiscoveryResponse`), the stream from agent to proxy (`ProxyFrame`, `FrameDecoder`), and the last
-/// good snapshot on disk (`SnapshotFile`). Floor 3: pure, no pointers, no I/O; imports SwiftProtobuf and, for `Data`,
-/// FoundationEssentials. `protos/` holds the definitions, `Generated/` what `scripts/generate-proto` makes of them.
+/// The conversion of entries to and from protobuf, and the last good snapshot on disk (`SnapshotFile`). Such bytes also
+/// travel in the delta session with the control plane (`MeshWire`) and from agent to proxy (`MeshLink`). Floor 3: pure, no
+/// pointers, no I/O; imports SwiftProtobuf and, for `Data`, FoundationEssentials. `protos/` holds the definitions,
+/// `Generated/` what `scripts/generate-proto` makes of them.
 ///
-/// Read in this order: `Entry+Bytes`, `FieldPath`, `PolicyEntry+Proto` (the strictest conversion), `DiscoveryRequest`,
-/// `DiscoveryResponse`, `ProxyFrame`, `SnapshotFile`.
+/// Read in this order: `Entry+Bytes`, `FieldPath`, `PolicyEntry+Proto` (the strictest conversion), `SnapshotFile`.
 ///
 /// Invariants:
 /// - One content has one encoding: no maps, fields in the order of their numbers. Its hash is the entry's version.

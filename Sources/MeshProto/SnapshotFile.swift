@@ -5,14 +5,10 @@ import SwiftProtobuf
 
 /// The agent's last good snapshot as it stands on disk: what a node knows without a control plane.
 ///
-/// Layout: eight bytes of magic, four of layout number, eight of body length (network order), the body
-/// (`martlet.disk.v1.Snapshot`), and eight bytes of FNV-1a over all before. Every step of that hash is a bijection, so a
-/// change of any one byte is found; it does not defend against somebody who may write the file.
+/// `SealedBytes` around `martlet.disk.v1.Snapshot`.
 package struct SnapshotFile: Sendable, Equatable {
-  package static let magic = Array("MRTLSNAP".utf8)
-  package static let layout: UInt32 = 1
-  private static let headerSize = 20
-  private static let checksumSize = 8
+  private static let form = SealedBytes(
+    object: "snapshot file", magic: "MRTLSNAP", layout: 1, next: "the node waits for its control plane")
 
   package var node: String
   /// The control plane's epoch and revision that the snapshot was received with.
@@ -58,39 +54,19 @@ package struct SnapshotFile: Sendable, Equatable {
       record.entry = Data(entry.value.encoded())
       return record
     }
-    let body = message.canonicalBytes
-    var bytes = Self.magic + Self.bigEndian(Self.layout) + Self.bigEndian(UInt64(body.count))
-    bytes.reserveCapacity(bytes.count + body.count + Self.checksumSize)
-    bytes.append(contentsOf: body)
-    bytes.append(contentsOf: Self.bigEndian(ContentVersion(of: bytes).value))
-    return bytes
+    return Self.form.seal(message.canonicalBytes)
   }
 
   /// Throws if the file is damaged, of a newer layout, or another node's: then the node waits for its control plane.
   package init(_ bytes: [UInt8], node: String) throws(MeshError) {
-    func damaged(_ message: String, _ cause: String? = nil) -> MeshError {
-      MeshError(.invalid, "snapshot file", message, cause: cause, next: "the node waits for its control plane")
-    }
-    guard bytes.starts(with: Self.magic) else { throw damaged("no snapshot file") }
-    guard bytes.count >= Self.headerSize + Self.checksumSize else { throw damaged("truncated") }
-    let layout = bytes[8..<12].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-    guard layout == UInt64(Self.layout) else {
-      throw MeshError(
-        .unsupported, "snapshot file", "has layout \(layout), this version reads \(Self.layout)",
-        next: "the node waits for its control plane")
-    }
-    let length = bytes[12..<20].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-    guard length == UInt64(bytes.count - Self.headerSize - Self.checksumSize) else {
-      throw damaged("truncated, or with bytes after its end")
-    }
-    let end = bytes.count - Self.checksumSize
-    let checksum = bytes[end...].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-    guard ContentVersion(of: bytes[..<end]).value == checksum else { throw damaged("the checksum does not match") }
+    func damaged(_ message: String, _ cause: String? = nil) -> MeshError { Self.form.damaged(message, cause) }
     let message: Martlet_Disk_V1_Snapshot
     do {
-      message = try Martlet_Disk_V1_Snapshot(serializedBytes: Array(bytes[Self.headerSize..<end]))
+      message = try Martlet_Disk_V1_Snapshot(serializedBytes: Array(try Self.form.open(bytes)))
+    } catch let error as MeshError {
+      throw error
     } catch {
-      throw damaged("the body is not valid", "\(error)")
+      throw damaged("has a body that is not valid", "\(error)")
     }
     guard message.node == node else {
       throw MeshError(
@@ -116,9 +92,5 @@ package struct SnapshotFile: Sendable, Equatable {
       guard self.snapshot[entry.value.key] == nil else { throw damaged("\(entry.value.key) occurs twice") }
       self.snapshot.insert(entry)
     }
-  }
-
-  private static func bigEndian(_ value: some FixedWidthInteger) -> [UInt8] {
-    stride(from: value.bitWidth - 8, through: 0, by: -8).map { UInt8(truncatingIfNeeded: value >> $0) }
   }
 }

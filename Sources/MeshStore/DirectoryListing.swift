@@ -35,6 +35,13 @@ struct FileStamp: Hashable, Sendable {
       owner: status.st_uid)
   }
 
+  /// Nil if the descriptor says nothing.
+  init?(descriptor: CInt) {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { return nil }
+    self.init(status)
+  }
+
   var isRegular: Bool { self.mode & S_IFMT == S_IFREG }
   var isDirectory: Bool { self.mode & S_IFMT == S_IFDIR }
 
@@ -66,6 +73,14 @@ struct DirectoryListing: Sendable {
   var devices: [String: UInt64] = [:]
   /// Directories that could not be listed, with the reason.
   var unreadable: [String: String] = [:]
+  /// Where the directory is, without links. Empty if it cannot be found.
+  var root = ""
+  private var isTrusting = false
+
+  func stamp(_ path: String) -> FileStamp? {
+    guard case .file(let stamp) = self.files[path] else { return nil }
+    return stamp
+  }
 
   /// The directory of a listed path: "" or the subdirectory.
   static func directory(of path: String) -> String {
@@ -75,12 +90,15 @@ struct DirectoryListing: Sendable {
 
 extension DirectoryListing {
   /// Lists the directory. A failure is part of the result.
-  static func read(_ root: String) -> DirectoryListing {
+  /// - Parameter isTrusting: list also what others may write, or own.
+  static func read(_ root: String, isTrusting: Bool = false) -> DirectoryListing {
     var listing = DirectoryListing()
+    listing.isTrusting = isTrusting
     guard let real = Self.realPath(root) else {
       listing.unreadable[""] = Self.reason(errno)
       return listing
     }
+    listing.root = real
     listing.list("", at: real, inside: real)
     return listing
   }
@@ -96,7 +114,7 @@ extension DirectoryListing {
       self.unreadable[prefix] = "it is no directory"
       return
     }
-    if let distrust = stamp.distrust(user: geteuid()) {
+    if !self.isTrusting, let distrust = stamp.distrust(user: geteuid()) {
       self.unreadable[prefix] = "\(distrust.message); \(distrust.next)"
       return
     }
@@ -116,7 +134,7 @@ extension DirectoryListing {
           self.unreadable[prefix] = "more than \(Self.maximumFiles) files"
           return
         }
-        self.files[relative] = Self.examine(path + "/" + name, inside: root)
+        self.files[relative] = self.examine(path + "/" + name, inside: root)
       } else if prefix.isEmpty {
         var status = stat()
         if stat(path + "/" + name, &status) == 0, FileStamp(status).isDirectory {
@@ -130,7 +148,7 @@ extension DirectoryListing {
     }
   }
 
-  private static func examine(_ path: String, inside root: String) -> Found {
+  private func examine(_ path: String, inside root: String) -> Found {
     guard let real = Self.realPath(path) else {
       return .refused(message: "cannot be read: \(Self.reason(errno))", next: "correct the link or the permissions")
     }
@@ -145,13 +163,13 @@ extension DirectoryListing {
     guard stamp.isRegular else {
       return .refused(message: "no regular file", next: "remove it, or give it another ending")
     }
-    if let distrust = stamp.distrust(user: geteuid()) {
+    if !self.isTrusting, let distrust = stamp.distrust(user: geteuid()) {
       return .refused(message: "not read, because \(distrust.message)", next: distrust.next)
     }
     return .file(stamp)
   }
 
-  private static func isInside(_ path: String, _ root: String) -> Bool {
+  static func isInside(_ path: String, _ root: String) -> Bool {
     path == root || path.hasPrefix(root == "/" ? "/" : root + "/")
   }
 
@@ -161,17 +179,20 @@ extension DirectoryListing {
     return String(cString: resolved)
   }
 
-  private struct Failure: Error { var reason: String }
+  struct Failure: Error {
+    var code: Int32
+    var reason: String { DirectoryListing.reason(self.code) }
+  }
 
   /// Sorted. An error in the middle of the list fails the whole: a missing name would look like a removed file.
-  private static func names(_ path: String) -> Result<[String], Failure> {
-    guard let directory = opendir(path) else { return .failure(Failure(reason: Self.reason(errno))) }
+  static func names(_ path: String) -> Result<[String], Failure> {
+    guard let directory = opendir(path) else { return .failure(Failure(code: errno)) }
     defer { closedir(directory) }
     var names: [String] = []
     while true {
       errno = 0
       guard let entry = readdir(directory) else {
-        return errno == 0 ? .success(names.sorted()) : .failure(Failure(reason: Self.reason(errno)))
+        return errno == 0 ? .success(names.sorted()) : .failure(Failure(code: errno))
       }
       let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
         pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }

@@ -33,10 +33,21 @@ struct DirectoryState: Sendable {
   let timing: Timing
   private var known: [String: Known] = [:]
   private var devices: [String: UInt64] = [:]
-  /// The directory was listed once and held a file.
+  /// The directory held a file once, be it before a restart.
   private(set) var hasSeenFiles = false
 
-  init(timing: Timing = Timing()) { self.timing = timing }
+  /// - Parameter restored: files that were known before a restart, with the device of their directory.
+  init(timing: Timing = Timing(), restored: [String: UInt64] = [:]) {
+    self.timing = timing
+    self.hasSeenFiles = !restored.isEmpty
+    for (path, device) in restored {
+      self.known[path] = Known()
+      if device != 0 { self.devices[DirectoryListing.directory(of: path)] = device }
+    }
+  }
+
+  /// Of the directory that the file stands in.
+  func device(of path: String) -> UInt64 { self.devices[DirectoryListing.directory(of: path)] ?? 0 }
 
   /// The content of a file in this state was taken over.
   mutating func didRead(_ path: String, _ stamp: FileStamp) {

@@ -7,6 +7,8 @@ package struct AgentMetrics: Sendable {
   package var names: NameDirectory
   /// The kernel's own counters: what each hook decided, `none` being what it let pass.
   package var decisions: [Decision]
+  /// Rows that did not fit, by map; every try counts.
+  package var mapInsertErrors: [String: UInt64]
   /// Connections that the node proxy refused, by reason; since the proxy started.
   package var proxyRefusals: [String: UInt64]
 
@@ -24,7 +26,8 @@ package struct AgentMetrics: Sendable {
 
   package init(
     status: AgentStatus, programs: [ProgramReport] = [], maps: [MapReport] = [], edges: EdgeLedger = EdgeLedger(),
-    names: NameDirectory = NameDirectory(), decisions: [Decision] = [], proxyRefusals: [String: UInt64] = [:]
+    names: NameDirectory = NameDirectory(), decisions: [Decision] = [], mapInsertErrors: [String: UInt64] = [:],
+    proxyRefusals: [String: UInt64] = [:]
   ) {
     self.status = status
     self.programs = programs
@@ -32,6 +35,7 @@ package struct AgentMetrics: Sendable {
     self.edges = edges
     self.names = names
     self.decisions = decisions
+    self.mapInsertErrors = mapInsertErrors
     self.proxyRefusals = proxyRefusals
   }
 
@@ -67,6 +71,10 @@ package struct AgentMetrics: Sendable {
         { .real(Double($0.runNanoseconds) / 1e9) }),
       maps("martlet_bpf_map_entries", "Entries in a BPF map.", \.entries),
       maps("martlet_bpf_map_capacity", "Entries that a BPF map can hold.", \.capacity),
+      MetricFamily(
+        .counter, "martlet_bpf_map_insert_errors", "Rows that did not fit into a BPF map; every try counts.",
+        labels: ["map"],
+        series: self.mapInsertErrors.sorted { $0.key < $1.key }.map { MetricSeries([$0.key], .integer($0.value)) }),
       .single(
         .counter, "martlet_flow_events_lost", "Flow events that found the ring buffer full.",
         .integer(self.status.datapath.lostEvents)),

@@ -82,6 +82,8 @@ package struct EdgeLedger: Sendable {
   package private(set) var overflowed: UInt64 = 0
 
   private var last: [EdgeKey: EdgeCounters] = [:]
+  /// The most that was ever known of each edge's bytes, where open connections were looked at.
+  private var bytes: [EdgeKey: (sent: UInt64, received: UInt64)] = [:]
 
   package init(limit: Int = 10_000) { self.limit = max(1, limit) }
 
@@ -104,6 +106,31 @@ package struct EdgeLedger: Sendable {
       }
     }
     self.last = current
+  }
+
+  /// What is told of an edge: the kernel counts bytes when a connection ends; those of open ones are in this already.
+  package func told(_ key: EdgeKey) -> EdgeCounters {
+    var counters = self.totals[key] ?? EdgeCounters()
+    if let bytes = self.bytes[key] {
+      counters.sentBytes = max(counters.sentBytes, bytes.sent)
+      counters.receivedBytes = max(counters.receivedBytes, bytes.received)
+    }
+    return counters
+  }
+
+  /// Takes the bytes so far of connections that are open. They were read after the reading of the map that `base` has: so a
+  /// connection that ended in between is missing for a while, and none is counted twice. What was told never goes down.
+  package mutating func observe(open: some Sequence<(EdgeKey, EdgeCounters)>, base: EdgeLedger) {
+    var sums: [EdgeKey: EdgeCounters] = [:]
+    for (key, counters) in open { sums[key, default: EdgeCounters()].add(counters) }
+    for (key, live) in sums {
+      guard self.totals[key] != nil, let closed = base.totals[key] else { continue }
+      let before = self.bytes[key] ?? (0, 0)
+      self.bytes[key] = (
+        max(before.sent, EdgeCounters.sum(closed.sentBytes, live.sentBytes)),
+        max(before.received, EdgeCounters.sum(closed.receivedBytes, live.receivedBytes))
+      )
+    }
   }
 
   private static func precedes(_ a: EdgeKey, _ b: EdgeKey) -> Bool {

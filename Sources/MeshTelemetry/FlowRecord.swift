@@ -28,7 +28,7 @@ package struct FlowPeer: Codable, Sendable, Hashable {
   package var label: String { self.workload ?? self.address ?? "-" }
 }
 
-/// One thing that happened to one connection: it was refused, opened or closed.
+/// One thing that happened to one connection: it was refused or closed.
 package struct FlowRecord: Codable, Sendable, Hashable {
   /// Position in the agent's sequence: rises by one with each record. 0 until `FlowRing` gives it.
   package var number: UInt64
@@ -46,7 +46,7 @@ package struct FlowRecord: Codable, Sendable, Hashable {
   /// The policy that gave the verdict, `namespace/name`.
   package var policy: String?
   package var policyVersion: String?
-  /// By the source. Zero until the connection is closed, as are the next five.
+  /// By the source. Zero of a refused connection, as are the next four.
   package var sentBytes: UInt64
   package var receivedBytes: UInt64
   package var durationMicroseconds: UInt64

@@ -15,10 +15,9 @@ extension LenientWord {
   }
 }
 
-/// What happened to a connection.
+/// What happened to a connection. Connections that are open are no records: `martlet show connections` lists them.
 package enum FlowKind: String, LenientWord {
   case refused
-  case opened
   case closed
   case unknown
 
@@ -26,8 +25,7 @@ package enum FlowKind: String, LenientWord {
   package init(number: UInt32) {
     switch number {
     case 1: self = .refused
-    case 2: self = .opened
-    case 3: self = .closed
+    case 2: self = .closed
     default: self = .unknown
     }
   }
@@ -39,21 +37,19 @@ package enum FlowTier: String, LenientWord {
   case none
   /// Decided in the kernel, bytes never leave it.
   case kernel
-  /// The client's leg to the node proxy.
+  /// Through the node proxy.
   case relay
-  /// The node proxy's leg to the upstream.
-  case leg
   /// Plaintext from outside of the mesh, judged by address.
   case outside
   case unknown
 
-  /// From `enum mesh_tier`.
+  /// From `enum mesh_tier`. A relayed connection has two halves in the kernel, which tells it once: as the leg (3), or as
+  /// the client's half (2) if there never was a leg.
   package init(number: UInt8) {
     switch number {
     case 0: self = .none
     case 1: self = .kernel
-    case 2: self = .relay
-    case 3: self = .leg
+    case 2, 3: self = .relay
     case 4: self = .outside
     default: self = .unknown
     }
@@ -94,6 +90,8 @@ package enum RefusalReason: String, LenientWord {
   case invalidBackend = "invalid_backend"
   case forgedSource = "forged_source"
   case notReady = "not_ready"
+  case serviceLoop = "service_loop"
+  case notEnrolled = "not_enrolled"
   case unknown
 
   /// From `enum mesh_reason`: the order of the cases is the order of the numbers.
@@ -126,6 +124,8 @@ package enum RefusalReason: String, LenientWord {
     case .invalidBackend: "the route's share fell on a backend that does not exist"
     case .forgedSource: "the packet's source address is not the workload's"
     case .notReady: "the agent has not published a complete generation yet"
+    case .serviceLoop: "the endpoint's address is itself a service's"
+    case .notEnrolled: "the destination is placed on this node, and its network namespace is not enrolled"
     case .unknown: "a reason that this version does not know"
     }
   }
@@ -146,6 +146,8 @@ package enum RefusalReason: String, LenientWord {
     case .invalidBackend: "correct backendRefs of the route that martlet show services names"
     case .forgedSource: "look at what runs in the namespace; martlet observe --reason forged_source"
     case .notReady: "martlet status; wait until it is ready"
+    case .serviceLoop: "write the address of what serves the EndpointSlice, or a TCPRoute to that Service"
+    case .notEnrolled: "martlet show workloads -o yaml says why: is it running, is networkNamespace right?"
     case .unknown: "use a martlet of the agent's version"
     }
   }

@@ -156,11 +156,14 @@ package struct ConnectionReport: Codable, Sendable, Hashable {
   /// Of the TCP state machine: `established`, `close_wait`, …
   package var state: String
   package var ageSeconds: UInt64
+  /// So far, by the source.
+  package var sentBytes: UInt64
+  package var receivedBytes: UInt64
   package var policy: String?
 
   package init(
     source: FlowPeer, destination: FlowPeer, dialled: String? = nil, service: String? = nil, tier: FlowTier,
-    state: String, ageSeconds: UInt64 = 0, policy: String? = nil
+    state: String, ageSeconds: UInt64 = 0, sentBytes: UInt64 = 0, receivedBytes: UInt64 = 0, policy: String? = nil
   ) {
     self.source = source
     self.destination = destination
@@ -169,6 +172,8 @@ package struct ConnectionReport: Codable, Sendable, Hashable {
     self.tier = tier
     self.state = state
     self.ageSeconds = ageSeconds
+    self.sentBytes = sentBytes
+    self.receivedBytes = receivedBytes
     self.policy = policy
   }
 }

@@ -3,8 +3,7 @@ import MeshBase
 /// Istio's TCP metrics (istio.io, "Istio Standard Metrics"), same names and labels, so that dashboards made for it work
 /// unchanged. What Istio's proxies cannot know is `unknown`, and so it is here.
 ///
-/// A relayed connection has two legs in the kernel: client to proxy (`relay`) and proxy to upstream (`leg`). The second
-/// knows both ends, so these families count it and leave the first out; `martlet_connections_opened_total` has both.
+/// The kernel counts a relayed connection once, when its leg to the upstream stands, under the service that was dialled.
 package enum TCPMetrics {
   package static let labels = [
     "reporter", "source_workload", "source_workload_namespace", "source_principal", "source_app", "source_version",
@@ -28,13 +27,14 @@ package enum TCPMetrics {
     var sums: [[String]: EdgeCounters] = [:]
     var refused: [[String]: UInt64] = [:]
     var tiers: [String: EdgeCounters] = [:]
-    for (key, counters) in ledger.totals {
+    for key in ledger.totals.keys {
+      let counters = ledger.told(key)
       tiers[key.tier.rawValue, default: EdgeCounters()].add(counters)
       if counters.refused > 0 {
         let labels = self.refusedValues(key, names)
         refused[labels] = EdgeCounters.sum(refused[labels] ?? 0, counters.refused)
       }
-      guard key.tier != .relay, counters.opened > 0 || counters.closed > 0 else { continue }
+      guard counters.opened > 0 || counters.closed > 0 else { continue }
       sums[self.values(key, names), default: EdgeCounters()].add(counters)
     }
     if ledger.overflowed > 0 {
@@ -52,13 +52,13 @@ package enum TCPMetrics {
     return [
       family("istio_tcp_connections_opened", "TCP connections opened.", \.opened),
       family("istio_tcp_connections_closed", "TCP connections closed.", \.closed),
-      family("istio_tcp_sent_bytes", "Bytes sent by the source of closed TCP connections.", \.sentBytes),
-      family("istio_tcp_received_bytes", "Bytes received by the source of closed TCP connections.", \.receivedBytes),
+      family("istio_tcp_sent_bytes", "Bytes sent by the sources of TCP connections.", \.sentBytes),
+      family("istio_tcp_received_bytes", "Bytes received by the sources of TCP connections.", \.receivedBytes),
       MetricFamily(
         .counter, "martlet_connections_refused", "Connections refused, by reason.", labels: self.refusedLabels,
         series: refused.map { MetricSeries($0.key, .integer($0.value)) }),
       MetricFamily(
-        .counter, "martlet_connections_opened", "Connections and proxy legs opened, by tier.", labels: ["tier"],
+        .counter, "martlet_connections_opened", "Connections opened, by tier.", labels: ["tier"],
         series: tiers.map { MetricSeries([$0.key], .integer($0.value.opened)) }),
       .single(
         .counter, "martlet_metric_series_overflow",

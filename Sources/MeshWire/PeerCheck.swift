@@ -1,10 +1,10 @@
 import Glibc
-import NIOCore
+package import NIOCore
 
-/// Who may use the control socket: root, and the user that this process runs as. The file mode says the same; this holds
+/// Who may use a socket of the control plane or the agent: root, and the user that this process runs as. The file mode says the same; this holds
 /// if somebody changes the mode.
-enum PeerCheck {
-  struct Refused: Error {}
+package enum PeerCheck {
+  package struct Refused: Error {}
 
   /// `struct ucred` of unix(7), which Glibc's module leaves out.
   private struct Credentials: Sendable {
@@ -13,7 +13,7 @@ enum PeerCheck {
     var gid: gid_t
   }
 
-  static func admit(_ channel: any Channel) -> EventLoopFuture<Void> {
+  package static func admit(_ channel: any Channel) -> EventLoopFuture<Void> {
     guard let provider = channel as? any SocketOptionProvider else {
       return channel.eventLoop.makeFailedFuture(Refused())
     }

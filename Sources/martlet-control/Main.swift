@@ -18,7 +18,7 @@ struct MartletControl: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The Unix socket that agents connect to.", valueName: "path"))
   var socket = "/run/martlet/control.sock"
 
-  @Option(help: ArgumentHelp("Where the epoch and service addresses are kept.", valueName: "dir"))
+  @Option(help: ArgumentHelp("Where epoch, service addresses and last good resources are kept.", valueName: "dir"))
   var stateDir = "/var/lib/martlet-control"
 
   @Option(help: "trace, debug, info, notice, warning, error or critical.")
@@ -30,7 +30,7 @@ struct MartletControl: AsyncParsableCommand {
   func run() async throws {
     do {
       if self.check {
-        let check = try await ResourceCheck(resources: self.resources)
+        let check = try ResourceCheck(resources: self.resources)
         for line in check.lines { print(line) }
         if check.hasErrors { throw ExitCode(1) }
         return

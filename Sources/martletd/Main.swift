@@ -41,6 +41,11 @@ struct Main: AsyncParsableCommand {
   @Option(help: "Where the BPF objects are.")
   var bpfDir = "/usr/lib/martlet/bpf"
 
+  @Flag(
+    help: ArgumentHelp(
+      "Attach to veths by clsact filters on every kernel, as on kernels before 6.6.", visibility: .hidden))
+  var edgeFilters = false
+
   @Option(help: "The node proxy's executable.")
   var proxy = "/usr/libexec/martlet-proxy"
 
@@ -49,6 +54,12 @@ struct Main: AsyncParsableCommand {
 
   @Option(help: "Event loops of the node proxy (default: one a core).")
   var proxyLoops = 0
+
+  @Option(
+    help: ArgumentHelp(
+      "Entries of a map, as services=100000; several times. See docs/operations.md, Large meshes.",
+      valueName: "name=entries"))
+  var mapLimit: [String] = []
 
   @Option(help: "Address of /metrics.")
   var metricsAddress = "0.0.0.0:15020"
@@ -95,9 +106,11 @@ struct Main: AsyncParsableCommand {
     configuration.runDirectory = self.runDir
     configuration.stateDirectory = self.stateDir
     configuration.objectDirectory = self.bpfDir
+    configuration.usesEdgeFilters = self.edgeFilters
     configuration.proxyExecutable = self.proxy
     configuration.proxyUser = self.proxyUser
     configuration.proxyLoops = self.proxyLoops
+    for limit in self.mapLimit { try configuration.setMapLimit(limit) }
     configuration.metricsAddress = try Self.endpoint(self.metricsAddress, "--metrics-address")
     configuration.healthAddress = try Self.endpoint(self.healthAddress, "--health-address")
     return configuration

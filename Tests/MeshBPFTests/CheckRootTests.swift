@@ -7,7 +7,9 @@ import Testing
 /// The CHECK programs of bpf/tests, and the verifier's work per program. They need the kernel, not a network.
 @Suite(.serialized)
 struct CheckRootTests {
-  @Test("every CHECK program of bpf/tests returns 0", arguments: ["address", "policy", "source", "steer"])
+  static let names = ["address", "handoff", "policy", "relay", "source", "steer", "transfer"]
+
+  @Test("every CHECK program of bpf/tests returns 0", arguments: Self.names)
   func checks(name: String) throws {
     let object = try BPFObject(path: Commands.objects + "/tests/\(name).test.bpf.o")
     try object.load()
@@ -22,7 +24,7 @@ struct CheckRootTests {
   func complete() throws {
     let files = try FileManager.default.contentsOfDirectory(atPath: Commands.objects + "/tests")
     let names = files.filter { $0.hasSuffix(".test.bpf.o") }.sorted()
-    #expect(names == ["address", "policy", "source", "steer"].map { $0 + ".test.bpf.o" })
+    #expect(names == Self.names.map { $0 + ".test.bpf.o" })
   }
 
   @Test("the verifier stays within the instruction budget of bpf/limits.json")

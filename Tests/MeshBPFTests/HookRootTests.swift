@@ -178,7 +178,7 @@ struct HookRootTests {
   @Test("TCP Fast Open and MPTCP are steered as well (BP-09, BP-10)")
   func otherWays() throws {
     let rig = try Rig.make()
-    try rig.serve("server", "\(Rig.serverIP),8080")
+    try rig.serve("server", "\(Rig.serverIP),8080", "\(Rig.serverIP6),8080")
     for way in ["sendto", "option"] {
       // Twice: the first gets a cookie, the second sends data in the SYN.
       for _ in 0..<2 {
@@ -194,6 +194,11 @@ struct HookRootTests {
     if !several.unsupported {
       #expect(several.errno == 0)
       #expect(several.seenLocal == "\(Rig.serverIP),8080")
+      #expect(several.peername == "\(Rig.vip),80", "the outer socket's name, though a subflow was steered")
+      let native = try rig.probe("client", "connect \(Rig.vip6) 80 --mptcp")
+      #expect(native.peername == "\(Rig.vip6),80")
+      let mapped = try rig.probe("client", "connect ::ffff:\(Rig.vip) 80 --mptcp")
+      #expect(mapped.peername == "::ffff:\(Rig.vip),80")
       #expect(try rig.probe("client", "connect \(Rig.vip) 81 --mptcp").errno == Int(ECONNREFUSED))
     }
   }
@@ -260,13 +265,30 @@ struct HookRootTests {
     let rig = try Rig.make()
     try rig.serve("server", "\(Rig.serverIP),8080", "\(Rig.serverIP6),8080")
     let interface = try rig.interface("client")
-    try rig.datapath.veths.put(interface, mesh_veth(workload: Rig.client, zero32: 0))
+    try rig.datapath.veths.put(interface, mesh_veth(workload: Rig.client, v4_be: 0, v6: mesh_addr()))
     try onThread(in: rig.namespacePath("node")) { try rig.datapath.attachEdge(interface: interface) }
-    func dropped(_ arguments: String) throws -> UInt64 {
-      let before = try rig.count(MESH_HOOK_EDGE, MESH_REASON_FORGED_SOURCE)
-      _ = try rig.probe("client", "forge \(arguments)")
-      return try rig.count(MESH_HOOK_EDGE, MESH_REASON_FORGED_SOURCE) - before
+    try self.expectEdge(rig)
+    // The same with the addresses in the veth's own row, as the agent writes it, and with a row that names another one.
+    let v4 = UInt32(truncatingIfNeeded: Rig.address(Rig.clientIP).lo_be >> 32)
+    for (first, second) in [(v4, Rig.address(Rig.clientIP6)), (v4 ^ 1 << 31, Rig.address("fd77::99"))] {
+      try rig.datapath.veths.put(interface, mesh_veth(workload: Rig.client, v4_be: first, v6: second))
+      try self.expectEdge(rig)
     }
+    // A veth of nobody is not concerned.
+    try rig.datapath.veths.delete(interface)
+    #expect(try self.dropped(rig, "ipv4 --source \(Rig.outsideIP) --destination \(Rig.serverIP)") == 0)
+    rig.datapath.detachEdge(interface: interface)
+  }
+
+  /// Frames that the edge drops of five.
+  private func dropped(_ rig: Rig, _ arguments: String) throws -> UInt64 {
+    let before = try rig.count(MESH_HOOK_EDGE, MESH_REASON_FORGED_SOURCE)
+    _ = try rig.probe("client", "forge \(arguments)")
+    return try rig.count(MESH_HOOK_EDGE, MESH_REASON_FORGED_SOURCE) - before
+  }
+
+  private func expectEdge(_ rig: Rig) throws {
+    func dropped(_ arguments: String) throws -> UInt64 { try self.dropped(rig, arguments) }
     #expect(try dropped("ipv4 --source \(Rig.clientIP) --destination \(Rig.serverIP)") == 0)
     #expect(try dropped("ipv4 --source \(Rig.outsideIP) --destination \(Rig.serverIP)") == 5)
     #expect(try dropped("ipv4 --source \(Rig.serverIP) --destination \(Rig.serverIP)") == 5)
@@ -285,10 +307,6 @@ struct HookRootTests {
     // Ordinary traffic goes on: ARP, neighbour discovery, TCP.
     #expect(try rig.probe("client", "connect \(Rig.vip) 80").errno == 0)
     #expect(try rig.probe("client", "connect \(Rig.vip6) 80").errno == 0)
-    // A veth of nobody is not concerned.
-    try rig.datapath.veths.delete(interface)
-    #expect(try dropped("ipv4 --source \(Rig.outsideIP) --destination \(Rig.serverIP)") == 0)
-    rig.datapath.detachEdge(interface: interface)
   }
 
   @Test("refusals and ends of connections come out of the ring with bytes, round trip and addresses")
@@ -323,6 +341,39 @@ struct HookRootTests {
     #expect(served.value.map(\.sent_bytes).reduce(0, +) == 100_001)
     #expect(try rig.datapath.pending.count() == 0)
     #expect(try rig.datapath.flows.count() == 0)
+  }
+}
+
+extension HookRootTests {
+  @Test(
+    "bytes are exact, however a connection ends: close, half-close of either side, reset of either side",
+    arguments: ["a", "c", "s", "k", "r"])
+  func endings(how: String) throws {
+    let rig = try Rig.make()
+    try rig.serve("server", "\(Rig.serverIP),8080", "\(Rig.serverIP6),8080")
+    let collected = Collected()
+    let reader = try rig.datapath.readEvents { collected.append($0) }
+    for (index, address) in [Rig.vip, Rig.vip6, Rig.vip].enumerated() {
+      _ = try rig.probe("client", "end \(address) 80 \(how)")
+      #expect(collected.wait(for: index + 1, seconds: 20))
+    }
+    reader.stop()
+    #expect(collected.events.map(\.sent_bytes) == [5000, 5000, 5000])
+    #expect(collected.events.map(\.received_bytes) == [1000, 1000, 1000])
+  }
+
+  @Test("a connect that fails has no bytes")
+  func failedConnect() throws {
+    let rig = try Rig.make()
+    let collected = Collected()
+    let reader = try rig.datapath.readEvents { collected.append($0) }
+    #expect(try rig.probe("client", "connect \(Rig.vip) 80").errno == Int(ECONNREFUSED))
+    #expect(collected.wait(for: 1, seconds: 20))
+    reader.stop()
+    let event = try #require(collected.events.first)
+    #expect(event.kind == MESH_EVENT_CLOSED.rawValue)
+    #expect(event.sent_bytes == 0)
+    #expect(event.received_bytes == 0)
   }
 }
 

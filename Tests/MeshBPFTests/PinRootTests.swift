@@ -16,7 +16,7 @@ struct PinRootTests {
     #expect(stat(rig.pinPath, &status) == 0)
     #expect(status.st_mode & 0o777 == 0o700)
     let names = PinDirectory.list(rig.pinPath + "/v1/maps")
-    #expect(names.count == 17)
+    #expect(names.count == 18)
     #expect(names.allSatisfy { $0.utf8.count <= 15 && $0.hasSuffix("_v1") })
     let again = #expect(throws: MeshError.self) {
       try KernelDatapath.load(objects: Commands.objects, pins: rig.datapath.pins)
@@ -74,7 +74,8 @@ struct PinRootTests {
     let links = rig.datapath.pins.links()
     #expect(
       links == [
-        "connect4", "connect6", "getsockopt", "lookup-client", "lookup-server", "peername4", "peername6", "sockops",
+        "connect4", "connect6", "getsockopt", "lookup-client", "lookup-server", "peername4", "peername6",
+        "setsockopt", "sockops",
       ])
     try rig.adopt()
     #expect(try rig.datapath.mapStatus().map(\.id) == maps.map(\.id))
@@ -86,7 +87,7 @@ struct PinRootTests {
     #expect(new.flatMap(\.links).sorted() == links)
     #expect(try rig.probe("client", "connect \(Rig.vip) 80").errno == 0)
     let listed = try DatapathInventory.maps(pinDirectory: rig.pinPath)
-    #expect(listed.count == 17)
+    #expect(listed.count == 18)
     let workloads = try #require(listed.first { $0.name == KernelDatapath.mapName("wload") })
     #expect(workloads.entries == 4)
     #expect(workloads.maxEntries == 65_536)
@@ -123,10 +124,10 @@ struct PinRootTests {
     do {
       let datapath = try KernelDatapath.load(objects: Commands.objects, pinDirectory: path, sizes: .small)
       try datapath.attach(cgroup: rig.cgroup + "/app")
-      try datapath.attachGetsockopt(cgroup: rig.cgroup + "/proxy")
+      try datapath.attachSocketOptions(cgroup: rig.cgroup + "/proxy")
       programs = try datapath.programStatus().filter { !$0.links.isEmpty }.map(\.id)
     }
-    #expect(programs.count == 6)
+    #expect(programs.count == 7)
     let left = try DatapathInventory.programs(pinDirectory: path)
     #expect(Set(left.map(\.id)) == Set(programs), "all are attached still")
     try KernelDatapath.purge(pinDirectory: path)
@@ -175,8 +176,8 @@ struct PinRootTests {
   @Test("a full map refuses connections, never lets them pass unredirected (BP-01)")
   func fullMaps() throws {
     var sizes = MapSizes.small
-    sizes.policy = 4
-    sizes.endpoints = 2
+    sizes[.policy] = 4
+    sizes[.endpoints] = 2
     let rig = try Rig.make(sizes: sizes)
     try rig.serve("server", "\(Rig.serverIP),8080")
     #expect(try rig.probe("client", "connect \(Rig.vip) 80").errno == 0)

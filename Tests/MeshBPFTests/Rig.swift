@@ -27,20 +27,22 @@ final class Rig {
   private(set) var datapath: KernelDatapath
   private var servers: [Server] = []
   private let sizes: MapSizes
+  private let edge: EdgeAttachment
 
-  static func make(sizes: MapSizes = .small) throws -> Rig {
-    let rig = try Rig(sizes: sizes)
+  static func make(sizes: MapSizes = .small, edge: EdgeAttachment = .best) throws -> Rig {
+    let rig = try Rig(sizes: sizes, edge: edge)
     try rig.enrol()
     return rig
   }
 
-  private init(sizes: MapSizes) throws {
+  private init(sizes: MapSizes, edge: EdgeAttachment) throws {
     let number = Self.counter.wrappingAdd(1, ordering: .relaxed).newValue
     if number == 1 { Self.removeLeftovers() }
     self.prefix = "mtb\(getpid())x\(number)"
     self.cgroup = try Self.cgroupMount() + "/mt-bpf-\(self.prefix)"
     self.pinPath = NSTemporaryDirectory() + "mt-bpf-\(self.prefix)"
     self.sizes = sizes
+    self.edge = edge
     for name in ["node", "client", "server", "outside"] {
       try Commands.ip("netns add \(self.prefix)\(name)")
       try Commands.ip("-n \(self.prefix)\(name) link set lo up")
@@ -59,7 +61,8 @@ final class Rig {
     for name in ["", "/app", "/proxy"] {
       try FileManager.default.createDirectory(atPath: self.cgroup + name, withIntermediateDirectories: true)
     }
-    self.datapath = try KernelDatapath.load(objects: Commands.objects, pinDirectory: self.pinPath, sizes: sizes)
+    self.datapath = try KernelDatapath.load(
+      objects: Commands.objects, pinDirectory: self.pinPath, sizes: sizes, edge: edge)
   }
 
   deinit {
@@ -107,7 +110,7 @@ final class Rig {
   /// Everything attached, workloads and a service written, generation published, no policy.
   private func enrol() throws {
     try self.datapath.attach(cgroup: self.cgroup)
-    try self.datapath.attachGetsockopt(cgroup: self.cgroup + "/proxy")
+    try self.datapath.attachSocketOptions(cgroup: self.cgroup + "/proxy")
     for name in ["client", "server"] { try self.attachLookup(name) }
     let d = self.datapath
     for (name, workload) in [("client", Self.client), ("server", Self.server)] {
@@ -180,9 +183,9 @@ final class Rig {
   }
 
   /// Replaces the datapath by one that adopts its pins, as a restarted agent does.
-  func adopt() throws {
+  func adopt(edge: EdgeAttachment? = nil) throws {
     let pins = self.datapath.pins
-    self.datapath = try KernelDatapath.adopt(objects: Commands.objects, pins: pins)
+    self.datapath = try KernelDatapath.adopt(objects: Commands.objects, pins: pins, edge: edge ?? self.edge)
   }
 
   // MARK: processes
@@ -247,10 +250,10 @@ extension MapSizes {
   /// Enough for a test, cheap to make.
   static var small: MapSizes {
     var sizes = MapSizes()
-    sizes.pending = 4_096
-    sizes.flows = 4_096
-    sizes.edges = 1_024
-    sizes.events = 1 << 20
+    sizes[.pending] = 4_096
+    sizes[.flows] = 4_096
+    sizes[.edges] = 1_024
+    sizes[.events] = 1 << 20
     return sizes
   }
 }

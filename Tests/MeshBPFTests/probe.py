@@ -50,13 +50,16 @@ def serve(args):
         with conn:
             conn.settimeout(20)
             try:
-                if not conn.recv(1):
+                first = conn.recv(1)
+                if not first:
                     return
+                if first != b"x":
+                    return end_as_server(conn, first)
                 v6 = conn.family == socket.AF_INET6
                 answer = {
                     "peer": conn.getpeername()[0],
                     "local": list(conn.getsockname()[:2]),
-                    "flow": option(conn, SOL_FLOW, SO_FLOW, 104),
+                    "flow": option(conn, SOL_FLOW, SO_FLOW, 112),
                     "original4": option(conn, socket.IPPROTO_IP, SO_ORIGINAL_DST, 16),
                     "original6": option(conn, socket.IPPROTO_IPV6, SO_ORIGINAL_DST, 28) if v6 else None,
                     "short": option(conn, SOL_FLOW, SO_FLOW, 8),
@@ -76,6 +79,58 @@ def serve(args):
             if listener is not sys.stdin:
                 conn, _ = listener.accept()
                 threading.Thread(target=handle, args=(conn,), daemon=True).start()
+
+
+END_REQUEST, END_ANSWER = 5000, 1000
+
+
+def receive(sock, size):
+    while size > 0:
+        part = sock.recv(size)
+        if not part:
+            break
+        size -= len(part)
+
+
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def end_as_server(conn, how):
+    if how != b"s":
+        receive(conn, END_REQUEST - 1)
+    if how == b"c":
+        receive(conn, 1)
+    conn.sendall(b"a" * END_ANSWER)
+    if how == b"r":
+        return reset(conn)
+    if how == b"s":
+        conn.shutdown(socket.SHUT_WR)
+    while conn.recv(65536):
+        pass
+
+
+def end(args):
+    """One connection of END_REQUEST bytes there and END_ANSWER bytes back, that ends in one of many ways: by the client's
+    close (a), its half-close (c), the server's half-close (s), the client's reset (k), the server's reset (r)."""
+    with socket.create_connection((args.address, args.port), 20) as sock:
+        request = args.how.encode() + b"p" * (END_REQUEST - 1)
+        if args.how == "s":
+            sock.sendall(request[:1])
+            receive(sock, END_ANSWER + 1)
+            sock.sendall(request[1:])
+        else:
+            sock.sendall(request)
+            if args.how == "c":
+                sock.shutdown(socket.SHUT_WR)
+            try:
+                receive(sock, END_ANSWER + (1 if args.how in "cr" else 0))
+            except ConnectionResetError:
+                pass
+            if args.how == "k":
+                reset(sock)
+    say(done=True)
 
 
 def attempt(args, sock=None):
@@ -268,6 +323,11 @@ command.add_argument("--count", type=int, default=1)
 command.add_argument("--payload", type=int, default=0)
 command.add_argument("--timeout", type=float, default=5)
 command.set_defaults(run=connect)
+command = commands.add_parser("end")
+command.add_argument("address")
+command.add_argument("port", type=int)
+command.add_argument("how", choices=["a", "c", "s", "k", "r"])
+command.set_defaults(run=end)
 command = commands.add_parser("storm")
 command.add_argument("address")
 command.add_argument("port", type=int)

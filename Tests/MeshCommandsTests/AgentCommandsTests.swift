@@ -109,8 +109,8 @@ import Testing
 
   private static func record(_ number: Int) -> FlowRecord {
     let refused = number % 2 == 0
-    var record = FlowRecord(time: Timestamp(microseconds: Int64(number) * 1_000_000), kind: .opened, tier: .kernel)
-    record.kind = refused ? .refused : .opened
+    var record = FlowRecord(time: Timestamp(microseconds: Int64(number) * 1_000_000), kind: .closed, tier: .kernel)
+    record.kind = refused ? .refused : .closed
     record.verdict = refused ? .deny : .allow
     record.reason = refused ? .notAllowed : .none
     record.source.workload = "default/client"
@@ -152,7 +152,7 @@ import Testing
       }
       while agent.flows.waitingReaders == 0 { await Task.yield() }
       agent.flows.publish(
-        (0..<2000).map { _ in FlowRecord(time: Timestamp(microseconds: 0), kind: .opened) })
+        (0..<2000).map { _ in FlowRecord(time: Timestamp(microseconds: 0), kind: .closed) })
       while lines.withLock({ $0 }) < 1000 { await Task.yield() }
       follower.cancel()
       _ = await follower.value

@@ -140,19 +140,7 @@ import Testing
   }
 }
 
-@Suite struct DryRunReportTests {
-  private let namespace = Array("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n".utf8)
-
-  @Test("a broken file is a finding with its line, and what is right is still shown")
-  func findings() {
-    let config =
-      "apiVersion: martlet.dev/v1alpha1\nkind: Nonsense\nmetadata:\n  name: a\n"
-    let report = DryRunReport(files: [("a.yaml", self.namespace), ("b.yaml", Array(config.utf8))], now: 0)
-    #expect(report.hasErrors)
-    #expect(report.findings.allSatisfy { $0.file == "b.yaml" && $0.line >= 1 })
-    #expect(report.text.contains("b.yaml:"))
-  }
-
+@Suite struct VerifiedProgramTests {
   @Test("limits are an object of numbers")
   func limits() throws {
     #expect(try VerifiedProgram.limits(.init(#"{"mesh_connect4": 400}"#.utf8)) == ["mesh_connect4": 400])

@@ -178,6 +178,27 @@ struct CompilationTests {
     #expect(ungranted.problems.contains { $0.message.contains("does not grant it") })
   }
 
+  @Test(
+    "BP-13: an endpoint that is a service's address is refused with its place, and the others are kept",
+    arguments: [
+      ("10.96.0.1", "Service shop/web"), ("240.1.2.3", "the range of service addresses, 240.1.0.0/16"),
+      ("ITSELF", "Service shop/manual"),
+    ])
+  func serviceAsEndpoint(address: String, owner: String) throws {
+    let alone = Samples.compile(Samples.config, Samples.namespace, Samples.manual)
+    let itself = try #require(alone.snapshot.services[Samples.name("shop/manual")]?.value.addresses.first)
+    let text = address == "ITSELF" ? itself.description : address
+    let slice = Samples.slice.replacing("192.0.2.7", with: text)
+    let result = Samples.compile(
+      Samples.config, Samples.namespace, Samples.workload, Samples.service, Samples.manual, slice)
+    let endpoints = result.snapshot.endpoints[Samples.name("shop/manual")]?.value.endpoints
+    #expect(endpoints?.map(\.workload) == [Samples.name("shop/web-1")])
+    let problem = try #require(result.problems.first { $0.object == "EndpointSlice shop/manual-1" })
+    #expect(problem.severity == .error)
+    #expect(
+      problem.description.contains("EndpointSlice shop/manual-1: endpoints[0]: address \(text) belongs to \(owner)"))
+  }
+
   @Test("Of two routes for one port the first by name holds")
   func twoRoutes() {
     let second = Samples.route.replacing("name: split", with: "name: zebra")

@@ -23,10 +23,20 @@ final class TemporaryDirectory: Sendable {
   }
 
   deinit {
-    for name in ["epoch", "epoch.new", "vips", "vips.new", "a.yaml", "control.sock", "control.sock.lock", "notify"] {
-      unlink("\(self.path)/\(name)")
+    Self.remove(self.path)
+  }
+
+  private static func remove(_ path: String) {
+    if let directory = opendir(path) {
+      while let entry = readdir(directory) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+          pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        if name != ".", name != ".." { Self.remove("\(path)/\(name)") }
+      }
+      closedir(directory)
     }
-    rmdir(self.path)
+    Glibc.remove(path)
   }
 
   func write(_ name: String, _ text: String) throws {
@@ -59,6 +69,28 @@ struct StateDirectoryTests {
     #expect(try StateDirectory(path: directory.path).nextEpoch(now: 5) == 1002)
     #expect(try state.nextEpoch(now: 2000) == 2000)
     #expect(try state.nextEpoch(now: -7) == 2001)
+  }
+
+  @Test("missing parents are made, 0700; what cannot be used is an error that says what to do")
+  func parents() throws {
+    let directory = try TemporaryDirectory()
+    let deep = "\(directory.path)/a/b/c"
+    #expect(try StateDirectory(path: deep).nextEpoch(now: 7) == 7)
+    #expect(try StateDirectory(path: deep + "/").nextEpoch(now: 7) == 8)
+    for path in [deep, "\(directory.path)/a/b", "\(directory.path)/a"] {
+      var status = stat()
+      #expect(stat(path, &status) == 0)
+      #expect(status.st_mode & 0o777 == 0o700)
+    }
+    try directory.write("file", "")
+    #expect(chmod(deep, 0o770) == 0)
+    for path in ["\(directory.path)/file", "\(directory.path)/file/x", deep, "/proc/nowhere", ""] {
+      #expect {
+        try StateDirectory(path: path)
+      } throws: { error in
+        (error as? MeshError)?.next?.contains("--state-dir") == true
+      }
+    }
   }
 
   @Test(
@@ -137,26 +169,24 @@ struct ControlPlaneTests {
   }
 
   @Test("a check lists every problem and says whether there is an error")
-  func check() async throws {
+  func check() throws {
     let files = try TemporaryDirectory()
     try files.write("a.yaml", Self.resources("one"))
-    let good = try await ResourceCheck(resources: files.path)
+    let good = try ResourceCheck(resources: files.path)
     #expect(!good.hasErrors)
     #expect(good.lines.last == "2 resources, 0 errors")
     try files.write("a.yaml", Self.resources("one") + "---\nkind: Nothing\n")
-    let bad = try await ResourceCheck(resources: files.path)
+    let bad = try ResourceCheck(resources: files.path)
     #expect(bad.hasErrors)
     #expect(bad.lines.count > 1)
     #expect(bad.lines.first?.contains("a.yaml:") == true)
   }
 
-  @Test("a check of a directory that is empty or not there is an error, soon")
-  func checkNothing() async throws {
+  @Test("a check of a directory that is empty or not there is an error")
+  func checkNothing() throws {
     let empty = try TemporaryDirectory()
     for path in [empty.path, "/nonexistent"] {
-      await #expect(throws: MeshError.self) {
-        _ = try await ResourceCheck(resources: path, timeout: .milliseconds(300))
-      }
+      #expect(throws: MeshError.self) { try ResourceCheck(resources: path) }
     }
   }
 }

@@ -15,7 +15,8 @@ struct ABITests {
       (.mapError, MESH_REASON_MAP_ERROR), (.untagged, MESH_REASON_UNTAGGED), (.meshPort, MESH_REASON_MESH_PORT),
       (.noTunnel, MESH_REASON_NO_TUNNEL), (.unknownAddress, MESH_REASON_UNKNOWN_ADDRESS),
       (.invalidBackend, MESH_REASON_INVALID_BACKEND), (.forgedSource, MESH_REASON_FORGED_SOURCE),
-      (.notReady, MESH_REASON_NOT_READY),
+      (.notReady, MESH_REASON_NOT_READY), (.serviceLoop, MESH_REASON_SERVICE_LOOP),
+      (.notEnrolled, MESH_REASON_NOT_ENROLLED),
     ]
     for (reason, abi) in pairs { #expect(UInt32(reason.rawValue) == abi.rawValue) }
     #expect(pairs.count == Int(MESH_REASON_COUNT.rawValue))

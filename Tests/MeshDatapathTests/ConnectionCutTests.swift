@@ -124,6 +124,28 @@ struct ConnectionCutTests {
     #expect(cut.cuts(of: self.server, sockets: [self.listener, listened]).count == 1)
   }
 
+  @Test("Policies that the tables have no room for cut whoever the port refuses now, and explain says why")
+  func oversized() throws {
+    let socket = self.socket(self.serverAddress, 80, self.clientAddress, 40000)
+    let known = self.cut(deny: SourceMatch(notNamespaces: [.exact("n")])).resolved
+    let locals = Array(known.locals.values)
+    for (rows, reasons) in [(65_536, []), (1, [Reason.mapError])] {
+      var configuration = DatapathPlanner.Configuration(node: "here")
+      configuration.maximumRowsPerGroup = rows
+      var planner = DatapathPlanner(configuration)
+      _ = planner.plan(for: known.source, locals: locals, now: .seconds(1))
+      let cut = ConnectionCut(planner.resolved)
+      #expect(cut.cuts(of: self.server, sockets: [self.listener, socket]).map(\.verdict.reason) == reasons)
+      let answer = try planner.resolved.explain(
+        source: .workload(self.client), destination: .endpoint(SocketEndpoint(self.serverAddress, 80)))
+      #expect(answer.outcomes.map(\.reason) == (reasons.isEmpty ? [.none] : reasons))
+      #expect(answer.steps.contains { $0.contains("more rows than") } == !reasons.isEmpty)
+      // Without the policy there is nothing to refuse.
+      _ = planner.plan(for: Snapshot(), locals: locals, now: .seconds(2))
+      #expect(ConnectionCut(planner.resolved).cuts(of: self.server, sockets: [self.listener, socket]).isEmpty)
+    }
+  }
+
   @Test("A policy that is missing cuts, unless the workload fails open")
   func missing() {
     let socket = self.socket(self.serverAddress, 80, self.clientAddress, 40000)

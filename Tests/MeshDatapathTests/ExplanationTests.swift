@@ -26,6 +26,10 @@ struct ExplanationTests {
         WorkloadEntry(
           name: name("far"), node: "there", identity: LargeMesh.identity, addresses: [address("10.0.0.3")])))
     insert(
+      .workload(
+        WorkloadEntry(
+          name: name("absent"), node: "here", identity: LargeMesh.identity, addresses: [address("10.0.0.4")])))
+    insert(
       .policy(
         PolicyEntry(
           name: name("friends-only"), action: .allow,
@@ -41,6 +45,25 @@ struct ExplanationTests {
             ServicePort(port: 82, backends: [web, gone], route: name("canary")),
             ServicePort(port: 83, backends: [Backend(service: name("web"), port: 99)]),
           ])))
+    let loops: [(host: String, port: UInt16)] = [
+      ("240.0.0.1", 80), ("240.0.0.1", 9), ("240.0.0.99", 80), ("8.8.8.8", 15001),
+    ]
+    for (number, (host, port)) in loops.enumerated() {
+      let loop = name("loop\(number)")
+      let ports = [80, 81].map { (own: UInt16) in PortMapping(servicePort: own, targetPort: port) }
+      insert(
+        .service(
+          ServiceEntry(
+            name: loop, addresses: [address("240.0.1.\(number)")],
+            ports: [
+              ServicePort(port: 80, backends: [Backend(service: loop, port: 80)]),
+              ServicePort(port: 81, appProtocol: .http, backends: [Backend(service: loop, port: 81)]),
+            ])))
+      insert(
+        .endpoints(
+          EndpointsEntry(service: loop, endpoints: [Endpoint(workload: nil, addresses: [address(host)], ports: ports)]))
+      )
+    }
     insert(
       .endpoints(
         EndpointsEntry(
@@ -108,11 +131,22 @@ struct ExplanationTests {
     }
     #expect(try dial("240.0.0.9", 80).reason == .unknownVIP)
     #expect(try dial("10.0.0.3", 80).reason == .noTunnel)
+    #expect(try dial("10.0.0.4", 80).reason == .notEnrolled)
     #expect(try dial("10.0.0.2", 15008).reason == .meshPort)
     let other = try dial("8.8.8.8", 53)
     #expect(other.tier == .none && other.verdict == .allowed)
     let own = try dial("10.0.0.1", 80)
     #expect(own.tier == .none && own.verdict == .allowed)
+  }
+
+  @Test("BP-13: an endpoint that is a service's address, or one of the mesh's own ports, is refused in either tier")
+  func loops() throws {
+    for port: UInt16 in [80, 81] {
+      #expect(try self.explain("loop0.n", port).reason == .serviceLoop)
+      #expect(try self.explain("loop1.n", port).reason == .serviceLoop)
+      #expect(try self.explain("loop2.n", port).reason == .unknownVIP)
+      #expect(try self.explain("loop3.n", port).reason == .meshPort)
+    }
   }
 
   @Test("An address of an enrolled workload is that workload; any other is a source from outside")

@@ -39,7 +39,13 @@ struct SimulatedMaps {
   var classes: [ClassKey: UInt32] = [:]
   var networks: [NetworkKey: UInt32] = [:]
   var policy: [PolicyKey: Verdict] = [:]
-  var veths: [UInt32: UInt32] = [:]
+  struct Veth: Hashable {
+    var workload: UInt32
+    /// The addresses that its row names.
+    var addresses: [IPAddress]
+  }
+
+  var veths: [UInt32: Veth] = [:]
   var config = mesh_config()
 
   mutating func apply(_ step: PlanStep) {
@@ -70,7 +76,10 @@ struct SimulatedMaps {
       self.services[ServiceKey(key)] = Service(
         service: value.service, table: value.table, slots: value.slots, mode: value.mode)
     }
-    for (key, value) in zip(changes.veths.keys, changes.veths.values) { self.veths[key] = value.workload }
+    for (key, value) in zip(changes.veths.keys, changes.veths.values) {
+      let v4 = value.v4_be == 0 ? nil : IPAddress(v4: UInt32(bigEndian: value.v4_be))
+      self.veths[key] = Veth(workload: value.workload, addresses: [v4, IPAddress(known: value.v6)].compactMap { $0 })
+    }
     for (key, value) in zip(changes.pods.keys, changes.pods.values) {
       self.pods[key] = Pair(first: value.workload, second: value.flags)
     }
@@ -166,12 +175,22 @@ extension SimulatedMaps {
 
   private func call(_ source: UInt32, _ destination: Pair, _ target: SocketEndpoint) -> SimulatedDecision {
     if MeshPort.all.contains(target.port) { return .refuse(.meshPort) }
-    guard destination.second & MESH_WORKLOAD_LOCAL != 0 else { return .refuse(.noTunnel) }
+    guard destination.second & MESH_WORKLOAD_LOCAL != 0 else {
+      return .refuse(destination.second & MESH_WORKLOAD_PLACED != 0 ? .notEnrolled : .noTunnel)
+    }
     if destination.first == source { return .admit(target, policy: 0) }
     let key = ClassKey(
       generation: self.config.generation, workload: source, family: target.address.isV4 ? 4 : 6)
     let (reason, policy) = self.judge(destination, self.classes[key] ?? 0, target.port)
-    return reason == .none ? .admit(target, policy: policy) : .refusePolicy(reason, policy: policy)
+    return self.outcome(reason, policy, target)
+  }
+
+  private func outcome(_ reason: Reason, _ policy: UInt32, _ target: SocketEndpoint) -> SimulatedDecision {
+    switch reason {
+    case .none: .admit(target, policy: policy)
+    case .mapError: .refuse(reason)
+    default: .refusePolicy(reason, policy: policy)
+    }
   }
 
   private func isVIP(_ address: IPAddress) -> Bool {
@@ -200,7 +219,11 @@ extension SimulatedMaps {
         if endpoint.isInvalid { return .refuse(.invalidBackend) }
         if endpoint.address.isV4 != target.address.isV4 { return .refuse(.noEndpoint) }
         let place = SocketEndpoint(endpoint.address, endpoint.port)
-        if endpoint.workload == 0 { return .admit(place, policy: 0) }
+        if endpoint.workload == 0 {
+          if MeshPort.all.contains(place.port) { return .refuse(.meshPort) }
+          if self.services[ServiceKey(place.address, 0)] != nil { return .refuse(.serviceLoop) }
+          return self.isVIP(place.address) ? .refuse(.unknownVIP) : .admit(place, policy: 0)
+        }
         guard let workload = self.workloads[endpoint.address], workload.first == endpoint.workload else {
           return .refuse(.mapError)
         }
@@ -220,6 +243,6 @@ extension SimulatedMaps {
     guard let local = self.workloads[target.address] else { return .refuse(.unknownAddress) }
     if MeshPort.all.contains(target.port) { return .refuse(.meshPort) }
     let (reason, policy) = self.judge(local, self.networkClass(source), target.port)
-    return reason == .none ? .admit(target, policy: policy) : .refusePolicy(reason, policy: policy)
+    return self.outcome(reason, policy, target)
   }
 }

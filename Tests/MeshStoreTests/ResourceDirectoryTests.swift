@@ -5,6 +5,7 @@ import MeshCompiler
 import MeshSnapshot
 import NIOCore
 import NIOPosix
+import Synchronization
 import Testing
 
 @testable import MeshStore
@@ -63,14 +64,16 @@ func service(_ name: String, port: Int = 80) -> String {
 
 /// Watches a directory while `body` runs; `body` waits for states of the newest result.
 func watching(
-  _ path: String, vips: VIPStateFile? = nil, _ body: (Results) async throws -> Void
+  _ path: String, vips: VIPStateFile? = nil, lastGood: LastGoodDirectory? = nil,
+  _ body: (Results) async throws -> Void
 ) async throws {
-  var configuration = ResourceDirectory.Configuration(path: path, vipState: vips)
+  var configuration = ResourceDirectory.Configuration(path: path, vipState: vips, lastGood: lastGood)
   configuration.pollInterval = .milliseconds(200)
+  let log = Log()
   let directory = ResourceDirectory(
     configuration, group: MultiThreadedEventLoopGroup.singleton,
-    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-  let results = Results()
+    logger: Logger(label: "test") { _ in LogCapture(log: log) })
+  let results = Results(log: log)
   let run = Task { try? await directory.run() }
   let collect = Task { for await result in directory.results { await results.set(result) } }
   defer {
@@ -83,9 +86,45 @@ func watching(
   await collect.value
 }
 
+/// Lines that were logged, with their metadata.
+final class Log: Sendable {
+  private let state = Mutex<[String]>([])
+  var lines: [String] { self.state.withLock { $0 } }
+  func add(_ line: String) { self.state.withLock { $0.append(line) } }
+}
+
+struct LogCapture: LogHandler {
+  let log: Log
+  var metadata: Logger.Metadata = [:]
+  var logLevel = Logger.Level.trace
+
+  init(log: Log) { self.log = log }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { self.metadata[key] }
+    set { self.metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    self.log.add("\(event.message) \((event.metadata ?? [:]).map { "\($0.key)=\($0.value)" }.sorted())")
+  }
+}
+
 actor Results {
   private(set) var newest: CompileResult?
   private(set) var count = 0
+  let log: Log
+
+  init(log: Log) { self.log = log }
+
+  /// Waits until such a line is logged, at most 10 s.
+  func logged(_ parts: String..., line: Int = #line) async throws {
+    for _ in 0..<1_000 {
+      if self.log.lines.contains(where: { text in parts.allSatisfy { text.contains($0) } }) { return }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    Issue.record("not logged: \(parts) (line \(line)): \(self.log.lines)")
+  }
 
   func set(_ result: CompileResult) {
     self.newest = result
@@ -171,8 +210,9 @@ struct ResourceDirectoryTests {
   func modes() async throws {
     let scratch = try Scratch()
     scratch.write("a.yaml", service("a"))
-    scratch.write("b.yaml", service("b"), mode: 0o666)
     try await watching(scratch.path) { results in
+      try await results.reach("one") { $0.names == ["a"] && $0.errors.isEmpty }
+      scratch.write("b.yaml", service("b"), mode: 0o666)
       try await results.reach("one of two") { $0.names == ["a"] && $0.errors.map(\.file) == ["b.yaml"] }
       scratch.write("a.yaml", service("evil"), mode: 0o666)
       try await results.reach("both refused") { $0.names == ["a"] && $0.errors.count == 2 }

@@ -87,11 +87,16 @@ enum Sample {
       #expect(!reason.explanation.isEmpty)
     }
     #expect(RefusalReason(number: 14) == .notReady)
-    #expect(RefusalReason(number: 15) == .unknown)
+    #expect(RefusalReason(number: 15) == .serviceLoop)
+    #expect(RefusalReason(number: 16) == .notEnrolled)
+    #expect(RefusalReason(number: 17) == .unknown)
     #expect(RefusalReason(number: 255) == .unknown)
+    #expect(FlowTier(number: 2) == .relay)
+    #expect(FlowTier(number: 3) == .relay)
     #expect(FlowTier(number: 4) == .outside)
     #expect(FlowTier(number: 5) == .unknown)
     #expect(FlowKind(number: 0) == .unknown)
+    #expect(FlowKind(number: 2) == .closed)
     #expect(FlowVerdict(number: 2) == .deny)
     #expect(FlowHook(number: 3) == .edge)
   }

@@ -25,7 +25,7 @@ extension Place {
   }
 
   /// Waits until a socket of the namespace listens on the port.
-  package func waitForListener(port: UInt16, process: WorldProcess? = nil, within timeout: Duration = .seconds(10))
+  package func waitForListener(port: UInt16, process: WorldProcess? = nil, within timeout: Duration = .seconds(30))
     throws
   {
     let found = try eventually(within: timeout) {

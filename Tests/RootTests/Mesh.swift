@@ -8,8 +8,12 @@ final class Mesh {
   let world: World
   let node: WorldNode
   let resources: String
-  let runDirectory: String
-  let stateDirectory: String
+  /// Changed before the start by those who want others.
+  var runDirectory: String
+  var stateDirectory: String
+  var pinDirectory: String
+  /// More options of the agent.
+  var agentOptions: [String] = []
   private(set) var control: WorldProcess?
   private(set) var agent: WorldProcess?
 
@@ -22,6 +26,7 @@ final class Mesh {
     self.resources = world.directory + "/resources"
     self.runDirectory = world.directory + "/run"
     self.stateDirectory = world.directory + "/state"
+    self.pinDirectory = world.pinDirectory
     try DiskFile.makeDirectory(self.resources, mode: 0o755)
     try DiskFile.makeDirectory(self.runDirectory, mode: 0o755)
     try DiskFile.makeDirectory(self.stateDirectory, mode: 0o700)
@@ -35,16 +40,21 @@ final class Mesh {
     try DiskFile.rename(self.resources + "/." + file, to: path)
   }
 
-  func startControl() throws {
-    self.control = try self.node.start([
-      Self.binaries + "/martlet-control", "--resources", self.resources, "--socket", self.controlSocket, "--state-dir",
-      self.stateDirectory + "/control",
-    ])
+  func startControl(wrapper: [String] = []) throws {
+    self.control = try self.node.start(
+      wrapper + [
+        Self.binaries + "/martlet-control", "--resources", self.resources, "--socket", self.controlSocket,
+        "--state-dir",
+        self.stateDirectory + "/control",
+      ])
   }
 
   func startAgent(wrapper: [String] = []) throws {
     self.agent = try self.launchAgent(wrapper: wrapper)
   }
+
+  /// One of several that were launched is the mesh's.
+  func take(_ agent: WorldProcess) { self.agent = agent }
 
   /// Another one beside the first. `wrapper`: words before its own, as `prlimit`.
   func launchAgent(wrapper: [String] = []) throws -> WorldProcess {
@@ -54,20 +64,20 @@ final class Mesh {
         "--state-dir", self.stateDirectory + "/agent", "--bpf-dir", Self.root + "/.build/bpf", "--proxy",
         Self.binaries + "/martlet-proxy", "--proxy-user", "nobody", "--health-address", "127.0.0.1:15021",
         "--metrics-address", "127.0.0.1:15020", "--log-level", "debug",
-      ] + self.instance)
+      ] + self.instance + self.agentOptions)
   }
 
   var instance: [String] {
     [
-      "--cgroup-root", self.node.cgroup.path, "--pin-dir", self.world.pinDirectory, "--run-dir", self.runDirectory,
+      "--cgroup-root", self.node.cgroup.path, "--pin-dir", self.pinDirectory, "--run-dir", self.runDirectory,
     ]
   }
 
   var controlSocket: String { self.runDirectory + "/control.sock" }
 
-  func start() throws {
-    try self.startControl()
-    try self.startAgent()
+  func start(wrapper: [String] = []) throws {
+    try self.startControl(wrapper: wrapper)
+    try self.startAgent(wrapper: wrapper)
     try self.waitUntilReady()
   }
 
@@ -92,6 +102,8 @@ final class Mesh {
   func martlet(_ arguments: [String]) throws -> Finished {
     try self.node.run([Self.binaries + "/martlet"] + arguments + ["--run-dir", self.runDirectory])
   }
+
+  func metrics() throws -> String { try self.http("http://127.0.0.1:15020/metrics") }
 
   func killAgent() throws { try self.agent?.kill() }
   func killControl() throws { try self.control?.kill() }

@@ -101,8 +101,13 @@ struct SpineRootTests {
       #expect(try trio.client.call("\(Self.vip):8080") == .answer("hello"))
       let before = try trio.mesh.proxies()
       let held = try trio.client.start(["python3", "-c", Programs.heldConnection, Self.vip, "80"])
-      #expect(eventually { held.stdout.contains("open") })
+      let relayed = try trio.client.start(["python3", "-c", Programs.heldConnection, Self.vip, "8080"])
+      #expect(eventually { held.stdout.contains("open") && relayed.stdout.contains("open") })
       for pid in before { try ProcessHandle.open(pid: pid).signal(9) }
+      // Ended, not left hanging.
+      #expect(eventually { relayed.stdout.contains("ended") }, "\(relayed.stdout)")
+      let intruder = try trio.intruder.call("\(Self.vip):8080")
+      #expect(intruder == .reset || intruder == .refused, "\(intruder)")
       #expect(try trio.client.call("\(Self.vip):8080") == .answer("hello"))
       #expect(try trio.client.call("\(Self.vip):80") == .answer("hello"))
       let after = try trio.mesh.proxies()
@@ -182,6 +187,8 @@ struct SpineRootTests {
     try self.withTrio("nsgoes") { trio in
       #expect(try trio.client.call("\(Self.vip):80") == .answer("hello"))
       let inode = trio.server.namespace.inode
+      let held = try trio.client.start(["python3", "-c", Programs.heldConnection, Self.vip, "8080"])
+      #expect(eventually { held.stdout.contains("open") })
       try trio.server.remove()
       #expect(
         try eventually(within: .seconds(2)) {
@@ -189,6 +196,7 @@ struct SpineRootTests {
         })
       #expect(eventually(within: .seconds(2)) { trio.mesh.agent?.stderr.contains("workload withdrawn") ?? false })
       #expect(try trio.client.call("\(Self.vip):80") == .refused)
+      #expect(eventually { held.stdout.contains("ended") }, "\(held.stdout)")
       #expect(
         try eventually {
           try trio.mesh.martlet(["observe", "--last", "5", "-o", "json"]).stdout.contains("no_endpoint")
@@ -199,33 +207,6 @@ struct SpineRootTests {
     }
   }
 
-  @Test("BP-20: a second agent on the same pins ends with a reason, and the first goes on")
-  func secondAgent() throws {
-    try self.withTrio("second") { trio in
-      let second = try trio.mesh.launchAgent()
-      let ended = try second.finish(within: .seconds(10))
-      #expect(!ended.isSuccess)
-      #expect(ended.stderr.contains("owns this pin directory"), "\(ended.stderr)")
-      #expect(try trio.client.call("\(Self.vip):80") == .answer("hello"))
-    }
-  }
-
-  @Test("purge after kill -9 of everything leaves nothing")
-  func purge() throws {
-    try self.withTrio("purge") { trio in
-      try trio.mesh.killAgent()
-      try trio.mesh.killControl()
-      for pid in try trio.mesh.proxies() { try ProcessHandle.open(pid: pid).signal(9) }
-      let purged = try trio.mesh.node.run(
-        [Mesh.binaries + "/martlet", "purge"] + trio.mesh.instance)
-      #expect(purged.isSuccess, "\(purged)")
-      #expect(try DiskFile.status(trio.mesh.world.pinDirectory) == nil)
-      #expect(try DiskFile.status(trio.mesh.node.cgroup.path + "/proxy") == nil)
-      #expect(try trio.intruder.call("10.77.0.3:9000") == .answer("hello"))
-      let links = try trio.mesh.node.run(["bpftool", "net", "list"]).stdout
-      #expect(!links.contains("edge"), "\(links)")
-    }
-  }
 }
 
 /// Small clients for the tests above.

@@ -3,8 +3,10 @@
 
 #include "../maps.h"
 
-/* The reader wakes by itself ten times a second; waking it for each record costs more than the record. */
-#define MESH_EVENT_WAKE_BYTES (64 * 1024)
+/* The reader wakes by itself ten times a second; waking it for each record costs more than the record. So it is woken
+ * when another so many bytes wait: a power of two. */
+#define MESH_EVENT_WAKE_BYTES (128 * 1024)
+#define MESH_EVENT_BYTES (sizeof(struct mesh_event) + 8 /* BPF_RINGBUF_HDR_SZ */)
 
 static __always_inline void mesh_count_index(__u32 index)
 {
@@ -62,8 +64,10 @@ static __always_inline struct mesh_event *mesh_event_reserve(void)
 
 static __always_inline void mesh_event_submit(struct mesh_event *event)
 {
+    /* This record is counted in it. */
     __u64 waiting = bpf_ringbuf_query(&MESH_MAP(events), BPF_RB_AVAIL_DATA);
-    bpf_ringbuf_submit(event, waiting >= MESH_EVENT_WAKE_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+    int wakes = waiting >= MESH_EVENT_WAKE_BYTES && (waiting & (MESH_EVENT_WAKE_BYTES - 1)) < MESH_EVENT_BYTES;
+    bpf_ringbuf_submit(event, wakes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 
 /* Counter, edge and event of a refused flow. flow->reason says why. */

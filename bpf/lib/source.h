@@ -11,27 +11,32 @@ static __always_inline int mesh_source_owned(const struct mesh_addr *address, __
 }
 
 /* 0.0.0.0 speaks only to groups and to everybody (DHCP, IGMP). */
-static __always_inline int mesh_source_v4_allowed(__u32 source_be, __u32 destination_be, __u32 workload)
+static __always_inline int mesh_source_v4_allowed(__u32 source_be, __u32 destination_be, const struct mesh_veth *veth)
 {
+    if (source_be != 0 && source_be == veth->v4_be)
+        return 1;
     if (source_be == 0)
         return destination_be == 0xffffffff || (destination_be & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000);
     struct mesh_addr address = mesh_addr_v4(source_be);
-    return mesh_source_owned(&address, workload);
+    return mesh_source_owned(&address, veth->workload);
 }
 
 /* Link-local is not routed and is no workload's address; the unspecified source asks whether an address is taken (DAD)
  * or reports group membership (MLD), both to groups. */
 static __always_inline int mesh_source_v6_allowed(const struct mesh_addr *source, const struct mesh_addr *destination,
-                                                  __u32 workload)
+                                                  const struct mesh_veth *veth)
 {
+    int is_none = source->hi_be == 0 && source->lo_be == 0;
+    if (!is_none && mesh_addr_equal(source, &veth->v6))
+        return 1;
     if (mesh_addr_is_link_local(source))
         return 1;
-    if (source->hi_be == 0 && source->lo_be == 0)
+    if (is_none)
         return (mesh_addr_word(destination, 0) & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
     /* A v4-mapped source on the wire is a disguise for an IPv4 address. */
     if (mesh_addr_is_v4(source))
         return 0;
-    return mesh_source_owned(source, workload);
+    return mesh_source_owned(source, veth->workload);
 }
 
 /* ARP: the sender claims this address. Zero is a probe. */

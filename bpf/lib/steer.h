@@ -49,7 +49,8 @@ static __always_inline int mesh_steer_workload(const struct mesh_workload *desti
     if (mesh_is_own_port(flow->destination_port_be))
         return mesh_refuse(flow, MESH_REASON_MESH_PORT);
     if (!(destination->flags & MESH_WORKLOAD_LOCAL))
-        return mesh_refuse(flow, MESH_REASON_NO_TUNNEL);
+        return mesh_refuse(flow, destination->flags & MESH_WORKLOAD_PLACED ? MESH_REASON_NOT_ENROLLED
+                                                                           : MESH_REASON_NO_TUNNEL);
     /* A call to oneself never leaves the namespace: no policy. */
     if (destination->workload == flow->source_workload)
         return mesh_admit(flow);
@@ -62,8 +63,21 @@ static __always_inline int mesh_steer_workload(const struct mesh_workload *desti
     return mesh_admit(flow);
 }
 
+/* A destination that is no workload's: neither the mesh itself nor what has to be steered once more. */
+static __always_inline int mesh_steer_stranger(const struct mesh_config *config, struct mesh_flow *flow)
+{
+    if (mesh_is_own_port(flow->destination_port_be))
+        return mesh_refuse(flow, MESH_REASON_MESH_PORT);
+    struct mesh_service_key key = {.address = flow->destination, .protocol = 6};
+    if (bpf_map_lookup_elem(&MESH_MAP(svc), &key))
+        return mesh_refuse(flow, MESH_REASON_SERVICE_LOOP);
+    if (mesh_addr_is_vip(&flow->destination, config))
+        return mesh_refuse(flow, MESH_REASON_UNKNOWN_VIP);
+    return mesh_admit(flow);
+}
+
 static __always_inline int mesh_steer_service(const struct mesh_service *service, const struct mesh_pod *pod,
-                                              struct mesh_flow *flow)
+                                              const struct mesh_config *config, struct mesh_flow *flow)
 {
     flow->service = service->service;
     if (service->mode != MESH_MODE_KERNEL && service->mode != MESH_MODE_PROXY)
@@ -84,7 +98,7 @@ static __always_inline int mesh_steer_service(const struct mesh_service *service
     flow->destination = endpoint->address;
     flow->destination_port_be = endpoint->port_be;
     if (endpoint->workload == 0)
-        return mesh_admit(flow);
+        return mesh_steer_stranger(config, flow);
     const struct mesh_workload *destination = bpf_map_lookup_elem(&MESH_MAP(wload), &endpoint->address);
     if (!destination || destination->workload != endpoint->workload)
         return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
@@ -119,15 +133,19 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
         struct mesh_service_key key = {.address = call->address, .port_be = call->port_be, .protocol = 6};
         const struct mesh_service *service = bpf_map_lookup_elem(&MESH_MAP(svc), &key);
         if (service)
-            return mesh_steer_service(service, pod, flow);
+            return mesh_steer_service(service, pod, config, flow);
         key.port_be = 0;
         if (bpf_map_lookup_elem(&MESH_MAP(svc), &key))
             return mesh_refuse(flow, MESH_REASON_NO_SERVICE_PORT);
     }
     const struct mesh_workload *destination = bpf_map_lookup_elem(&MESH_MAP(wload), &call->address);
+    if (!destination && call->is_leg)
+        return mesh_steer_stranger(config, flow) == MESH_ACTION_REFUSE ? MESH_ACTION_REFUSE : MESH_ACTION_PASS;
     if (!destination)
         return mesh_addr_is_vip(&call->address, config) ? mesh_refuse(flow, MESH_REASON_UNKNOWN_VIP)
                                                         : MESH_ACTION_PASS;
+    if (destination->flags & MESH_WORKLOAD_NONE)
+        return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
     if (destination->workload == flow->source_workload && !mesh_is_own_port(call->port_be))
         return MESH_ACTION_PASS;
     return mesh_steer_workload(destination, flow);

@@ -1,6 +1,5 @@
 #include "check.h"
 #include "../lib/address.h"
-#include "../lib/transfer.h"
 
 CHECK(check_address_building)
 {
@@ -77,19 +76,5 @@ CHECK(check_own_ports)
     EXPECT(mesh_is_own_port(bpf_htons(15008)) && mesh_is_own_port(bpf_htons(15053)));
     EXPECT(mesh_is_own_port(bpf_htons(15020)) && mesh_is_own_port(bpf_htons(15021)));
     EXPECT(!mesh_is_own_port(bpf_htons(15000)) && !mesh_is_own_port(0) && !mesh_is_own_port(bpf_htons(80)));
-    return 0;
-}
-
-CHECK(check_transferred_bytes)
-{
-    EXPECT(mesh_sent_bytes(1, BPF_TCP_ESTABLISHED) == 0);
-    EXPECT(mesh_sent_bytes(101, BPF_TCP_ESTABLISHED) == 100);
-    EXPECT(mesh_sent_bytes(102, BPF_TCP_FIN_WAIT2) == 100);
-    EXPECT(mesh_sent_bytes(102, BPF_TCP_LAST_ACK) == 100);
-    EXPECT(mesh_sent_bytes(0, BPF_TCP_SYN_SENT) == 0);
-    EXPECT(mesh_sent_bytes(0, BPF_TCP_ESTABLISHED) == 0);
-    EXPECT(mesh_received_bytes(101, BPF_TCP_LAST_ACK) == 100);
-    EXPECT(mesh_received_bytes(100, BPF_TCP_ESTABLISHED) == 100);
-    EXPECT(mesh_received_bytes(0, BPF_TCP_LAST_ACK) == 0);
     return 0;
 }

@@ -14,12 +14,19 @@ CHECK(check_sources_v4)
 {
     struct mesh_addr mine = mesh_addr_v4(bpf_htonl(0x0a000001)), theirs = mesh_addr_v4(bpf_htonl(0x0a000002));
     EXPECT(put_owner(&mine, 1) == 0 && put_owner(&theirs, 2) == 0);
-    EXPECT(mesh_source_v4_allowed(bpf_htonl(0x0a000001), bpf_htonl(0x0a000002), 1));
-    EXPECT(!mesh_source_v4_allowed(bpf_htonl(0x0a000002), bpf_htonl(0x0a000001), 1));
-    EXPECT(!mesh_source_v4_allowed(bpf_htonl(0x08080808), bpf_htonl(0x0a000001), 1));
-    EXPECT(mesh_source_v4_allowed(0, 0xffffffff, 1));
-    EXPECT(mesh_source_v4_allowed(0, bpf_htonl(0xe0000016), 1));
-    EXPECT(!mesh_source_v4_allowed(0, bpf_htonl(0x0a000002), 1));
+    struct mesh_veth veth = {.workload = 1};
+    EXPECT(mesh_source_v4_allowed(bpf_htonl(0x0a000001), bpf_htonl(0x0a000002), &veth));
+    EXPECT(!mesh_source_v4_allowed(bpf_htonl(0x0a000002), bpf_htonl(0x0a000001), &veth));
+    EXPECT(!mesh_source_v4_allowed(bpf_htonl(0x08080808), bpf_htonl(0x0a000001), &veth));
+    EXPECT(mesh_source_v4_allowed(0, 0xffffffff, &veth));
+    EXPECT(mesh_source_v4_allowed(0, bpf_htonl(0xe0000016), &veth));
+    EXPECT(!mesh_source_v4_allowed(0, bpf_htonl(0x0a000002), &veth));
+    /* The address that the veth's own row names needs no other row; every other one still does. */
+    veth.v4_be = bpf_htonl(0x0a000003);
+    EXPECT(mesh_source_v4_allowed(bpf_htonl(0x0a000003), bpf_htonl(0x0a000002), &veth));
+    EXPECT(mesh_source_v4_allowed(bpf_htonl(0x0a000001), bpf_htonl(0x0a000002), &veth));
+    EXPECT(!mesh_source_v4_allowed(bpf_htonl(0x0a000002), bpf_htonl(0x0a000003), &veth));
+    EXPECT(!mesh_source_v4_allowed(0, bpf_htonl(0x0a000002), &veth));
     EXPECT(mesh_claim_v4_allowed(0, 1) && mesh_claim_v4_allowed(bpf_htonl(0x0a000001), 1));
     EXPECT(!mesh_claim_v4_allowed(bpf_htonl(0x0a000002), 1));
     return 0;
@@ -33,12 +40,16 @@ CHECK(check_sources_v6)
     struct mesh_addr group = mesh_addr_v6(bpf_htonl(0xff020000), 0, 0, bpf_htonl(1));
     struct mesh_addr none = {0}, mapped = mesh_addr_v4(bpf_htonl(0x0a000001));
     EXPECT(put_owner(&mine, 1) == 0 && put_owner(&theirs, 2) == 0 && put_owner(&mapped, 1) == 0);
-    EXPECT(mesh_source_v6_allowed(&mine, &theirs, 1));
-    EXPECT(!mesh_source_v6_allowed(&theirs, &mine, 1));
-    EXPECT(mesh_source_v6_allowed(&local, &theirs, 1));
-    EXPECT(mesh_source_v6_allowed(&none, &group, 1));
-    EXPECT(!mesh_source_v6_allowed(&none, &theirs, 1));
-    EXPECT(!mesh_source_v6_allowed(&mapped, &theirs, 1));
+    struct mesh_veth veth = {.workload = 1};
+    EXPECT(mesh_source_v6_allowed(&mine, &theirs, &veth));
+    EXPECT(!mesh_source_v6_allowed(&theirs, &mine, &veth));
+    EXPECT(mesh_source_v6_allowed(&local, &theirs, &veth));
+    EXPECT(mesh_source_v6_allowed(&none, &group, &veth));
+    EXPECT(!mesh_source_v6_allowed(&none, &theirs, &veth));
+    EXPECT(!mesh_source_v6_allowed(&mapped, &theirs, &veth));
+    veth.v6 = mesh_addr_v6(bpf_htonl(0xfd000000), 0, 0, bpf_htonl(3));
+    EXPECT(mesh_source_v6_allowed(&veth.v6, &theirs, &veth) && mesh_source_v6_allowed(&mine, &theirs, &veth));
+    EXPECT(!mesh_source_v6_allowed(&theirs, &mine, &veth) && !mesh_source_v6_allowed(&none, &theirs, &veth));
     EXPECT(mesh_claim_v6_allowed(&mine, 1) && mesh_claim_v6_allowed(&local, 1));
     EXPECT(!mesh_claim_v6_allowed(&theirs, 1) && !mesh_claim_v6_allowed(&mapped, 1));
     return 0;

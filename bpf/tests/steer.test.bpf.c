@@ -107,6 +107,25 @@ CHECK(check_refused_services)
     return 0;
 }
 
+CHECK(check_endpoints_of_no_workload)
+{
+    SETUP;
+    EXPECT(put_service(84, MESH_MODE_KERNEL, 11, 1) == 0);
+    call.port_be = bpf_htons(84);
+    EXPECT(put_endpoint(11, bpf_htonl(0x08080808), 80, 0, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.destination_workload == 0);
+    EXPECT(put_endpoint(11, bpf_htonl(0x08080808), 15006, 0, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MESH_PORT);
+    /* Its own service's address, on a port that exists and on one that does not. */
+    EXPECT(put_endpoint(11, VIP, 84, 0, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_SERVICE_LOOP);
+    EXPECT(put_endpoint(11, VIP, 9, 0, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_SERVICE_LOOP);
+    EXPECT(put_endpoint(11, bpf_htonl(0xf0000002), 80, 0, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_UNKNOWN_VIP);
+    return 0;
+}
+
 CHECK(check_relay)
 {
     SETUP;
@@ -171,6 +190,8 @@ CHECK(check_direct_workload)
     EXPECT(flow.destination_workload == SERVER && flow.service == 0);
     call.address = mesh_addr_v4(REMOTE_IP);
     EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NO_TUNNEL);
+    EXPECT(put_workload(REMOTE_IP, REMOTE, MESH_WORKLOAD_PLACED) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NOT_ENROLLED);
     /* No guard: closed. */
     EXPECT(put_workload(bpf_htonl(0x0a000004), 4, MESH_WORKLOAD_LOCAL) == 0);
     call.address = mesh_addr_v4(bpf_htonl(0x0a000004));
@@ -186,7 +207,14 @@ CHECK(check_leg)
     /* Not steered, though it is a service's address; judged as the workload for which it dials. */
     call.is_leg = 1;
     call.leg_workload = 77;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_SERVICE_LOOP);
+    call.address = mesh_addr_v4(bpf_htonl(0xf0000002));
     EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_UNKNOWN_VIP);
+    call.address = mesh_addr_v4(bpf_htonl(0x08080808));
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    call.port_be = bpf_htons(15001);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MESH_PORT);
+    call.port_be = bpf_htons(80);
     call.address = mesh_addr_v4(SERVER_IP);
     EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_LEG);
     EXPECT(flow.source_workload == 77);

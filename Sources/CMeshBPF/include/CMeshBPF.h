@@ -75,16 +75,23 @@ int cmesh_mount_bpffs(const char *path);
 int cmesh_is_cgroup2(int directory);
 
 /* Links. A descriptor, or -errno. The program stays attached while a descriptor or a pin exists. */
+/* Ids of the programs that a cgroup has; effective: those of the cgroups above it too. *count is what there is, which can
+ * be more than the capacity. */
+int cmesh_cgroup_programs(int cgroup, uint32_t attach_type, int effective, uint32_t *ids, uint32_t capacity,
+                          uint32_t *count);
 int cmesh_link_cgroup(int program, int cgroup, uint32_t attach_type);
 int cmesh_link_netns(int program, int netns);
 int cmesh_link_tcx_ingress(int program, uint32_t ifindex);
 int cmesh_link_update(int link, int program);
 int cmesh_link_detach(int link);
-/* Kernels without tcx (before 6.6): a clsact filter. Belongs to the interface, not to a descriptor. Replaces ours. */
-int cmesh_clsact_attach(int program, uint32_t ifindex);
+/* Kernels without tcx (before 6.6): a clsact filter. Belongs to the interface, not to a descriptor. Replaces ours, in one
+ * step. *made: whether the clsact qdisc is new. */
+int cmesh_clsact_attach(int program, uint32_t ifindex, int *made);
 int cmesh_clsact_detach(uint32_t ifindex);
-/* The id of the program of our clsact filter, 0 if there is none. */
+/* The id of the program of our clsact filter, 0 if there is none. -ENODEV: no such interface. */
 int cmesh_clsact_query(uint32_t ifindex, uint32_t *program_id);
+/* Removes the clsact qdisc of the interface, unless anybody has a filter there. */
+int cmesh_clsact_remove_empty(uint32_t ifindex);
 
 struct cmesh_link_info {
     uint32_t type;
@@ -96,7 +103,7 @@ struct cmesh_link_info {
 int cmesh_link_info(int link, struct cmesh_link_info *info);
 /* Attach types by name, because system headers may be older than the kernel. */
 extern const uint32_t cmesh_attach_connect4, cmesh_attach_connect6, cmesh_attach_sockops, cmesh_attach_getsockopt,
-    cmesh_attach_peername4, cmesh_attach_peername6;
+    cmesh_attach_setsockopt, cmesh_attach_peername4, cmesh_attach_peername6;
 
 struct cmesh_program_info {
     uint32_t id;

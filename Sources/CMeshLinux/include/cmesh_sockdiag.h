@@ -10,6 +10,8 @@ struct cmesh_socket {
     struct cmesh_address local;
     struct cmesh_address remote;
     uint64_t cookie; /* never used twice until the next boot */
+    uint64_t bytes_acked;    /* of struct tcp_info; 0 unless asked for, and in states without a whole socket */
+    uint64_t bytes_received;
     uint32_t interface;
     uint32_t uid;
     uint32_t inode; /* 0: no file holds it any more */
@@ -21,8 +23,9 @@ struct cmesh_socket {
 };
 
 /* Every TCP socket of the namespace in every state, listeners and TIME_WAIT too. *found is malloc'ed: give it to
- * cmesh_free. At most `limit`, else -EMSGSIZE. */
-int cmesh_netns_tcp_sockets(int netns, size_t limit, struct cmesh_socket **found, size_t *count);
+ * cmesh_free. At most `limit`, else -EMSGSIZE. `with_bytes`: the byte counters too, for which the kernel locks each socket
+ * for a moment. */
+int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmesh_socket **found, size_t *count);
 
 /* SOCK_DESTROY: the owner's calls fail with ECONNABORTED, the peer gets RST. Named by addresses and cookie together.
  * 0, or -errno: -ENOENT if it is gone already, -EOPNOTSUPP without CONFIG_INET_DIAG_DESTROY. */

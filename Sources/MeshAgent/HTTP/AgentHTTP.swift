@@ -26,12 +26,10 @@ package struct AgentHTTP: Service {
 
   /// Opens all servers, or none: throws what the one that failed said.
   package func start() async throws(MeshError) -> [ReportServer] {
-    var wanted: [(ReportServer.Address, ReportServer.Route)] = [
-      (.unix(path: self.configuration.socketPath), AgentEndpoints.commands(self.agent))
-    ]
+    var wanted: [(ReportServer.Address, ReportServer.Route)] = []
     if let metrics = self.configuration.metrics { wanted.append((.tcp(metrics), AgentEndpoints.metrics(self.agent))) }
     if let health = self.configuration.health { wanted.append((.tcp(health), AgentEndpoints.health(self.agent))) }
-    var servers: [ReportServer] = []
+    var servers = [try await self.startCommands()]
     for (address, route) in wanted {
       do {
         servers.append(
@@ -42,6 +40,13 @@ package struct AgentHTTP: Service {
       }
     }
     return servers
+  }
+
+  /// The one of `agent.sock`.
+  package func startCommands() async throws(MeshError) -> ReportServer {
+    try await ReportServer.start(
+      .unix(path: self.configuration.socketPath), on: self.group, limits: self.configuration.limits,
+      route: AgentEndpoints.commands(self.agent))
   }
 
   package func run() async throws {

@@ -1,6 +1,7 @@
 import Glibc
 package import MeshBase
 import MeshLinux
+import MeshWire
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -38,6 +39,8 @@ package struct ReportServer: Sendable {
   package typealias Route = @Sendable (ReportRequest, ReportWriter) async throws -> Void
 
   private let channel: any Channel
+  /// Of a Unix socket: its path, and which file it was made as.
+  private let file: (path: String, id: FileID?)?
   private let connections: NIOLoopBoundBox<[ObjectIdentifier: any Channel]>
 
   /// Where it listens, if that is a port: for a server that asked for port 0.
@@ -48,12 +51,19 @@ package struct ReportServer: Sendable {
   ) async throws(MeshError) -> ReportServer {
     let loop = group.next()
     let connections = NIOLoopBoundBox<[ObjectIdentifier: any Channel]>.makeBoxSendingValue([:], eventLoop: loop)
+    let isLocal =
+      switch address {
+      case .tcp: false
+      case .unix: true
+      }
     let bootstrap = ServerBootstrap(group: loop)
       .serverChannelOption(.backlog, value: 64)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.maxMessagesPerRead, value: 1)
       .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
+        // The file mode says the same; this holds if somebody changes the mode.
+        let admitted = isLocal ? PeerCheck.admit(channel) : channel.eventLoop.makeSucceededVoidFuture()
+        return admitted.assumeIsolated().flatMapThrowing {
           guard connections.value.count < limits.connections else { throw Full() }
           let id = ObjectIdentifier(channel)
           connections.value[id] = channel
@@ -63,7 +73,7 @@ package struct ReportServer: Sendable {
           try pipeline.addHandler(ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)))
           try pipeline.addHandler(HTTPResponseEncoder())
           try pipeline.addHandler(ReportHandler(limits: limits, route: route))
-        }
+        }.nonisolated()
       }
     do {
       switch address {
@@ -71,11 +81,12 @@ package struct ReportServer: Sendable {
         let channel = try await bootstrap.bind(
           host: endpoint.address.description, port: Int(endpoint.port)
         ).get()
-        return ReportServer(channel: channel, connections: connections)
+        return ReportServer(channel: channel, file: nil, connections: connections)
       case .unix(let path):
         let listener = try Self.unixListener(path)
+        let id = try DiskFile.status(path, followLinks: false)?.id
         let channel = try await bootstrap.withBoundSocket(listener).get()
-        return ReportServer(channel: channel, connections: connections)
+        return ReportServer(channel: channel, file: (path, id), connections: connections)
       }
     } catch let error as MeshError {
       throw error
@@ -85,6 +96,16 @@ package struct ReportServer: Sendable {
         next: "another process may hold it, perhaps another agent")
     }
   }
+
+  /// Whether the file at the path still is its socket. True for a TCP port.
+  package var isReachable: Bool {
+    guard let file = self.file else { return true }
+    let found = try? DiskFile.status(file.path, followLinks: false)
+    return found?.id == file.id && file.id != nil
+  }
+
+  /// Closes the listener; connections end by themselves.
+  package func stopListening() async { try? await self.channel.close().get() }
 
   /// Closes the listener and every connection.
   package func stop() async {

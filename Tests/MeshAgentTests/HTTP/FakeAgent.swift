@@ -36,6 +36,6 @@ final class FakeAgent: AgentReporting {
   func setLogLevel(_ level: LogLevelWord) async throws(MeshError) { self.level.withLock { $0 = level } }
 
   static func record(_ workload: String) -> FlowRecord {
-    FlowRecord(time: Timestamp(microseconds: 0), kind: .opened, source: FlowPeer(workload: workload))
+    FlowRecord(time: Timestamp(microseconds: 0), kind: .closed, source: FlowPeer(workload: workload))
   }
 }

@@ -35,8 +35,8 @@ enum mesh_verdict {
 enum mesh_tier {
     MESH_TIER_NONE = 0,   /* untouched */
     MESH_TIER_KERNEL = 1, /* decided here, bytes never leave the kernel */
-    MESH_TIER_RELAY = 2,  /* the client's leg to the node proxy */
-    MESH_TIER_LEG = 3,    /* the node proxy's leg to the upstream */
+    MESH_TIER_RELAY = 2,  /* the client's connection to the node proxy */
+    MESH_TIER_LEG = 3,    /* the node proxy's leg to the upstream: told as the whole connection */
     MESH_TIER_OUTSIDE = 4 /* plaintext from outside, admitted or refused by address */
 };
 
@@ -57,7 +57,9 @@ enum mesh_reason {
     MESH_REASON_INVALID_BACKEND = 12, /* the weighted pick fell on a backend that does not exist */
     MESH_REASON_FORGED_SOURCE = 13,  /* edge: the packet's source is not the workload's */
     MESH_REASON_NOT_READY = 14,      /* the agent has not published a complete generation yet */
-    MESH_REASON_COUNT = 15,
+    MESH_REASON_SERVICE_LOOP = 15,   /* the endpoint's address is a service's */
+    MESH_REASON_NOT_ENROLLED = 16,   /* the destination is placed on this node, but it is not enrolled here */
+    MESH_REASON_COUNT = 17,
 };
 
 /* pods: network namespace cookie -> the workload that owns the namespace. */
@@ -75,8 +77,10 @@ struct mesh_workload {
     __u32 workload;
     __u32 flags;
 };
-#define MESH_WORKLOAD_LOCAL 1u /* on this node */
-#define MESH_WORKLOAD_OPEN 2u  /* failureMode: Open: missing policy lets traffic pass */
+#define MESH_WORKLOAD_LOCAL 1u  /* enrolled on this node */
+#define MESH_WORKLOAD_OPEN 2u   /* failureMode: Open: missing policy lets traffic pass */
+#define MESH_WORKLOAD_PLACED 4u /* placed on this node, enrolled or not */
+#define MESH_WORKLOAD_NONE 8u   /* no workload, but a service whose rows do not fit: calls to it are refused */
 
 /* services: address and port -> service. Port 0 marks the address itself, so that an unknown port of a VIP is refused. */
 struct mesh_service_key {
@@ -180,6 +184,7 @@ struct mesh_flow {
     struct mesh_addr original;    /* what the application dialled */
     struct mesh_addr destination; /* what it was steered to */
     __u64 netns_cookie;
+    __u64 socket_cookie; /* of the socket that connects */
     __u64 start_ns; /* CLOCK_MONOTONIC */
     __u32 source_workload;
     __u32 destination_workload;
@@ -193,10 +198,11 @@ struct mesh_flow {
     __u8 tier;
     __u8 verdict;
     __u8 reason;
-    __u8 zero8;
+    __u8 flags;
     __u16 zero16;
     __u32 zero32;
 };
+#define MESH_FLOW_HAS_LEG 1u /* in flows, of the tier RELAY: a leg was dialled, which speaks for this connection */
 
 /* flows: the 4-tuple as the accepting side sees it -> flow, while the client's socket lives. netns_cookie is 0 unless the
  * tuple is loopback, because loopback tuples repeat between namespaces and sk_lookup cannot read a cookie. */
@@ -234,16 +240,17 @@ struct mesh_edge {
     __u64 received_bytes; /* by the source */
 };
 
-/* veths: interface index at the host end -> the workload behind it. */
+/* veths: interface index at the host end -> the workload behind it, and the address of each family that it uses most, so that
+ * most packets need no second look-up. Zero: look the source up in `workloads`, as for its other addresses. */
 struct mesh_veth {
     __u32 workload;
-    __u32 zero32;
+    __u32 v4_be;
+    struct mesh_addr v6;
 };
 
 enum mesh_event_kind {
     MESH_EVENT_REFUSED = 1,
-    MESH_EVENT_OPENED = 2,
-    MESH_EVENT_CLOSED = 3,
+    MESH_EVENT_CLOSED = 2,
 };
 
 /* events: ring buffer records. */
@@ -286,11 +293,11 @@ MESH_SIZE(mesh_network_key, 24);
 MESH_SIZE(mesh_policy_key, 16);
 MESH_SIZE(mesh_policy, 8);
 MESH_SIZE(mesh_config, 48);
-MESH_SIZE(mesh_flow, 104);
+MESH_SIZE(mesh_flow, 112);
 MESH_SIZE(mesh_tuple, 48);
 MESH_SIZE(mesh_leg, 8);
 MESH_SIZE(mesh_edge_key, 16);
 MESH_SIZE(mesh_edge, 40);
-MESH_SIZE(mesh_veth, 8);
-MESH_SIZE(mesh_event, 144);
+MESH_SIZE(mesh_veth, 24);
+MESH_SIZE(mesh_event, 152);
 #undef MESH_SIZE

@@ -1,0 +1,76 @@
+#include "check.h"
+#include "../lib/relay.h"
+
+#define CALL                                                                                                           \
+    struct mesh_flow call = {                                                                                          \
+        .source = mesh_addr_v4(bpf_htonl(0x7f000001)),                                                                 \
+        .destination = mesh_addr_v4(bpf_htonl(0x7f000001)),                                                            \
+        .original = mesh_addr_v4(bpf_htonl(0xf0000001)),                                                               \
+        .netns_cookie = 7,                                                                                             \
+        .start_ns = 5,                                                                                                 \
+        .source_workload = 1,                                                                                          \
+        .service = 9,                                                                                                  \
+        .pid = 42,                                                                                                     \
+        .source_port_be = bpf_htons(40000),                                                                            \
+        .original_port_be = bpf_htons(80),                                                                             \
+        .destination_port_be = bpf_htons(15001),                                                                       \
+        .tier = MESH_TIER_RELAY,                                                                                       \
+    };                                                                                                                 \
+    struct mesh_flow leg = {                                                                                           \
+        .original = mesh_addr_v4(bpf_htonl(0x0a000002)),                                                               \
+        .netns_cookie = 7,                                                                                             \
+        .start_ns = 6,                                                                                                 \
+        .source_workload = 1,                                                                                          \
+        .pid = 2,                                                                                                      \
+        .original_port_be = bpf_htons(9000),                                                                           \
+        .tier = MESH_TIER_LEG,                                                                                         \
+    }
+
+CHECK(check_inherit)
+{
+    CALL;
+    EXPECT(mesh_leg_inherit(&leg, &call));
+    EXPECT(leg.service == 9 && leg.pid == 42 && leg.start_ns == 5 && leg.original_port_be == bpf_htons(80));
+    EXPECT(mesh_addr_equal(&leg.original, &call.original) && leg.tier == MESH_TIER_LEG);
+    return 0;
+}
+
+CHECK(check_not_believed)
+{
+    CALL;
+    call.source_workload = 2;
+    EXPECT(!mesh_leg_inherit(&leg, &call) && leg.service == 0 && leg.pid == 2);
+    call.source_workload = 1;
+    call.netns_cookie = 8;
+    EXPECT(!mesh_leg_inherit(&leg, &call) && leg.service == 0);
+    call.netns_cookie = 7;
+    call.tier = MESH_TIER_KERNEL;
+    EXPECT(!mesh_leg_inherit(&leg, &call) && leg.service == 0);
+    return 0;
+}
+
+static __noinline int has_leg(const struct mesh_tuple *call)
+{
+    const struct mesh_flow *published = call ? bpf_map_lookup_elem(&MESH_MAP(flows), call) : 0;
+    return published && published->flags & MESH_FLOW_HAS_LEG;
+}
+
+CHECK(check_take_over)
+{
+    CALL;
+    struct mesh_tuple tuple = mesh_flow_tuple(&call);
+    EXPECT(tuple.netns_cookie == 7 && tuple.remote_port_be == bpf_htons(40000));
+    EXPECT(!has_leg(&tuple));
+    mesh_leg_take_over(&call);
+    EXPECT(!has_leg(&tuple));
+    EXPECT(bpf_map_update_elem(&MESH_MAP(flows), &tuple, &call, BPF_ANY) == 0);
+    EXPECT(!has_leg(&tuple));
+    mesh_leg_take_over(&call);
+    EXPECT(has_leg(&tuple));
+    /* Of the same ports in another namespace. */
+    tuple.netns_cookie = 8;
+    EXPECT(!has_leg(&tuple));
+    struct mesh_tuple routed = mesh_flow_tuple(&leg);
+    EXPECT(bpf_map_delete_elem(&MESH_MAP(flows), &routed) != 0);
+    return 0;
+}
