@@ -102,8 +102,8 @@ let floor6: [Target] = [
   .target(
     name: "MeshControlPlane",
     dependencies: [
-      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshCompiler", "MeshWire", "MeshStore", nioPosix, logging,
-      lifecycle, signals,
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshCompiler", "MeshLinux", "MeshWire", "MeshStore",
+      nioPosix, logging, lifecycle, signals,
     ], swiftSettings: driver),
   .target(
     name: "MeshAgent",
@@ -127,10 +127,11 @@ let floor6: [Target] = [
 
 let roof: [Target] = [
   .executableTarget(
-    name: "martlet-control", dependencies: ["MeshControlPlane", "MeshBase", arguments, logging, lifecycle, signals],
+    name: "martlet-control",
+    dependencies: ["MeshControlPlane", "MeshBase", "MeshLinux", arguments, logging, lifecycle, signals],
     swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
-    name: "martletd", dependencies: ["MeshAgent", "MeshBase", arguments, logging, lifecycle, signals],
+    name: "martletd", dependencies: ["MeshAgent", "MeshBase", "MeshLinux", arguments, logging, lifecycle, signals],
     swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
     name: "martlet-proxy", dependencies: ["MeshProxy", "MeshBase", arguments, logging, lifecycle, signals],

@@ -43,6 +43,7 @@ extension Agent {
     self.note(shortfall)
     self.attachEnrolled()
     self.letForeignersGo()
+    self.followStore()
     guard !plan.isEmpty || !plan.delta.isEmpty else { return }
     self.revision += 1
     self.inForce(plan)

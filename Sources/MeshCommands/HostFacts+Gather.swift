@@ -23,7 +23,8 @@ extension HostFacts {
       facts.openFilesHard = UInt64(limit.rlim_max)
     }
     facts.missingTools = ["martletd", "martlet-proxy", "martlet-control", "iperf3"].filter {
-      Tool.find($0) == nil
+      // The proxy is for the agent alone: an installation keeps it out of PATH.
+      Tool.find($0) == nil && access("/usr/libexec/" + $0, X_OK) != 0
     }
     facts.bpfDir = bpfDir
     facts.objects = (try? FileManager.default.contentsOfDirectory(atPath: bpfDir))?.filter { $0.hasSuffix(".bpf.o") }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Logging
 import MeshControlPlane
+import MeshLinux
 
 /// The control plane: watches resources, serves agents.
 @main
@@ -71,7 +72,7 @@ struct MartletControl: AsyncParsableCommand {
       try await ControlPlane.run(
         ControlPlane.Configuration(
           resources: self.resources, socketPath: self.socket, stateDirectory: self.stateDir,
-          notifySocket: ProcessInfo.processInfo.environment["NOTIFY_SOCKET"]),
+          supervisor: .current),
         logger: logger)
     } catch let exit as ExitCode {
       throw exit

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import MeshAgent
 import MeshBase
+import MeshLinux
 import ServiceLifecycle
 import UnixSignals
 
@@ -118,7 +119,7 @@ struct Main: AsyncParsableCommand {
     let logger = Logger(label: "martletd")
     do {
       let configuration = try self.agentConfiguration()
-      let agent = try Agent(configuration, logger: logger)
+      let agent = try Agent(configuration, service: .current, logger: logger)
       let group = ServiceGroup(
         configuration: .init(
           services: [.init(service: AgentService(configuration, agent: agent, logger: logger))],
