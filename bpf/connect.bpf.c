@@ -33,8 +33,10 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
     const struct mesh_config *config = mesh_config_read();
     if (config && config->host_netns != 0 && config->host_netns == netns) {
         call->in_host = 1;
-        if (!pod)
-            pod = mesh_unit_of_task();
+        if (!pod) {
+            __u64 unit = mesh_unit_of_task();
+            pod = bpf_map_lookup_elem(&MESH_MAP(units), &unit);
+        }
     }
     if (!config) {
         if (!pod)

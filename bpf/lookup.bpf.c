@@ -2,7 +2,7 @@
  * kernel's ordinary look-up: native speed, and its own RST on closed ports.
  *
  *   mesh_lookup       a namespace that one workload owns: everything but loopback is decided
- *   mesh_lookup_host  the host's own namespace: only {address, port} pairs that a workload declared, loopback included */
+ *   mesh_hostlookup   the host's own namespace: only {address, port} pairs that a workload declared, loopback included */
 #include <linux/bpf.h>
 #include <linux/in.h>
 
@@ -59,7 +59,7 @@ int mesh_lookup(struct bpf_sk_lookup *ctx)
 }
 
 SEC("sk_lookup")
-int mesh_lookup_host(struct bpf_sk_lookup *ctx)
+int mesh_hostlookup(struct bpf_sk_lookup *ctx)
 {
     if (ctx->protocol != IPPROTO_TCP)
         return SK_PASS;

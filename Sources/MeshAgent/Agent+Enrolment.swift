@@ -112,11 +112,11 @@ extension Agent {
       do throws(MeshError) {
         try self.attachLookup(workload)
         for interface in workload.local.interfaces { try self.kernel.attachEdge(interface: interface) }
-        guard try self.kernel.pods.get(workload.namespace.cookie) != nil else {
+        guard try self.isKnown(workload) else {
           // Guarded as a destination, but what it dials is not steered: tried again with the tables.
           self.enrolmentProblems[name] = MeshError(
-            .exhausted, "workload \(name)", "does not fit into the map of pods",
-            next: "a larger --map-limit pods of the agent, after martlet purge")
+            .exhausted, "workload \(name)", "does not fit into the map of \(workload.isInHost ? "units" : "pods")",
+            next: "a larger --map-limit \(workload.isInHost ? "units" : "pods") of the agent, after martlet purge")
           continue
         }
         self.enrolled[name]?.isAttached = true
@@ -141,6 +141,12 @@ extension Agent {
         self.withdraw(name, .removed)
       }
     }
+  }
+
+  /// The connect hook knows its callers.
+  private func isKnown(_ workload: EnrolledWorkload) throws(MeshError) -> Bool {
+    if let cgroup = workload.cgroup { return try self.kernel.units.get(cgroup.id) != nil }
+    return try self.kernel.pods.get(workload.namespace.cookie) != nil
   }
 
   func attachLookup(_ workload: EnrolledWorkload) throws(MeshError) {

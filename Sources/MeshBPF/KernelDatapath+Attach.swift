@@ -196,7 +196,7 @@ extension KernelDatapath {
 
   static func program(ofLink name: String) -> String? {
     if let hook = (self.cgroupHooks + self.socketOptionHooks).first(where: { $0.link == name }) { return hook.program }
-    if name.hasPrefix(self.hostLookupPrefix) { return "mesh_lookup_host" }
+    if name.hasPrefix(self.hostLookupPrefix) { return "mesh_hostlookup" }
     if let hook = self.socketOptionHooks.first(where: { name.hasPrefix($0.link + "-") }) { return hook.program }
     if name.hasPrefix(self.lookupPrefix) { return "mesh_lookup" }
     if name.hasPrefix(self.edgePrefix) { return "mesh_edge" }

@@ -10,18 +10,17 @@
 #define MESH_CGROUP_DEPTH 16
 #define MESH_CGROUP_SEARCH 8
 
-/* The workload whose cgroup holds the current task, the nearest first. Levels beyond the task's own have no id. */
-static __always_inline const struct mesh_pod *mesh_unit_of_task(void)
+/* The id of the nearest cgroup in `units` that holds the current task; 0: none. Levels beyond the task's own have no id. Not
+ * static: the verifier looks at such a function once and not with all that follows each of its ends. */
+__attribute__((noinline)) __u64 mesh_unit_of_task(void)
 {
     int asked = 0;
-#pragma unroll
     for (int level = MESH_CGROUP_DEPTH; level > 0; level--) {
         __u64 id = asked < MESH_CGROUP_SEARCH ? bpf_get_current_ancestor_cgroup_id(level) : 0;
         if (id == 0)
             continue;
-        const struct mesh_pod *unit = bpf_map_lookup_elem(&MESH_MAP(units), &id);
-        if (unit)
-            return unit;
+        if (bpf_map_lookup_elem(&MESH_MAP(units), &id))
+            return id;
         asked++;
     }
     return 0;
