@@ -75,7 +75,8 @@ extension ResourceDecoder {
     }
     if let first = found.first { result.location = first.location }
     for other in found.dropFirst() {
-      other.field.fail("the node finds a workload in one way", next: "keep one of networkNamespace, systemdUnit, cgroup")
+      other.field.fail(
+        "the node finds a workload in one way", next: "keep one of networkNamespace, systemdUnit, cgroup")
     }
   }
 

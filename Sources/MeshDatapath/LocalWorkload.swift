@@ -12,7 +12,9 @@ package struct LocalWorkload: Hashable, Sendable {
   /// Interface indexes at the host end of its veths.
   package var interfaces: [UInt32]
 
-  package init(name: ResourceName, netnsCookie: UInt64, addresses: [IPAddress], interfaces: [UInt32] = [], cgroup: UInt64? = nil) {
+  package init(
+    name: ResourceName, netnsCookie: UInt64, addresses: [IPAddress], interfaces: [UInt32] = [], cgroup: UInt64? = nil
+  ) {
     self.name = name
     self.netnsCookie = netnsCookie
     self.addresses = addresses

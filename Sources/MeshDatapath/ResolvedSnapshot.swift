@@ -314,10 +314,11 @@ extension ResolvedSnapshot {
   private func resolve(_ endpoint: Endpoint) -> Endpoint {
     var result = endpoint
     if result.workload == nil {
-      result.workload = endpoint.addresses.lazy.compactMap { address in
-        self.claims[address]?.first
-          ?? endpoint.ports.lazy.compactMap { self.places.owner(of: SocketEndpoint(address, $0.targetPort)) }.first
-      }.first
+      result.workload =
+        endpoint.addresses.lazy.compactMap { address in
+          self.claims[address]?.first
+            ?? endpoint.ports.lazy.compactMap { self.places.owner(of: SocketEndpoint(address, $0.targetPort)) }.first
+        }.first
     }
     guard let name = result.workload else {
       result.isReady = endpoint.isReady && !endpoint.addresses.isEmpty

@@ -30,7 +30,8 @@ struct MartletControl: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Unix socket that agents connect to; root only.", valueName: "path"))
   var socket = "/run/martlet/control.sock"
 
-  @Option(help: ArgumentHelp("Directory that keeps epoch, service addresses and last good resources.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp("Directory that keeps epoch, service addresses and last good resources.", valueName: "dir"))
   var stateDir = "/var/lib/martlet-control"
 
   @Option(help: ArgumentHelp("How much is logged to standard error.", valueName: "level"))

@@ -51,39 +51,39 @@ struct HostRootTests {
       return Manifest.workload("client", self.client) + Manifest.workload("intruder", self.intruder)
         + Manifest.service("api", ip: HostRootTests.vip, target: 9100)
         + Manifest.service("client", ip: "240.0.0.21")
-        + """
-        ---
-        apiVersion: martlet.dev/v1alpha1
-        kind: Workload
-        metadata: {name: api, namespace: demo, labels: {app: api}}
-        spec: {node: a, serviceAccount: api, systemdUnit: api.service, ports: [{name: api, port: 9100}]}
-        ---
-        apiVersion: martlet.dev/v1alpha1
-        kind: Workload
-        metadata: {name: caller, namespace: demo, labels: {app: caller}}
-        spec:
-          node: a
-          serviceAccount: caller
-          cgroup: \(self.caller.cgroup.path.dropFirst(mount.count))
-          ports: [{name: caller, port: 9200}]
-        ---
-        apiVersion: security.istio.io/v1
-        kind: AuthorizationPolicy
-        metadata: {name: api-callers, namespace: demo}
-        spec:
-          selector: {matchLabels: {app: api}}
-          rules:
-            - from: [{source: {principals: [\(principals)]}}]
-        ---
-        apiVersion: security.istio.io/v1
-        kind: AuthorizationPolicy
-        metadata: {name: client-callers, namespace: demo}
-        spec:
-          selector: {matchLabels: {app: client}}
-          rules:
-            - from: [{source: {principals: ["cluster.local/ns/demo/sa/caller"]}}]
+          + """
+          ---
+          apiVersion: martlet.dev/v1alpha1
+          kind: Workload
+          metadata: {name: api, namespace: demo, labels: {app: api}}
+          spec: {node: a, serviceAccount: api, systemdUnit: api.service, ports: [{name: api, port: 9100}]}
+          ---
+          apiVersion: martlet.dev/v1alpha1
+          kind: Workload
+          metadata: {name: caller, namespace: demo, labels: {app: caller}}
+          spec:
+            node: a
+            serviceAccount: caller
+            cgroup: \(self.caller.cgroup.path.dropFirst(mount.count))
+            ports: [{name: caller, port: 9200}]
+          ---
+          apiVersion: security.istio.io/v1
+          kind: AuthorizationPolicy
+          metadata: {name: api-callers, namespace: demo}
+          spec:
+            selector: {matchLabels: {app: api}}
+            rules:
+              - from: [{source: {principals: [\(principals)]}}]
+          ---
+          apiVersion: security.istio.io/v1
+          kind: AuthorizationPolicy
+          metadata: {name: client-callers, namespace: demo}
+          spec:
+            selector: {matchLabels: {app: client}}
+            rules:
+              - from: [{source: {principals: ["cluster.local/ns/demo/sa/caller"]}}]
 
-        """
+          """
     }
   }
 
