@@ -221,14 +221,16 @@ final class ProxyBench: Sendable {
     return fd
   }
 
-  /// Waits, at most 20 dials, until a dial is not passed on for a second.
+  /// Waits, at most 20 s, until a dial is not passed on for a second.
   func nobodyAccepts() -> Bool {
-    for _ in 0..<20 {
+    let start = ContinuousClock.now
+    while ContinuousClock.now - start < .seconds(20) {
       let dialled = self.dial()
       defer { close(dialled) }
       let accepted = self.accept(seconds: 1)
       guard accepted >= 0 else { return true }
       close(accepted)
+      usleep(50_000)
     }
     return false
   }

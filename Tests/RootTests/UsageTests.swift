@@ -85,10 +85,10 @@ import Testing
     #expect(version.out.wholeMatch(of: /[0-9]+\.[0-9]+\.[0-9]+\n/) != nil, "\(version.out)")
   }
 
-  @Test("1: what was asked cannot be done, and why; 3: no agent, with the socket's path")
+  @Test("2: a path that is not there; 1: what was asked cannot be done, and why; 3: no agent, with the socket's path")
   func failures() throws {
     let missing = try Self.run("martlet", ["dryrun", "-f", "/nonexistent/mt"])
-    #expect(missing.status == 1 && missing.err.contains("/nonexistent/mt"))
+    #expect(missing.status == 2 && missing.err.contains("/nonexistent/mt"))
     let check = try Self.run("martlet-control", ["--check", "--resources", "/nonexistent/mt"])
     #expect(check.status == 1 && check.err.contains("/nonexistent/mt"))
     let silent = try Self.run("martlet", ["status", "--run-dir", "/nonexistent/mt"])
