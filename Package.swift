@@ -65,6 +65,7 @@ let floor3: [Target] = [
   .target(
     name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], exclude: ["protos"],
     swiftSettings: pure),
+  .target(name: "MeshDNS", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
   .target(name: "MeshTelemetry", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
 ]
 
@@ -86,7 +87,7 @@ let floor5: [Target] = [
     swiftSettings: driver),
   .target(
     name: "MeshNet",
-    dependencies: ["CMeshABI", "CMeshRelay", "MeshBase", "MeshRouting", logging], swiftSettings: driver),
+    dependencies: ["CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshRouting", logging], swiftSettings: driver),
   .target(
     name: "MeshWire",
     dependencies: [
@@ -101,8 +102,8 @@ let floor6: [Target] = [
   .target(
     name: "MeshControlPlane",
     dependencies: [
-      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshCompiler", "MeshWire", "MeshStore", nioPosix, logging,
-      lifecycle, signals,
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshCompiler", "MeshLinux", "MeshWire", "MeshStore",
+      nioPosix, logging, lifecycle, signals,
     ], swiftSettings: driver),
   .target(
     name: "MeshAgent",
@@ -113,7 +114,7 @@ let floor6: [Target] = [
   .target(
     name: "MeshProxy",
     dependencies: [
-      "MeshBase", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", nio, nioPosix, logging, lifecycle,
+      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", nio, nioPosix, logging, lifecycle,
     ],
     swiftSettings: driver),
   .target(
@@ -126,10 +127,11 @@ let floor6: [Target] = [
 
 let roof: [Target] = [
   .executableTarget(
-    name: "martlet-control", dependencies: ["MeshControlPlane", "MeshBase", arguments, logging, lifecycle, signals],
+    name: "martlet-control",
+    dependencies: ["MeshControlPlane", "MeshBase", "MeshLinux", arguments, logging, lifecycle, signals],
     swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
-    name: "martletd", dependencies: ["MeshAgent", "MeshBase", arguments, logging, lifecycle, signals],
+    name: "martletd", dependencies: ["MeshAgent", "MeshBase", "MeshLinux", arguments, logging, lifecycle, signals],
     swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
     name: "martlet-proxy", dependencies: ["MeshProxy", "MeshBase", arguments, logging, lifecycle, signals],
@@ -153,6 +155,7 @@ let side: [Target] = [
   tests("MeshPolicy", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshSync", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshProto", ["MeshBase", "MeshSnapshot", "MeshTestSupport", protobuf]),
+  tests("MeshDNS", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshTelemetry", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshCompiler", ["MeshBase", "MeshSnapshot", "MeshPolicy", "MeshTestSupport"]),
   tests("MeshRouting", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
@@ -163,11 +166,14 @@ let side: [Target] = [
     "MeshLink", ["MeshBase", "MeshSnapshot", "MeshRouting", "MeshLinux", "MeshTestSupport", nio, nioPosix, nioEmbedded]),
   tests(
     "MeshNet",
-    ["CMeshABI", "CMeshRelay", "MeshBase", "MeshSnapshot", "MeshRouting", "MeshLinux", "MeshTestSupport", logging]),
+    [
+      "CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshSnapshot", "MeshRouting", "MeshLinux", "MeshTestSupport",
+      logging,
+    ]),
   tests(
     "MeshProxy",
     [
-      "MeshBase", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", "MeshTestSupport", "martlet-proxy",
+      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", "MeshTestSupport", "martlet-proxy",
       nioPosix, logging,
     ]),
   tests("MeshWire", ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTestSupport", grpc, logging]),
@@ -183,7 +189,7 @@ let side: [Target] = [
     ]),
   tests(
     "MeshCommands",
-    ["MeshAgent", "MeshBase", "MeshLinux", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport", nioPosix]),
+    ["MeshAgent", "MeshBase", "MeshBPF", "MeshLinux", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport", nioPosix]),
   .testTarget(
     name: "RootTests",
     dependencies: [

@@ -31,6 +31,13 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
     __u64 netns = bpf_get_netns_cookie(ctx);
     const struct mesh_pod *pod = bpf_map_lookup_elem(&MESH_MAP(pods), &netns);
     const struct mesh_config *config = mesh_config_read();
+    if (config && config->host_netns != 0 && config->host_netns == netns) {
+        call->in_host = 1;
+        if (!pod) {
+            __u64 unit = mesh_unit_of_task();
+            pod = bpf_map_lookup_elem(&MESH_MAP(units), &unit);
+        }
+    }
     if (!config) {
         if (!pod)
             return MESH_PROCEED;

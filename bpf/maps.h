@@ -24,6 +24,24 @@ struct {
     __type(value, struct mesh_pod);
 } MESH_MAP(pods) SEC(".maps");
 
+/* cgroup id -> the workload of the host's namespace whose processes are there or below */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 65536);
+    __type(key, __u64);
+    __type(value, struct mesh_pod);
+} MESH_MAP(units) SEC(".maps");
+
+/* address and port in the host's namespace -> workload */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 65536);
+    __type(key, struct mesh_port_key);
+    __type(value, struct mesh_workload);
+} MESH_MAP(ports) SEC(".maps");
+
 /* address -> workload */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

@@ -45,11 +45,14 @@ static void write_address(uint8_t family, struct cmesh_address address, __be32 w
     memcpy(words, halves, 16);
 }
 
-static void read_bytes(const struct nlmsghdr *answer, struct cmesh_socket *item)
+/* INET_DIAG_CGROUP_ID is there without being asked for (net/ipv4/inet_diag.c, inet_diag_msg_attrs_fill; Linux 5.8). */
+static void read_attributes(const struct nlmsghdr *answer, struct cmesh_socket *item)
 {
     int left = (int)(answer->nlmsg_len - NLMSG_LENGTH(sizeof(struct inet_diag_msg)));
     const struct rtattr *attribute = (const void *)((const char *)NLMSG_DATA(answer) + sizeof(struct inet_diag_msg));
     for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+        if (attribute->rta_type == INET_DIAG_CGROUP_ID && RTA_PAYLOAD(attribute) >= sizeof(item->cgroup))
+            memcpy(&item->cgroup, RTA_DATA(attribute), sizeof(item->cgroup));
         if (attribute->rta_type != INET_DIAG_INFO)
             continue;
         struct tcp_info info = {0};
@@ -79,7 +82,7 @@ static int visit(const struct nlmsghdr *answer, void *context)
         .family = body->idiag_family,
         .state = body->idiag_state,
     };
-    read_bytes(answer, &item);
+    read_attributes(answer, &item);
     return cmesh_list_add(context, &item);
 }
 

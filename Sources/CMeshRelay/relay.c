@@ -223,3 +223,73 @@ ssize_t cmesh_relay_splice(int from, int to, size_t size)
     while (count < 0 && errno == EINTR);
     return count < 0 ? -errno : count;
 }
+
+int cmesh_datagram_socket(int is_v4, const struct cmesh_relay_address *address)
+{
+    int yes = 1, fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (!is_v4)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes));
+    struct sockaddr_storage storage;
+    if (address && bind(fd, (struct sockaddr *)&storage, fill(address, &storage)) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+int cmesh_is_datagram(int fd) { return option(fd, SO_TYPE) == SOCK_DGRAM; }
+
+ssize_t cmesh_datagram_receive(int fd, void *bytes, size_t size, struct cmesh_relay_address *from)
+{
+    struct sockaddr_storage storage;
+    socklen_t length = sizeof(storage);
+    ssize_t count;
+    memset(&storage, 0, sizeof(storage));
+    do
+        count = recvfrom(fd, bytes, size, MSG_DONTWAIT, (struct sockaddr *)&storage, &length);
+    while (count < 0 && errno == EINTR);
+    if (count < 0)
+        return -errno;
+    memset(from, 0, sizeof(*from));
+    if (storage.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&storage;
+        from->low = 0xffff00000000ULL | ntohl(v4->sin_addr.s_addr);
+        from->port = ntohs(v4->sin_port);
+        from->is_v4 = 1;
+    } else if (storage.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&storage;
+        uint64_t words[2];
+        memcpy(words, &v6->sin6_addr, sizeof(words));
+        from->high = be64toh(words[0]);
+        from->low = be64toh(words[1]);
+        from->port = ntohs(v6->sin6_port);
+    }
+    return count;
+}
+
+ssize_t cmesh_datagram_send(int fd, const void *bytes, size_t size, const struct cmesh_relay_address *to)
+{
+    struct sockaddr_storage storage;
+    socklen_t length = fill(to, &storage);
+    ssize_t count;
+    do
+        count = sendto(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&storage, length);
+    while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : count;
+}
+
+int cmesh_datagram_disconnect(int fd)
+{
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    char byte;
+    if (connect(fd, &nobody, sizeof(nobody)) < 0)
+        return -errno;
+    /* An error that is pending ends one recv(2). */
+    for (int i = 0; i < 4096; i++)
+        if (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+    return 0;
+}

@@ -26,25 +26,24 @@ extension Agent {
     self.updateTables(delta)
   }
 
-  /// Nil if the node has no namespace to find for the workload.
-  static func path(of workload: WorkloadEntry, on node: String) -> String? {
-    guard workload.node == node, case .networkNamespace(let path) = workload.location else { return nil }
-    return path
+  /// Nil if the node has nothing to find for the workload.
+  static func location(of workload: WorkloadEntry, on node: String) -> WorkloadLocation? {
+    workload.node == node && workload.location != .none ? workload.location : nil
   }
 
   func followPaths(_ delta: Delta) {
     for entry in delta.upserts {
       guard case .workload(let workload) = entry.value else { continue }
-      self.paths[workload.name] = Self.path(of: workload, on: self.configuration.node)
+      self.locations[workload.name] = Self.location(of: workload, on: self.configuration.node)
     }
     for key in delta.removals where key.kind == .workload {
-      if let name = ResourceName(key.name) { self.paths[name] = nil }
+      if let name = ResourceName(key.name) { self.locations[name] = nil }
     }
   }
 
   /// True if a workload came or went.
   private func followNamespaces() -> Bool {
-    let wanted = self.paths
+    let wanted = self.pathsToFind()
     let now = MonotonicClock.milliseconds
     let actions = Enrolment.actions(wanted: wanted, enrolled: self.enrolled.mapValues(\.id)) { path in
       (try? DiskFile.status(path))?.id
@@ -52,7 +51,7 @@ extension Agent {
     for name in self.enrolmentProblems.keys where wanted[name] == nil { self.enrolmentProblems[name] = nil }
     for name in wanted.keys where self.enrolled[name] == nil && self.enrolmentProblems[name] == nil {
       self.enrolmentProblems[name] = MeshError(
-        .notFound, "workload \(name)", "its network namespace \(wanted[name] ?? "") is not there yet")
+        .notFound, "workload \(name)", "\(self.place(of: name)) \(wanted[name] ?? "") is not there yet")
     }
     var changed = false
     for action in actions {
@@ -78,14 +77,15 @@ extension Agent {
         }
       case .refuse(let name, let path, let owner):
         self.enrolmentProblems[name] = MeshError(
-          .conflict, "workload \(name)", "its network namespace \(path) belongs to \(owner)",
-          next: "give each workload a namespace of its own")
+          .conflict, "workload \(name)", "\(self.place(of: name)) \(path) belongs to \(owner)",
+          next: "give each workload one of its own")
       }
     }
     return changed
   }
 
   private func enrol(_ name: ResourceName, path: String, _ id: FileID) throws(MeshError) {
+    if self.locations[name]?.isInHost == true { return try self.enrolInHost(name, path: path, id) }
     let namespace = try NetworkNamespace.open(path: path)
     guard namespace.inode == id.inode else {
       throw MeshError(.conflict, path, "was replaced while it was opened", next: "it is tried again")
@@ -93,7 +93,7 @@ extension Agent {
     guard namespace.cookie != self.host.cookie else {
       throw MeshError(
         .invalid, "workload \(name)", "its network namespace is the host's own",
-        next: "give the workload a network namespace of its own")
+        next: "give the workload a namespace of its own, or name its systemdUnit or cgroup")
     }
     let listeners = try RelayListener.open(in: namespace, adopted: self.adoptedListeners)
     let local = LocalWorkload(
@@ -112,11 +112,11 @@ extension Agent {
       do throws(MeshError) {
         try self.attachLookup(workload)
         for interface in workload.local.interfaces { try self.kernel.attachEdge(interface: interface) }
-        guard try self.kernel.pods.get(workload.namespace.cookie) != nil else {
+        guard try self.isKnown(workload) else {
           // Guarded as a destination, but what it dials is not steered: tried again with the tables.
           self.enrolmentProblems[name] = MeshError(
-            .exhausted, "workload \(name)", "does not fit into the map of pods",
-            next: "a larger --map-limit pods of the agent, after martlet purge")
+            .exhausted, "workload \(name)", "does not fit into the map of \(workload.isInHost ? "units" : "pods")",
+            next: "a larger --map-limit \(workload.isInHost ? "units" : "pods") of the agent, after martlet purge")
           continue
         }
         self.enrolled[name]?.isAttached = true
@@ -127,7 +127,7 @@ extension Agent {
             LogKey.workload: "\(name)", LogKey.namespace: "\(workload.namespace.name)",
             "addresses": "\(workload.local.addresses.map(\.description).joined(separator: " "))",
           ])
-        if workload.local.interfaces.isEmpty {
+        if workload.local.interfaces.isEmpty, !workload.isInHost {
           self.logger.warning(
             "no veth leads to the workload: its source addresses are not checked",
             metadata: [LogKey.workload: "\(name)"])
@@ -143,10 +143,17 @@ extension Agent {
     }
   }
 
+  /// The connect hook knows its callers.
+  private func isKnown(_ workload: EnrolledWorkload) throws(MeshError) -> Bool {
+    if let cgroup = workload.cgroup { return try self.kernel.units.get(cgroup.id) != nil }
+    return try self.kernel.pods.get(workload.namespace.cookie) != nil
+  }
+
   func attachLookup(_ workload: EnrolledWorkload) throws(MeshError) {
     try workload.namespace.withDescriptor { descriptor throws(MeshError) in
-      try self.kernel.attachLookup(namespace: descriptor, name: Self.lookupName(workload.namespace.cookie))
+      try self.kernel.attachLookup(namespace: descriptor, name: Self.lookupName(workload))
     }
+    if workload.isInHost { self.watchHost(true) }
   }
 
   private func withdraw(_ name: ResourceName, _ reason: Enrolment.Reason) {
@@ -154,17 +161,22 @@ extension Agent {
     if let number = self.planner.identifiers.number(.workload, name.description) {
       self.link?.withdraw(workload: number)
     }
-    for key in workload.listeners.map({ ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: $0.isV4) }) {
-      self.adoptedListeners[key] = nil
+    if !self.sharesNamespace(workload) {
+      for key in workload.listeners.map({ ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: $0.isV4) }) {
+        self.adoptedListeners[key] = nil
+      }
+      if workload.isInHost { self.watchHost(false) }
+      self.detachLookup(Self.lookupName(workload))
     }
-    self.detachLookup(Self.lookupName(workload.namespace.cookie))
     for interface in workload.local.interfaces { self.kernel.detachEdge(interface: interface) }
     self.logger.info(
       "workload withdrawn", metadata: [LogKey.workload: "\(name)", LogKey.reason: "\(reason.rawValue)"])
   }
 
   /// Links are named by the namespace's cookie: unique, and the same after the agent's restart.
-  static func lookupName(_ cookie: UInt64) -> String { "ns-\(cookie)" }
+  static func lookupName(_ workload: EnrolledWorkload) -> String {
+    (workload.isInHost ? "host-" : "ns-") + "\(workload.namespace.cookie)"
+  }
 
   private func detachLookup(_ name: String) {
     do throws(MeshError) {
@@ -182,7 +194,8 @@ extension Agent {
     self.foreignersAreGone = true
     self.retainListeners()
     _ = self.kernel.removeDeadLinks()
-    let ours = Set(self.enrolled.values.map { Self.lookupName($0.namespace.cookie) })
+    let ours = Set(self.enrolled.values.map { Self.lookupName($0) })
+    if !self.enrolled.values.contains(where: \.isInHost) { self.watchHost(false) }
     for name in self.kernel.lookups() where !ours.contains(name) { self.detachLookup(name) }
     let interfaces = self.enrolled.values.reduce(into: Set<UInt32>()) { $0.formUnion($1.local.interfaces) }
     for interface in self.kernel.edgeInterfaces().subtracting(interfaces) {

@@ -36,7 +36,7 @@ extension Agent {
       mend { () throws(MeshError) in try self.kernel.attachSocketOptions(cgroup: self.cgroups.agent.path) }
     }
     for workload in self.enrolled.values where workload.isAttached {
-      if places.contains(.lookup(Self.lookupName(workload.namespace.cookie))) {
+      if places.contains(.lookup(Self.lookupName(workload))) {
         mend { () throws(MeshError) in try self.attachLookup(workload) }
       }
       if workload.local.interfaces.contains(where: { places.contains(.edge($0)) }) {

@@ -58,8 +58,9 @@ extension Agent {
   func sendListeners(of workload: EnrolledWorkload) {
     guard let number = self.planner.identifiers.number(.workload, workload.name.description) else { return }
     for listener in workload.listeners {
+      // Those of the host's namespace belong to no workload: they go when the last one there does.
       let key = ListenerKey(
-        workload: number, namespaceCookie: workload.namespace.cookie, isV4: listener.isV4)
+        workload: workload.isInHost ? 0 : number, namespaceCookie: workload.namespace.cookie, isV4: listener.isV4)
       do throws(MeshError) {
         try self.link?.sendListener(listener.descriptor.rawValue, key)
       } catch {

@@ -43,6 +43,7 @@ extension Agent {
     self.note(shortfall)
     self.attachEnrolled()
     self.letForeignersGo()
+    self.followStore()
     guard !plan.isEmpty || !plan.delta.isEmpty else { return }
     self.revision += 1
     self.inForce(plan)
@@ -143,7 +144,9 @@ extension Agent {
     self.cutsWanted = false
     let sweep = ConnectionSweep(
       cut: ConnectionCut(self.planner.resolved, clientCookies: [], ephemeralPorts: ConnectionSweep.ephemeralPorts),
-      workloads: self.enrolled.values.map { ($0.name, $0.namespace) }, kernel: self.kernel, logger: self.logger)
+      workloads: self.enrolled.values.filter { !$0.isInHost }.map { ($0.name, $0.namespace) },
+      units: self.enrolled.values.compactMap { workload in workload.cgroup.map { (workload.name, $0) } },
+      host: self.host, kernel: self.kernel, logger: self.logger)
     Task.detached {
       sweep.run()
       await self.cutsDone()

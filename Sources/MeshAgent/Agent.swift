@@ -4,7 +4,7 @@ import MeshBPF
 import MeshBase
 import MeshDatapath
 import MeshLink
-import MeshLinux
+package import MeshLinux
 import MeshPolicy
 import MeshProto
 import MeshSnapshot
@@ -14,7 +14,8 @@ import MeshTelemetry
 /// The agent of one host: holds the snapshot, the enrolled workloads and the kernel's tables together. Every change comes
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
-/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Guard`, `Agent+Tables`, `Agent+Proxy`, `Agent+Reports`.
+/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Host`, `Agent+Guard`, `Agent+Tables`,
+/// `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -27,6 +28,8 @@ package actor Agent {
   package nonisolated let flows: FlowFeed
   let started = MonotonicClock.nanoseconds
   let disk: SnapshotDisk
+  nonisolated let service: ServiceSupervisor
+  var store = ListenerStore()
   let runDirectory: RunDirectory
 
   /// Set once, before anything runs.
@@ -45,8 +48,11 @@ package actor Agent {
   var firstHeard: UInt64 = 0
   /// A snapshot of a session was in force once.
   var wasInForce = false
-  /// Namespace paths of this node's workloads, as the snapshot has them: looked at many times a second.
-  var paths: [ResourceName: String] = [:]
+  /// Where this node's workloads are, as the snapshot has it: looked at many times a second.
+  var locations: [ResourceName: WorkloadLocation] = [:]
+  /// Where units were found, and when the others are searched for next.
+  var unitPaths: [String: String] = [:]
+  var nextUnitSearch: Int64 = 0
   /// Of the resolved snapshot.
   var directory = NameDirectory()
   var rejected: UInt64 = 0
@@ -94,12 +100,13 @@ package actor Agent {
   private static let leastDescriptors: UInt64 = 512
 
   /// Loads or adopts the programs, and restores what the disk has. Throws if the host cannot do what it takes.
-  package init(_ configuration: AgentConfiguration, logger: Logger) throws {
+  package init(_ configuration: AgentConfiguration, service: ServiceSupervisor, logger: Logger) throws {
     self.configuration = configuration
     self.logger = logger
     self.flows = FlowFeed()
     self.names = NameBoard()
     self.disk = SnapshotDisk(path: configuration.snapshotPath)
+    self.service = service
     self.runDirectory = try RunDirectory(path: configuration.runDirectory)
     try DiskFile.makeDirectory(configuration.stateDirectory, mode: 0o700)
     let limit = try DescriptorLimit.raise()
@@ -164,12 +171,15 @@ package actor Agent {
       self.failures["snapshot file"] = error
     }
     for (name, entry) in self.snapshot.workloads {
-      self.paths[name] = Self.path(of: entry.value, on: configuration.node)
+      self.locations[name] = Self.location(of: entry.value, on: configuration.node)
     }
     self.planner = DatapathPlanner(.init(node: configuration.node), identifiers: identifiers)
     self.planner.adopt(try self.driver.presentKeys(), now: MonotonicClock.duration)
+    let stored = ListenerAdoption.stored()
+    self.store = ListenerStore(kept: Set(stored.listeners.keys), strange: stored.strange)
+    self.adoptedListeners = stored.listeners
     if let proxy = ProxySupervisor.running(in: self.cgroups.proxy) {
-      self.adoptedListeners = ListenerAdoption.listeners(in: proxy)
+      self.adoptedListeners.merge(ListenerAdoption.listeners(in: proxy)) { stored, _ in stored }
     }
     let restored = (source: self.snapshotSource, count: self.snapshot.count, listeners: self.adoptedListeners.count)
     logger.info(

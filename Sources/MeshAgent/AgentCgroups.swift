@@ -7,12 +7,15 @@ import MeshLinux
 struct AgentCgroups: Sendable {
   /// What the programs are attached to.
   let root: Cgroup
+  /// Where cgroup2 is mounted.
+  let unified: Cgroup
   let agent: Cgroup
   let proxy: Cgroup
 
   /// Makes the cgroups and moves this process into `agent/`.
   init(_ configuration: AgentConfiguration) throws(MeshError) {
     let unified = try Cgroup.unified()
+    self.unified = unified
     if let path = configuration.cgroupRoot {
       self.root = try Cgroup.open(path: path)
     } else {

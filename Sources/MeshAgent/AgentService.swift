@@ -1,4 +1,3 @@
-import Glibc
 package import Logging
 import MeshBase
 import MeshLink
@@ -33,9 +32,10 @@ package struct AgentService: Service {
     let http = AgentHTTP(self.endpoints, agent: self.agent, group: group)
     let sockets = AgentSockets(agent: self.agent, link: link, http: http, logger: self.logger)
     try await sockets.open()
-    Notify.ready()
+    self.agent.service.send(.ready)
     await cancelWhenGracefulShutdown {
       await withTaskGroup(of: Void.self) { tasks in
+        tasks.addTask { await self.agent.sayAlive() }
         tasks.addTask { await self.agent.supervisor.run() }
         tasks.addTask { for await event in events { await self.agent.handle(event) } }
         tasks.addTask {
@@ -61,6 +61,7 @@ package struct AgentService: Service {
         }
       }
     }
+    self.agent.service.send(.stopping)
     await sockets.close()
     try? await group.shutdownGracefully()
   }
@@ -112,29 +113,5 @@ extension Agent {
   /// What the disk had is made true at once.
   func reconcileAtStart() {
     if self.isComplete { self.reconcile() }
-  }
-}
-
-/// sd_notify(3): one datagram to the socket that systemd names.
-enum Notify {
-  static func ready() { self.send("READY=1") }
-
-  private static func send(_ message: String) {
-    guard let path = getenv("NOTIFY_SOCKET").map({ String(cString: $0) }), path.utf8.count < 108 else { return }
-    let descriptor = socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
-    guard descriptor >= 0 else { return }
-    defer { close(descriptor) }
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    var bytes = Array(path.utf8)
-    // A leading @ is the abstract namespace.
-    if bytes.first == UInt8(ascii: "@") { bytes[0] = 0 }
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
-    let length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count)
-    withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        _ = sendto(descriptor, message, message.utf8.count, 0, $0, length)
-      }
-    }
   }
 }

@@ -10,11 +10,21 @@ import MeshPolicy
 /// One look at every TCP socket of the enrolled namespaces, and the end of those that policy refuses now.
 struct ConnectionSweep: Sendable {
   var cut: ConnectionCut
+  /// Those with a namespace of their own.
   let workloads: [(name: ResourceName, namespace: NetworkNamespace)]
+  /// Those in the host's, by cgroup.
+  let units: [(name: ResourceName, cgroup: Cgroup)]
+  let host: NetworkNamespace
   let kernel: KernelDatapath
   let logger: Logger
 
   func run() {
+    var sweep = self
+    sweep.sweepHost()
+    sweep.sweepNamespaces()
+  }
+
+  private func sweepNamespaces() {
     for (name, namespace) in self.workloads {
       do throws(MeshError) {
         try self.sweep(name, namespace)
@@ -27,24 +37,44 @@ struct ConnectionSweep: Sendable {
 
   private func sweep(_ name: ResourceName, _ namespace: NetworkNamespace) throws(MeshError) {
     let records = try namespace.sockets()
-    var byCookie: [UInt64: SocketRecord] = [:]
     var cut = self.cut
-    for record in records {
-      byCookie[record.cookie] = record
-      // `flows` knows the sockets that the connect hook saw: these called, whatever their ports look like.
-      if !record.isListening, (try? self.kernel.flow(of: record, in: namespace)) ?? nil != nil {
-        cut.clientCookies.insert(record.cookie)
-      }
+    cut.clientCookies.formUnion(self.callers(records, in: namespace))
+    try self.destroy(cut.cuts(of: name, sockets: records.map(ObservedSocket.init)), records, namespace)
+  }
+
+  private mutating func sweepHost() {
+    guard !self.units.isEmpty else { return }
+    do throws(MeshError) {
+      let records = try self.host.sockets()
+      var units: [UInt64: ResourceName] = [:]
+      for (name, cgroup) in self.units { for id in cgroup.identifiers() { units[id] = name } }
+      self.cut.clientCookies = self.callers(records, in: self.host)
+      let cuts = self.cut.cutsInHost(sockets: records.map(ObservedSocket.init), units: units)
+      self.cut.clientCookies = []
+      try self.destroy(cuts, records, self.host)
+    } catch {
+      self.logger.error("connections cannot be judged", metadata: [LogKey.error: "\(error)"])
     }
-    let sockets = records.map {
-      ObservedSocket(local: $0.local, remote: $0.remote, isListening: $0.isListening, cookie: $0.cookie)
-    }
-    for denied in cut.cuts(of: name, sockets: sockets) {
+  }
+
+  /// `flows` knows the sockets that the connect hook saw: these called, whatever their ports look like.
+  private func callers(_ records: [SocketRecord], in namespace: NetworkNamespace) -> Set<UInt64> {
+    Set(
+      records.lazy.filter { !$0.isListening && (try? self.kernel.flow(of: $0, in: namespace)) ?? nil != nil }
+        .map(\.cookie))
+  }
+
+  private func destroy(
+    _ cuts: [SocketCut], _ records: [SocketRecord], _ namespace: NetworkNamespace
+  ) throws(MeshError) {
+    guard !cuts.isEmpty else { return }
+    let byCookie = Dictionary(records.map { ($0.cookie, $0) }, uniquingKeysWith: { first, _ in first })
+    for denied in cuts {
       guard let record = byCookie[denied.socket.cookie], try namespace.destroy(record) else { continue }
       self.logger.notice(
         "connection cut",
         metadata: [
-          LogKey.workload: "\(name)", "local": "\(record.local)", "remote": "\(record.remote)",
+          LogKey.workload: "\(denied.workload)", "local": "\(record.local)", "remote": "\(record.remote)",
           LogKey.reason: "\(denied.verdict.reason)", LogKey.policy: "\(denied.verdict.policy?.description ?? "-")",
         ])
     }
@@ -57,5 +87,13 @@ struct ConnectionSweep: Sendable {
       .compactMap { UInt16($0) }
     guard numbers.count == 2, numbers[0] <= numbers[1] else { return 32768...60999 }
     return numbers[0]...numbers[1]
+  }
+}
+
+extension ObservedSocket {
+  fileprivate init(_ record: SocketRecord) {
+    self.init(
+      local: record.local, remote: record.remote, isListening: record.isListening, cookie: record.cookie,
+      cgroup: record.cgroup)
   }
 }

@@ -39,10 +39,16 @@ final class RelayListener: Sendable {
 /// A workload of this node whose namespace is open.
 struct EnrolledWorkload: Sendable {
   let name: ResourceName
+  /// Of its namespace, or of its cgroup in the host's.
   let id: FileID
   let namespace: NetworkNamespace
+  /// In the host's namespace.
+  var cgroup: Cgroup?
   let listeners: [RelayListener]
   var local: LocalWorkload
   /// Admission and edge are attached: only then it counts as enrolled.
   var isAttached = false
+
+  /// It shares the host's namespace with others.
+  var isInHost: Bool { self.cgroup != nil }
 }

@@ -44,6 +44,7 @@ package final class ConfigPage: @unchecked Sendable {
     self.page.pointee.vip6_prefix = config.vip6_prefix
     self.page.pointee.proxy_cgroup = config.proxy_cgroup
     self.page.pointee.heartbeat_ns = config.heartbeat_ns
+    self.page.pointee.host_netns = config.host_netns
   }
 
   /// CLOCK_MONOTONIC of the agent's last sign of life.

@@ -31,6 +31,7 @@ extension KernelDatapath {
   }
 
   private static let lookupPrefix = "lookup-"
+  private static let hostLookupPrefix = "lookup-host-"
   private static let edgePrefix = "edge-"
 
   /// Attaches connect, sockops and getpeername to a cgroup and all below it. A second call with the same cgroup changes
@@ -40,9 +41,24 @@ extension KernelDatapath {
   }
 
   /// Attaches getsockopt and setsockopt to the cgroup in which the proxy's listeners and upstream sockets are made. Cgroups
-  /// of the agent are made anew at each start, so older links are replaced.
+  /// of the agent can be made anew at a start (systemd removes those that are empty), but a socket belongs for good to the
+  /// cgroup that it was made in: older links stay, under another name, until the last of these sockets is closed and their
+  /// target with them.
   package func attachSocketOptions(cgroup path: String) throws(MeshError) {
+    let target = try Self.openCgroup(path).identifier
+    for hook in Self.socketOptionHooks { try self.setAside(hook.link, target: target) }
     try self.attach(Self.socketOptionHooks, cgroup: path)
+  }
+
+  /// A pinned link of another cgroup that still lives gets that cgroup's id into its name.
+  private func setAside(_ name: String, target: UInt64) throws(MeshError) {
+    let path = self.pins.linkPath(name)
+    guard access(path, F_OK) == 0 else { return }
+    let older = try BPFLink.pinned(name, path: path).info().target
+    guard older != 0, older != target else { return }
+    guard rename(path, self.pins.linkPath(name + "-" + String(older))) == 0 else {
+      throw BPFFailure.error(-errno, path, "cannot be renamed")
+    }
   }
 
   private func attach(_ hooks: [CgroupHook], cgroup path: String) throws(MeshError) {
@@ -59,16 +75,17 @@ extension KernelDatapath {
     for link in fresh { try self.keep(link) }
   }
 
-  /// Attaches sk_lookup to a network namespace.
+  /// Attaches sk_lookup to a network namespace: the whole of it is governed, or, if the name begins with `host-`, what
+  /// workloads declared there.
   ///
-  /// - Parameter name: of the link, unique per workload; letters, digits, `-` and `_`.
+  /// - Parameter name: of the link, unique per namespace; letters, digits, `-` and `_`.
   package func attachLookup(namespace: CInt, name: String) throws(MeshError) {
     let link = Self.lookupPrefix + (try Self.checked(name))
     var status = stat()
     guard fstat(namespace, &status) == 0 else { throw BPFFailure.error(-errno, name, "is no namespace") }
-    if try self.reusePinned(link, target: UInt64(status.st_ino), program: "mesh_lookup") { return }
-    try self.keep(
-      try BPFLink.namespace(link, program: try self.program("mesh_lookup"), namespace: namespace))
+    let program = Self.program(ofLink: link) ?? ""
+    if try self.reusePinned(link, target: UInt64(status.st_ino), program: program) { return }
+    try self.keep(try BPFLink.namespace(link, program: try self.program(program), namespace: namespace))
   }
 
   package func detachLookup(name: String) throws(MeshError) {
@@ -179,6 +196,8 @@ extension KernelDatapath {
 
   static func program(ofLink name: String) -> String? {
     if let hook = (self.cgroupHooks + self.socketOptionHooks).first(where: { $0.link == name }) { return hook.program }
+    if name.hasPrefix(self.hostLookupPrefix) { return "mesh_hostlookup" }
+    if let hook = self.socketOptionHooks.first(where: { name.hasPrefix($0.link + "-") }) { return hook.program }
     if name.hasPrefix(self.lookupPrefix) { return "mesh_lookup" }
     if name.hasPrefix(self.edgePrefix) { return "mesh_edge" }
     return nil

@@ -15,6 +15,8 @@ package final class KernelDatapath: Sendable {
   let edge: EdgeAttachment
 
   package let pods: BPFMap<UInt64, mesh_pod>
+  package let units: BPFMap<UInt64, mesh_pod>
+  package let ports: BPFMap<mesh_port_key, mesh_workload>
   package let workloads: BPFMap<mesh_addr, mesh_workload>
   package let services: BPFMap<mesh_service_key, mesh_service>
   package let endpoints: BPFMap<mesh_endpoint_key, mesh_endpoint>
@@ -66,6 +68,8 @@ package final class KernelDatapath: Sendable {
       return try PerCPUMap(name: name, descriptor: value)
     }
     self.pods = try map("pods")
+    self.units = try map("units")
+    self.ports = try map("ports")
     self.workloads = try map("wload")
     self.services = try map("svc")
     self.endpoints = try map("ep")

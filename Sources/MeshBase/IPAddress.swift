@@ -16,6 +16,7 @@ package struct IPAddress: Hashable, Sendable, Comparable {
   }
 
   package static let loopbackV4 = IPAddress(v4: 0x7f00_0001)
+  package static func loopback(isV4: Bool) -> IPAddress { isV4 ? .loopbackV4 : .loopbackV6 }
   package static let loopbackV6 = IPAddress(high: 0, low: 1)
 
   package var isV4: Bool { self.high == 0 && self.low >> 32 == 0xffff }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import MeshBase
 
 struct BenchCommand: ParsableCommand {
@@ -10,10 +9,13 @@ struct BenchCommand: ParsableCommand {
       --direct and once to --mesh, in turns of who is first. --mesh is what the mesh decides on: a service's or a \
       workload's ADDRESS:PORT. --direct is an address that leads to the same server past the mesh; if the namespaces are \
       enrolled, give a pair that is not with --direct-client and --direct-server. The port of the server is that of \
-      --direct; --server-port where --mesh leads to another one. Prints Gbit/s and the median of the rounds' ratios.
+      --direct; --server-port where --mesh leads to another one. Prints Gbit/s of each round, the medians, the median of the rounds' ratios and \
+      the lower end of its 95 % interval (by bootstrap). Progress goes to standard error. It takes about two times --rounds \
+      times --seconds and stops by itself; interrupted, it ends the iperf3 processes that it started. Needs root and iperf3; \
+      exit status 1 if a side cannot be measured.
 
       EXAMPLE
-        martlet bench --client client --server server --mesh 10.96.0.10:5201 \\
+        martlet bench --rounds 15 --client client --server server --mesh 10.96.0.10:5201 \\
           --direct-client plain-a --direct-server plain-b --direct 10.9.0.2:5201
       """)
 
@@ -31,8 +33,8 @@ struct BenchCommand: ParsableCommand {
   var directServer: String?
   @Option(help: ArgumentHelp("Port that the mesh's server listens on.", valueName: "port"))
   var serverPort: UInt16?
-  @Option(help: "Rounds, 1 to 100.") var rounds = 5
-  @Option(help: "Seconds a run, 1 to 60.") var seconds = 2
+  @Option(help: "Pairs of runs, 1 to 100. 15 give a bound that means something.") var rounds = 5
+  @Option(help: "Length of a run in seconds, 1 to 60.") var seconds = 2
   @Option(help: "Parallel streams, 1 to 128.") var streams = 1
   @OptionGroup var output: OutputOptions
 
@@ -47,66 +49,50 @@ struct BenchCommand: ParsableCommand {
 
   func run() throws {
     guard let mesh = SocketEndpoint(self.mesh), let direct = SocketEndpoint(self.direct) else { return }
-    guard Tool.find("iperf3") != nil else {
-      throw MeshError(.unsupported, "iperf3", "is not installed", next: "apt-get install iperf3")
+    guard let iperf3 = Tool.find("iperf3"), let nsenter = Tool.find("nsenter"), let timeout = Tool.find("timeout")
+    else {
+      throw MeshError(
+        .unsupported, "iperf3, nsenter or timeout", "is not installed",
+        next: "apt-get install iperf3 util-linux coreutils")
     }
+    let run = IperfRun(
+      iperf3: iperf3, nsenter: nsenter, timeout: timeout, seconds: self.seconds, streams: self.streams)
+    let sides = [
+      (
+        target: direct, client: try IperfRun.namespace(self.directClient ?? self.client),
+        server: try IperfRun.namespace(self.directServer ?? self.server), port: direct.port
+      ),
+      (
+        target: mesh, client: try IperfRun.namespace(self.client), server: try IperfRun.namespace(self.server),
+        port: self.serverPort ?? mesh.port
+      ),
+    ]
+    IperfRun.endOnSignals()
+    Console.complain(
+      "\(self.rounds) rounds, about \(self.rounds * (2 * self.seconds + 1)) s, at most \(self.rounds * 2 * run.limit) s"
+    )
     var rounds: [BenchResult.Round] = []
-    for round in 0..<self.rounds {
-      var result = BenchResult.Round(direct: 0, mesh: 0)
-      for way in round % 2 == 0 ? [0, 1] : [1, 0] {
-        if way == 0 {
-          result.direct = try self.measure(
-            direct, client: self.directClient ?? self.client, server: self.directServer ?? self.server,
-            port: direct.port)
-        } else {
-          result.mesh = try self.measure(
-            mesh, client: self.client, server: self.server, port: self.serverPort ?? mesh.port)
+    for number in 0..<self.rounds {
+      var bits: [Double] = [0, 0]
+      for side in number % 2 == 0 ? [0, 1] : [1, 0] {
+        let (target, client, server, port) = sides[side]
+        do throws(MeshError) {
+          bits[side] = try run.measure(target, client: client, server: server, port: port)
+        } catch {
+          throw MeshError(
+            error.code, "\(side == 0 ? "direct" : "mesh") to \(target)", "cannot be measured", cause: "\(error)",
+            next: side == 0
+              ? "does the address lead to \(server), and is its port \(port) free?"
+              : "martlet explain says what the mesh does with it; is port \(port) of \(server) free?")
         }
       }
-      rounds.append(result)
-      if self.output.output == .table { Console.complain("round \(round + 1) of \(self.rounds) done") }
+      let round = BenchResult.Round(direct: bits[0], mesh: bits[1])
+      rounds.append(round)
+      Console.complain(
+        "round \(number + 1) of \(self.rounds): direct \(BenchResult.gigabits(round.direct)) Gbit/s, "
+          + "mesh \(BenchResult.gigabits(round.mesh)) Gbit/s")
     }
     let result = BenchResult(seconds: self.seconds, streams: self.streams, rounds: rounds)
     Console.print(try Presentation.text(result, self.output.output) { $0.text })
   }
-
-  /// One server for one run (`-1`), ended by its own deadline whatever happens.
-  private func measure(_ target: SocketEndpoint, client: String, server: String, port: UInt16) throws -> Double {
-    let limit = self.seconds + 10
-    let listener = Process()
-    guard let nsenter = Tool.find("nsenter"), let timeout = Tool.find("timeout") else {
-      throw MeshError(.unsupported, "nsenter", "is not installed")
-    }
-    listener.executableURL = URL(fileURLWithPath: timeout)
-    listener.arguments = [
-      "-k", "1", String(limit), nsenter, "--net=" + Self.path(server), "iperf3", "-s", "-1", "-p", String(port),
-    ]
-    listener.standardInput = FileHandle.nullDevice
-    listener.standardOutput = FileHandle.nullDevice
-    listener.standardError = FileHandle.nullDevice
-    try listener.run()
-    defer {
-      if listener.isRunning { listener.terminate() }
-      listener.waitUntilExit()
-    }
-    var last: (any Error)?
-    // The server needs a moment to listen: a client that comes too early is refused and tries again.
-    for _ in 0..<20 {
-      usleep(100_000)
-      let run = Tool.run(
-        [
-          nsenter, "--net=" + Self.path(client), "iperf3", "-J", "-c", target.address.description, "-p",
-          String(target.port), "-t", String(self.seconds), "-P", String(self.streams),
-        ], seconds: limit)
-      do {
-        return try BenchResult.bitsPerSecond(run?.output ?? "")
-      } catch {
-        last = error
-        if !listener.isRunning { break }
-      }
-    }
-    throw last ?? MeshError(.unavailable, "iperf3", "did not run")
-  }
-
-  private static func path(_ name: String) -> String { name.contains("/") ? name : "/run/netns/" + name }
 }

@@ -5,12 +5,15 @@ struct CheckCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check", abstract: "Say whether this host is fit for the mesh. Changes nothing.",
     discussion: """
-      Looks at the kernel (6.1 or later), user and capabilities, cgroup2, bpffs, BTF, program types (through bpftool, if it \
-      is there), programs of others on the hooks that the mesh uses, limits, binaries and BPF objects. Each line is ok, \
-      warn or fail, with the next step. Exit status 1 if a line fails.
+      Looks at the kernel (6.1 or later), user and capabilities, cgroup2, bpffs, BTF, the program types that the kernel \
+      takes, programs of others at the hooks that the mesh uses (of --cgroup-root and the cgroups above it, of named network \
+      namespaces, of the host's ends of veth pairs), limits, binaries and BPF objects. Needs no other tool. Each line is \
+      ok, warn or fail; a line that is not ok says why it matters and what to do next. warn: it works without. Exit status 1 \
+      if a line fails.
 
-      EXAMPLE
+      EXAMPLES
         martlet check --bpf-dir .build/bpf
+        martlet check -o json | jq '.[] | select(.state != "ok")'
       """)
 
   @OptionGroup var datapath: DatapathOptions

@@ -1,5 +1,7 @@
 import Foundation
 import Glibc
+import MeshBPF
+import MeshBase
 
 extension HostFacts {
   /// Asks this host. Changes nothing; what cannot be found out stays unset.
@@ -20,19 +22,13 @@ extension HostFacts {
       facts.openFiles = UInt64(limit.rlim_cur)
       facts.openFilesHard = UInt64(limit.rlim_max)
     }
-    facts.missingTools = ["martletd", "martlet-proxy", "martlet-control", "iperf3", "bpftool"].filter {
-      Tool.find($0) == nil
+    facts.missingTools = ["martletd", "martlet-proxy", "martlet-control", "iperf3"].filter {
+      // The proxy is for the agent alone: an installation keeps it out of PATH.
+      Tool.find($0) == nil && access("/usr/libexec/" + $0, X_OK) != 0
     }
     facts.bpfDir = bpfDir
     facts.objects = (try? FileManager.default.contentsOfDirectory(atPath: bpfDir))?.filter { $0.hasSuffix(".bpf.o") }
-    if let probe = Tool.run(["bpftool", "-j", "feature", "probe", "kernel"], seconds: 30), probe.status == 0 {
-      facts.programTypes = self.programTypes(probe.output)
-    }
-    if facts.cgroupRootIsCgroup2,
-      let shown = Tool.run(["bpftool", "-j", "cgroup", "show", facts.cgroupRoot], seconds: 10), shown.status == 0
-    {
-      facts.owners = self.owners(shown.output)
-    }
+    facts.askKernel()
     return facts
   }
 
@@ -41,33 +37,44 @@ extension HostFacts {
       .flatMap { UInt64($0.dropFirst(7).drop { $0 == "\t" || $0 == " " }, radix: 16) }
   }
 
-  static func programTypes(_ json: String) -> [String: Bool]? {
-    struct Probe: Decodable {
-      var programTypes: [String: Bool]?
-      enum CodingKeys: String, CodingKey { case programTypes = "program_types" }
+  /// Which programs the kernel takes, and whose are at our hooks: of the cgroup root, of named network namespaces, of this
+  /// namespace's interfaces.
+  private mutating func askKernel() {
+    do throws(MeshError) {
+      self.programTypes = Dictionary(
+        try HookOwners.programTypes().map { ($0.name, $0.isSupported) }, uniquingKeysWith: { first, _ in first })
+    } catch {
+      self.programTypesProblem = "\(error)"
     }
-    return (try? JSONDecoder().decode(Probe.self, from: Data(json.utf8)))?.programTypes
+    do throws(MeshError) {
+      var owners: [HookOwner] = []
+      if self.cgroupRootIsCgroup2 { owners += try HookOwners.ofCgroup(self.cgroupRoot) }
+      let names = (try? FileManager.default.contentsOfDirectory(atPath: "/run/netns"))?.sorted() ?? []
+      // One that is going away while we look is no matter.
+      for name in names.prefix(1000) {
+        owners += (try? HookOwners.ofNamespace("/run/netns/" + name, name: name)) ?? []
+      }
+      for (index, name) in Self.interfaces().prefix(1000) { owners += try HookOwners.ofInterface(index, name: name) }
+      self.owners = owners
+    } catch {
+      self.ownersProblem = "\(error)"
+    }
   }
 
-  static func owners(_ json: String) -> [Owner]? {
-    struct Line: Decodable {
-      var attachType: String?
-      var name: String?
-      enum CodingKeys: String, CodingKey {
-        case attachType = "attach_type"
-        case name
-      }
-    }
-    if json.allSatisfy(\.isWhitespace) { return [] }
-    return (try? JSONDecoder().decode([Line].self, from: Data(json.utf8)))?.map {
-      Owner(attach: $0.attachType ?? "?", program: $0.name ?? "?")
+  /// Interfaces of this network namespace that stand on another one, as the host's ends of veth pairs do: the mesh attaches
+  /// to no others.
+  private static func interfaces() -> [(UInt32, String)] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: "/sys/class/net")) ?? []).sorted().compactMap { name in
+      let index = if_nametoindex(name)
+      let link = self.line("/sys/class/net/\(name)/iflink").flatMap { UInt32($0) }
+      return index == 0 || link == index ? nil : (index, name)
     }
   }
 
   /// `path`, or the nearest directory above it that exists.
   private static func existing(_ path: String) -> String {
-    var path = path
-    while !FileManager.default.fileExists(atPath: path), path.count > 1, path.hasPrefix("/") {
+    var path = AbsolutePath.of(path, in: FileManager.default.currentDirectoryPath)
+    while !FileManager.default.fileExists(atPath: path), path.count > 1 {
       path = (path as NSString).deletingLastPathComponent
     }
     return path

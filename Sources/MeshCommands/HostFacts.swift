@@ -1,3 +1,5 @@
+import MeshBPF
+
 /// What `martlet check` knows about a host. Gathered by `HostFacts.gather`, judged by `Preflight`.
 struct HostFacts: Sendable, Hashable {
   /// `uname -r`.
@@ -16,33 +18,21 @@ struct HostFacts: Sendable, Hashable {
   var hasBTF = false
   var openFiles: UInt64 = 0
   var openFilesHard: UInt64 = 0
-  /// Program types by the kernel's probe, `have_cgroup_sock_addr_prog_type` and the like; nil: not probed.
+  /// Program types of the datapath, and whether the kernel takes them; nil: it could not be asked, see `programTypesProblem`.
   var programTypes: [String: Bool]?
-  /// Programs attached to the cgroup root: attach type and name; nil: not asked.
-  var owners: [Owner]?
+  var programTypesProblem: String?
+  /// Programs at the hooks that the mesh uses; nil: the kernel could not be asked, see `ownersProblem`.
+  var owners: [HookOwner]?
+  var ownersProblem: String?
   /// Programs that are not found.
   var missingTools: [String] = []
   var bpfDir = ""
   /// Objects found in `bpfDir`; nil: there is no such directory.
   var objects: [String]?
 
-  struct Owner: Sendable, Hashable {
-    var attach: String
-    var program: String
-  }
-
   /// Capabilities that the agent needs (linux/capability.h).
   static let needed: [(name: String, bit: UInt64)] = [
     ("CAP_NET_ADMIN", 12), ("CAP_SYS_ADMIN", 21), ("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_SYS_PTRACE", 19),
     ("CAP_KILL", 5), ("CAP_SETUID", 7), ("CAP_SETGID", 6), ("CAP_DAC_OVERRIDE", 1),
-  ]
-
-  /// Program types that the datapath consists of, by the names of bpftool's probe.
-  static let programTypes = ["cgroup_sock_addr", "sock_ops", "cgroup_sockopt", "sk_lookup", "sched_cls"]
-
-  /// Attach types of ours on the cgroup root.
-  static let attachTypes = [
-    "cgroup_inet4_connect", "cgroup_inet6_connect", "cgroup_sock_ops", "cgroup_inet4_getpeername",
-    "cgroup_inet6_getpeername", "connect4", "connect6", "sock_ops", "getpeername4", "getpeername6",
   ]
 }

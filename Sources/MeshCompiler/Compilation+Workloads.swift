@@ -86,7 +86,8 @@ extension Compilation {
             name: workload.name, node: workload.spec.node, identity: identity,
             addresses: lost.isEmpty
               ? workload.spec.addresses : workload.spec.addresses.filter { !lost.contains($0) },
-            location: workload.spec.networkNamespace.map { .networkNamespace(path: $0) } ?? .none,
+            location: workload.spec.location,
+            ports: workload.spec.location.isInHost ? Set(workload.spec.ports.values).sorted() : [],
             failureMode: workload.spec.failureMode, policies: policies[index],
             app: labels[Self.canonicalName] ?? labels["app"],
             appVersion: labels[Self.canonicalRevision] ?? labels["version"] ?? "latest")))
@@ -100,7 +101,7 @@ extension Compilation {
       var address: IPAddress
     }
     var holders: [Place: [Int]] = [:]
-    for (index, workload) in self.workloads.enumerated() {
+    for (index, workload) in self.workloads.enumerated() where !workload.spec.location.isInHost {
       for address in workload.spec.addresses {
         holders[Place(node: workload.spec.node, address: address), default: []].append(index)
       }

@@ -88,10 +88,11 @@ package struct WorkloadSpec: Hashable, Sendable {
   package var node: String
   package var serviceAccount = "default"
   package var addresses: [IPAddress] = []
-  package var networkNamespace: String?
+  /// `.none`: by `addresses`.
+  package var location: WorkloadLocation = .none
   package var weight: UInt32 = 1
   package var failureMode: FailureMode = .closed
-  /// Port numbers that a Service may ask for by name.
+  /// Port numbers that a Service may ask for by name; in the host's namespace also what is governed.
   package var ports: [String: UInt16] = [:]
 }
 

@@ -20,14 +20,7 @@ extension ResourceDecoder {
       }
     }
     if let field = spec.optional("addresses") { result.addresses = Self.addresses(field) }
-    if let field = spec.optional("networkNamespace"), let text = field.text() {
-      if Self.isPath(text) {
-        result.networkNamespace = text
-      } else {
-        field.fail(
-          "\(quotedForMessage(text)) is no absolute path", next: "write one like /run/netns/web, without '..'")
-      }
-    }
+    Self.location(&spec, &result)
     if let value = spec.optional("weight")?.number(0...65_535) { result.weight = UInt32(value) }
     if let field = spec.optional("failureMode"), let text = field.text() {
       switch text {
@@ -38,19 +31,53 @@ extension ResourceDecoder {
     }
     if let field = spec.optional("ports") { result.ports = Self.workloadPorts(field) }
     spec.refuse(
-      ["systemdUnit", "cgroup", "container"],
-      because: "this version finds workloads by networkNamespace or addresses", next: "use networkNamespace")
+      ["container"], because: "this version finds no containers by name",
+      next: "use networkNamespace, systemdUnit, cgroup or addresses")
     spec.refuse(
       ["network"], because: "this version has one network a node", next: "remove the field")
     spec.refuse(["exclude"], because: "this version takes all of a workload's traffic")
     spec.refuse(["locality"], because: "this version balances without regard to place")
     spec.refuse(["labels"], because: "labels stand at metadata.labels", next: "move them there")
     spec.finish()
-    if result.networkNamespace == nil, result.addresses.isEmpty, self.isClean {
+    if result.location == .none, result.addresses.isEmpty, self.isClean {
       spec.owner.fail(
-        "nothing says how the node finds the workload", next: "set networkNamespace, or addresses for one by address")
+        "nothing says how the node finds the workload",
+        next: "set networkNamespace, systemdUnit or cgroup, or addresses for one by address")
+    }
+    if result.location.isInHost, result.ports.isEmpty, self.isClean {
+      spec.owner.fail(
+        "a workload in the host's namespace shares its addresses with others: it needs ports",
+        next: "list what it serves under spec.ports; only that is governed")
     }
     return result
+  }
+
+  private static func location(_ spec: inout Fields, _ result: inout WorkloadSpec) {
+    var found: [(field: Field, location: WorkloadLocation)] = []
+    func path(_ name: String, like example: String, _ make: (String) -> WorkloadLocation) {
+      guard let field = spec.optional(name), let text = field.text() else { return }
+      if Self.isPath(text) {
+        found.append((field, make(text)))
+      } else {
+        field.fail("\(quotedForMessage(text)) is no absolute path", next: "write one like \(example), without '..'")
+      }
+    }
+    path("networkNamespace", like: "/run/netns/web") { .networkNamespace(path: $0) }
+    path("cgroup", like: "/system.slice/web.service, below the cgroup2 root") { .cgroup(path: $0) }
+    if let field = spec.optional("systemdUnit"), let text = field.text() {
+      if SystemdUnit.isName(text) {
+        found.append((field, .systemdUnit(name: text)))
+      } else {
+        field.fail(
+          "\(quotedForMessage(text)) is no name of a unit with processes",
+          next: "write one like web.service or app@blue.service")
+      }
+    }
+    if let first = found.first { result.location = first.location }
+    for other in found.dropFirst() {
+      other.field.fail(
+        "the node finds a workload in one way", next: "keep one of networkNamespace, systemdUnit, cgroup")
+    }
   }
 
   /// Absolute, no empty, `.` or `..` part, no control character, at most 4095 bytes.

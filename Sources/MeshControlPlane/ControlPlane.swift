@@ -1,6 +1,7 @@
 import Glibc
 package import Logging
 import MeshBase
+package import MeshLinux
 import MeshStore
 import MeshWire
 import NIOPosix
@@ -16,14 +17,17 @@ package enum ControlPlane {
     package var resources: String
     package var socketPath: String
     package var stateDirectory: String
-    /// Where to tell systemd that agents are served.
-    package var notifySocket: String?
+    /// Who is told that agents are served, and that this process is not hung.
+    package var supervisor: ServiceSupervisor
 
-    package init(resources: String, socketPath: String, stateDirectory: String, notifySocket: String? = nil) {
+    package init(
+      resources: String, socketPath: String, stateDirectory: String,
+      supervisor: ServiceSupervisor = ServiceSupervisor(notifySocket: nil)
+    ) {
       self.resources = resources
       self.socketPath = socketPath
       self.stateDirectory = stateDirectory
-      self.notifySocket = notifySocket
+      self.supervisor = supervisor
     }
   }
 
@@ -54,8 +58,25 @@ package enum ControlPlane {
     return [
       server, Watch(directory: directory),
       Publisher(
-        results: directory.results, server: server, notifySocket: configuration.notifySocket, logger: logger),
+        results: directory.results, server: server, supervisor: configuration.supervisor, logger: logger),
+      Pulse(supervisor: configuration.supervisor),
     ]
+  }
+
+  /// Tells systemd that tasks still run, and that the end has begun.
+  private struct Pulse: Service {
+    let supervisor: ServiceSupervisor
+
+    func run() async throws {
+      let interval = self.supervisor.watchdogInterval
+      await cancelWhenGracefulShutdown {
+        while !Task.isCancelled {
+          if interval != nil { self.supervisor.send(.watchdog) }
+          try? await Task.sleep(for: interval ?? .seconds(86_400))
+        }
+      }
+      self.supervisor.send(.stopping)
+    }
   }
 
   /// The store's watch as a service.

@@ -1,6 +1,7 @@
 package import Logging
 import MeshBase
 package import MeshCompiler
+package import MeshLinux
 import MeshSnapshot
 package import MeshWire
 import ServiceLifecycle
@@ -10,17 +11,17 @@ package struct Publisher: Service {
   private let results: AsyncStream<CompileResult>
   private let server: DiscoveryServer
   private let logger: Logger
-  private let notifySocket: String?
+  private let supervisor: ServiceSupervisor
 
   /// - Parameters:
   ///   - results: what the store has, and again whenever it changes; ends with the store.
-  ///   - notifySocket: where to say that agents are served (`NOTIFY_SOCKET`).
+  ///   - supervisor: who is told that agents are served, and that results are still taken.
   package init(
-    results: AsyncStream<CompileResult>, server: DiscoveryServer, notifySocket: String? = nil, logger: Logger
+    results: AsyncStream<CompileResult>, server: DiscoveryServer, supervisor: ServiceSupervisor, logger: Logger
   ) {
     self.results = results
     self.server = server
-    self.notifySocket = notifySocket
+    self.supervisor = supervisor
     self.logger = logger
   }
 
@@ -39,7 +40,7 @@ package struct Publisher: Service {
       isReady = true
       await self.server.waitUntilListening()
       self.logger.info("ready", metadata: [LogKey.count: "\(result.resourceCount)"])
-      if let notifySocket { ReadyNotice.send(to: notifySocket) }
+      self.supervisor.send(.ready)
     }
   }
 }

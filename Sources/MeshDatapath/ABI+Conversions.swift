@@ -22,6 +22,16 @@ extension IPAddress {
   }
 }
 
+extension mesh_port_key {
+  package init(_ endpoint: SocketEndpoint) {
+    self.init(address: mesh_addr(endpoint.address), port_be: endpoint.port.bigEndian, zero16: 0, zero32: 0)
+  }
+}
+
+extension SocketEndpoint {
+  package init(_ key: mesh_port_key) { self.init(IPAddress(key.address), UInt16(bigEndian: key.port_be)) }
+}
+
 extension mesh_service_key {
   /// TCP.
   package init(_ address: IPAddress, port: UInt16) {

@@ -9,12 +9,17 @@ package struct ObservedSocket: Hashable, Sendable {
   package var remote: SocketEndpoint
   package var isListening: Bool
   package var cookie: UInt64
+  /// Of the process that made it; told in the host's namespace.
+  package var cgroup: UInt64
 
-  package init(local: SocketEndpoint, remote: SocketEndpoint, isListening: Bool, cookie: UInt64) {
+  package init(
+    local: SocketEndpoint, remote: SocketEndpoint, isListening: Bool, cookie: UInt64, cgroup: UInt64 = 0
+  ) {
     self.local = local
     self.remote = remote
     self.isListening = isListening
     self.cookie = cookie
+    self.cgroup = cgroup
   }
 }
 
@@ -43,6 +48,9 @@ package struct ConnectionCut: Sendable {
   package var clientCookies: Set<UInt64>
   /// `net.ipv4.ip_local_port_range`.
   package var ephemeralPorts: ClosedRange<UInt16>
+  /// Who called, of the connections that workloads in the host's namespace made: their address is the host's. By the
+  /// caller's address, then the other.
+  var hostCallers: [[SocketEndpoint]: ResourceName] = [:]
 
   package init(
     _ resolved: ResolvedSnapshot, clientCookies: Set<UInt64> = [], ephemeralPorts: ClosedRange<UInt16> = 32768...60999
@@ -87,17 +95,19 @@ package struct ConnectionCut: Sendable {
   }
 
   /// Nil: what it called is not of this node, and nothing is decided here.
-  private func calls(_ workload: ResourceName, _ socket: ObservedSocket) -> PolicyVerdict? {
-    guard let destination = self.resolved.workload(at: socket.remote.address)?.name,
+  func calls(_ workload: ResourceName, _ socket: ObservedSocket) -> PolicyVerdict? {
+    guard let destination = self.resolved.workload(at: socket.remote)?.name,
       self.resolved.isEnrolled(destination)
     else { return nil }
     return self.resolved.access(
       from: .workload(workload, isV4: socket.remote.address.isV4), to: destination, port: socket.remote.port)
   }
 
-  private func accepts(_ workload: ResourceName, _ socket: ObservedSocket) -> PolicyVerdict {
+  func accepts(_ workload: ResourceName, _ socket: ObservedSocket) -> PolicyVerdict {
     let source: AccessSource
-    if let caller = self.resolved.workload(at: socket.remote.address)?.name, self.resolved.isEnrolled(caller) {
+    if let caller = self.hostCallers[[socket.remote, socket.local]]
+      ?? self.resolved.workload(at: socket.remote.address)?.name, self.resolved.isEnrolled(caller)
+    {
       source = .workload(caller, isV4: socket.remote.address.isV4)
     } else {
       source = .outside(socket.remote.address)

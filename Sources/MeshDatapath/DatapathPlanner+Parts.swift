@@ -9,20 +9,36 @@ extension DatapathPlanner {
     for address in change.addresses {
       var row: WorkloadRow?
       if let owner = self.resolved.workload(at: address) {
-        row = WorkloadRow(
-          workload: self.identifiers.take(.workload, owner.name.description, now: now),
-          flags: (self.resolved.isEnrolled(owner.name) ? MESH_WORKLOAD_LOCAL : 0)
-            | (owner.node == self.resolved.node ? MESH_WORKLOAD_PLACED : 0)
-            | (owner.failureMode == .open ? MESH_WORKLOAD_OPEN : 0))
+        row = self.row(of: owner, now)
+      } else if self.resolved.isShared(address) {
+        row = WorkloadRow(workload: 0, flags: MESH_WORKLOAD_HOST)
       }
       guard row != self.workloads[address] else { continue }
       self.workloads[address] = row
       if let row {
-        puts.workloads.put(mesh_addr(address), mesh_workload(workload: row.workload, flags: row.flags))
+        puts.workloads.put(mesh_addr(address), row.abi)
       } else {
         after.workloads.delete(mesh_addr(address))
       }
     }
+    for place in change.places {
+      let row = self.resolved.workload(servedAt: place).map { self.row(of: $0, now) }
+      guard row != self.ports[place] else { continue }
+      self.ports[place] = row
+      if let row {
+        puts.ports.put(mesh_port_key(place), row.abi)
+      } else {
+        after.ports.delete(mesh_port_key(place))
+      }
+    }
+  }
+
+  private mutating func row(of owner: WorkloadEntry, _ now: Duration) -> WorkloadRow {
+    WorkloadRow(
+      workload: self.identifiers.take(.workload, owner.name.description, now: now),
+      flags: (self.resolved.isEnrolled(owner.name) ? MESH_WORKLOAD_LOCAL : 0)
+        | (owner.node == self.resolved.node ? MESH_WORKLOAD_PLACED : 0)
+        | (owner.failureMode == .open ? MESH_WORKLOAD_OPEN : 0))
   }
 
   mutating func planServices(
@@ -55,27 +71,28 @@ extension DatapathPlanner {
     _ puts: inout MapChanges, _ deletions: inout MapChanges, _ after: inout MapChanges, _ now: Duration
   ) {
     var pods: [UInt64: PodRow] = [:]
+    var units: [UInt64: PodRow] = [:]
     var veths: [UInt32: VethRow] = [:]
     for (name, local) in self.resolved.locals.sorted(by: { $0.key < $1.key }) {
       let number = self.identifiers.take(.workload, name.description, now: now)
       let isOpen = self.resolved.snapshot.workloads[name]?.value.failureMode == .open
-      if pods[local.netnsCookie] == nil {
-        pods[local.netnsCookie] = PodRow(workload: number, flags: isOpen ? MESH_POD_OPEN : 0)
+      let row = PodRow(workload: number, flags: isOpen ? MESH_POD_OPEN : 0)
+      if let cgroup = local.cgroup {
+        if units[cgroup] == nil { units[cgroup] = row }
+      } else if pods[local.netnsCookie] == nil {
+        pods[local.netnsCookie] = row
       }
       let owned = (self.resolved.snapshot.workloads[name]?.value.addresses ?? []).filter {
         self.resolved.workload(at: $0)?.name == name
       }
-      let row = VethRow(workload: number, v4: owned.first { $0.isV4 }, v6: owned.first { !$0.isV4 })
-      for interface in local.interfaces where veths[interface] == nil { veths[interface] = row }
+      let veth = VethRow(workload: number, v4: owned.first { $0.isV4 }, v6: owned.first { !$0.isV4 })
+      for interface in local.interfaces where veths[interface] == nil { veths[interface] = veth }
     }
-    for (cookie, row) in pods where self.pods[cookie] != row {
-      puts.pods.put(
-        cookie,
-        mesh_pod(
-          workload: row.workload, flags: row.flags,
-          outbound_port_be: self.configuration.outboundPort.bigEndian, zero16: 0, zero32: 0))
-    }
+    let port = self.configuration.outboundPort
+    for (cookie, row) in pods where self.pods[cookie] != row { puts.pods.put(cookie, row.abi(outboundPort: port)) }
+    for (cgroup, row) in units where self.units[cgroup] != row { puts.units.put(cgroup, row.abi(outboundPort: port)) }
     for cookie in self.pods.keys where pods[cookie] == nil { deletions.pods.delete(cookie) }
+    for cgroup in self.units.keys where units[cgroup] == nil { deletions.units.delete(cgroup) }
     for (interface, row) in veths where self.veths[interface] != row {
       puts.veths.put(
         interface,
@@ -84,6 +101,7 @@ extension DatapathPlanner {
     }
     for interface in self.veths.keys where veths[interface] == nil { after.veths.delete(interface) }
     self.pods = pods
+    self.units = units
     self.veths = veths
   }
 
@@ -135,8 +153,10 @@ extension DatapathPlanner {
   /// Deletes what an earlier agent wrote and this snapshot does not say.
   mutating func sweep(_ present: PresentKeys, _ plan: inout Plan, _ pods: inout MapChanges) {
     for cookie in present.pods where self.pods[cookie] == nil { pods.pods.delete(cookie) }
+    for cgroup in present.units where self.units[cgroup] == nil { pods.units.delete(cgroup) }
     for interface in present.veths where self.veths[interface] == nil { plan.after.veths.delete(interface) }
     for key in present.workloads where self.workloads[IPAddress(key)] == nil { plan.after.workloads.delete(key) }
+    for key in present.ports where self.ports[SocketEndpoint(key)] == nil { plan.after.ports.delete(key) }
     for key in present.services where self.services.published[ServiceKey(key)] == nil {
       plan.after.services.delete(key)
     }
@@ -187,9 +207,9 @@ extension DatapathPlanner {
     self.resolved.problems
       + self.resolved.conflicts.map { conflict in
         MeshError(
-          .conflict, "address \(conflict.address)",
+          .conflict, "address \(conflict.place)",
           "is claimed by \(conflict.workloads.map(\.description).joined(separator: ", "))",
-          next: "the first has it; give each workload an address of its own")
+          next: conflict.next)
       }
       + self.services.conflicts.map { conflict in
         MeshError(
@@ -201,5 +221,16 @@ extension DatapathPlanner {
         MeshError(
           .exhausted, "policies", problem, next: "everything they protect is refused until the policies are simpler")
       }
+  }
+}
+
+extension DatapathPlanner.WorkloadRow {
+  var abi: mesh_workload { mesh_workload(workload: self.workload, flags: self.flags) }
+}
+
+extension DatapathPlanner.PodRow {
+  func abi(outboundPort: UInt16) -> mesh_pod {
+    mesh_pod(
+      workload: self.workload, flags: self.flags, outbound_port_be: outboundPort.bigEndian, zero16: 0, zero32: 0)
   }
 }

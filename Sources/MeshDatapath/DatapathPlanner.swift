@@ -34,7 +34,9 @@ package struct DatapathPlanner: Sendable {
   var access: AccessTables?
   var config: PlannedConfig?
   var workloads: [IPAddress: WorkloadRow] = [:]
+  var ports: [SocketEndpoint: WorkloadRow] = [:]
   var pods: [UInt64: PodRow] = [:]
+  var units: [UInt64: PodRow] = [:]
   var veths: [UInt32: VethRow] = [:]
   /// The generation before the one in use, and the deletion of its rows.
   var old: (generation: UInt32, deletions: MapChanges)?
@@ -124,7 +126,9 @@ package struct DatapathPlanner: Sendable {
     self.access = nil
     self.config = nil
     self.workloads = [:]
+    self.ports = [:]
     self.pods = [:]
+    self.units = [:]
     self.veths = [:]
     self.old = nil
     self.lastFlip = nil

@@ -67,7 +67,14 @@ extension ResolvedSnapshot {
   private func explainCall(from source: ResourceName, to target: SocketEndpoint, _ result: inout Explanation) {
     let address = target.address
     if address.isLoopback || address.isUnspecified {
-      return result.pass("\(address) is the workload itself: untouched")
+      guard self.locals[source]?.cgroup != nil else {
+        return result.pass("\(address) is the workload itself: untouched")
+      }
+      let target = SocketEndpoint(address.isUnspecified ? .loopback(isV4: address.isV4) : address, target.port)
+      guard let owner = self.workload(servedAt: target) else {
+        return result.pass("\(target) on the host is no workload's: untouched")
+      }
+      return self.explainWorkload(owner, from: source, to: target, &result)
     }
     if let (service, port) = self.service(at: target) {
       result.service = service.name
@@ -82,18 +89,24 @@ extension ResolvedSnapshot {
       result.steps.append("\(target) is service \(service.name), port \(port.port) (\(port.appProtocol))\(route)")
       return self.explainShares(of: port, from: source, isV4: address.isV4, &result)
     }
-    guard let owner = self.workload(at: address) else {
+    guard let owner = self.workload(at: target) else {
       if self.isInVIPRange(address) {
         result.tier = .kernel
         return result.refuse(.unknownVIP, "\(address) is in the range of service addresses, but no service has it")
       }
       return result.pass("\(address) is neither a service nor a workload: untouched")
     }
-    if owner.name == source, !MeshPort.all.contains(target.port) {
+    if owner.name == source, !owner.location.isInHost, !MeshPort.all.contains(target.port) {
       return result.pass("\(address) is the workload itself: untouched")
     }
+    self.explainWorkload(owner, from: source, to: target, &result)
+  }
+
+  private func explainWorkload(
+    _ owner: WorkloadEntry, from source: ResourceName, to target: SocketEndpoint, _ result: inout Explanation
+  ) {
     result.tier = .kernel
-    result.steps.append("\(address) is workload \(owner.name)")
+    result.steps.append("\(owner.location.isInHost ? "\(target)" : "\(target.address)") is workload \(owner.name)")
     let verdict = self.call(from: source, to: owner.name, at: target, &result)
     result.outcomes.append(
       Explanation.Outcome(share: 1, backend: nil, target: target, workload: owner.name, verdict: verdict))
@@ -132,7 +145,7 @@ extension ResolvedSnapshot {
       if let target = share.target {
         if let workload = share.workload {
           verdict =
-            self.workload(at: target.address)?.name == workload
+            self.workload(at: target)?.name == workload
             ? self.call(from: source, to: workload, at: target, &result)
             : PolicyVerdict(isAllowed: false, reason: .mapError)
         } else {
@@ -178,8 +191,8 @@ extension ResolvedSnapshot {
 
   /// A connection that no connect hook of this node has seen, at a workload of this node.
   private func explainArrival(from address: IPAddress, at target: SocketEndpoint, _ result: inout Explanation) {
-    guard let owner = self.workload(at: target.address), self.isEnrolled(owner.name) else {
-      return result.pass("\(target.address) is no workload that is enrolled on this node: nothing is decided here")
+    guard let owner = self.workload(at: target), self.isEnrolled(owner.name) else {
+      return result.pass("\(target) is no workload that is enrolled on this node: nothing is decided here")
     }
     result.tier = .outside
     result.steps.append("plaintext arrives at workload \(owner.name)")

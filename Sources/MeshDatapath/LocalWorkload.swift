@@ -1,19 +1,24 @@
 package import MeshBase
 
-/// A workload of this node that is enrolled: its namespace is open, its listeners and programs are in place.
+/// A workload of this node that is enrolled: its namespace or cgroup is there, its listeners and programs are in place.
 package struct LocalWorkload: Hashable, Sendable {
   package var name: ResourceName
   /// Cookie of its network namespace (`SO_NETNS_COOKIE`): unique while the host is up.
   package var netnsCookie: UInt64
+  /// The id of its cgroup, if it lives in the host's namespace with others; nil if the namespace is its own.
+  package var cgroup: UInt64?
   /// Addresses found in the namespace, without loopback and link-local.
   package var addresses: [IPAddress]
   /// Interface indexes at the host end of its veths.
   package var interfaces: [UInt32]
 
-  package init(name: ResourceName, netnsCookie: UInt64, addresses: [IPAddress], interfaces: [UInt32] = []) {
+  package init(
+    name: ResourceName, netnsCookie: UInt64, addresses: [IPAddress], interfaces: [UInt32] = [], cgroup: UInt64? = nil
+  ) {
     self.name = name
     self.netnsCookie = netnsCookie
     self.addresses = addresses
     self.interfaces = interfaces
+    self.cgroup = cgroup
   }
 }

@@ -30,25 +30,30 @@ package struct MapChanges: Sendable {
   package var networks = MapBatch<mesh_network_key, UInt32>()
   package var classes = MapBatch<mesh_class_key, UInt32>()
   package var guards = MapBatch<mesh_guard_key, mesh_guard>()
+  /// In the host's namespace, by address and port.
+  package var ports = MapBatch<mesh_port_key, mesh_workload>()
   package var workloads = MapBatch<mesh_addr, mesh_workload>()
   package var services = MapBatch<mesh_service_key, mesh_service>()
   /// By interface index at the host end.
   package var veths = MapBatch<UInt32, mesh_veth>()
   /// By namespace cookie.
   package var pods = MapBatch<UInt64, mesh_pod>()
+  /// By cgroup id.
+  package var units = MapBatch<UInt64, mesh_pod>()
 
   package init() {}
 
   package var isEmpty: Bool {
     self.endpoints.isEmpty && self.policy.isEmpty && self.networks.isEmpty && self.classes.isEmpty
-      && self.guards.isEmpty && self.workloads.isEmpty && self.services.isEmpty && self.veths.isEmpty
-      && self.pods.isEmpty
+      && self.guards.isEmpty && self.ports.isEmpty && self.workloads.isEmpty && self.services.isEmpty
+      && self.veths.isEmpty && self.pods.isEmpty && self.units.isEmpty
   }
 
   /// Rows written and deleted.
   package var count: Int {
     self.endpoints.count + self.policy.count + self.networks.count + self.classes.count + self.guards.count
-      + self.workloads.count + self.services.count + self.veths.count + self.pods.count
+      + self.ports.count + self.workloads.count + self.services.count + self.veths.count + self.pods.count
+      + self.units.count
   }
 }
 
@@ -134,10 +139,12 @@ package struct PresentKeys: Sendable {
   package var networks: [mesh_network_key] = []
   package var classes: [mesh_class_key] = []
   package var guards: [mesh_guard_key] = []
+  package var ports: [mesh_port_key] = []
   package var workloads: [mesh_addr] = []
   package var services: [mesh_service_key] = []
   package var veths: [UInt32] = []
   package var pods: [UInt64] = []
+  package var units: [UInt64] = []
   /// Numbers of workloads that rows, and sockets in use, bear.
   package var workloadNumbers: [UInt32] = []
   /// In use: `mesh_config.generation`.

@@ -3,7 +3,8 @@ package import MeshSnapshot
 
 /// What the control plane said plus what this node knows of its own workloads:
 ///
-/// - an enrolled workload has the addresses that its namespace has (written ones first, in their order);
+/// - an enrolled workload has the addresses that its namespace has (written ones first, in their order); one in the host's
+///   namespace owns only its ports of them, loopback included;
 /// - an endpoint without addresses has those of its workload; one with addresses that belong to a workload has its name;
 /// - an endpoint of a workload that is placed on this node is ready only if that workload is enrolled here, and an endpoint
 ///   whose workload is not known yet is not ready.
@@ -27,6 +28,8 @@ package struct ResolvedSnapshot: Sendable {
   private var claims: [IPAddress: [ResourceName]] = [:]
   /// Addresses with more than one claim.
   private var contested: Set<IPAddress> = []
+  /// The same for what workloads in a host's namespace serve: the addresses are the host's.
+  private var places = HostPlaces()
   private var problemsOfWorkload: [ResourceName: [MeshError]] = [:]
   /// Sets of policies (`WorkloadEntry.policyGroup`) that the tables have no room for: they refuse everything. Only the
   /// planner, which makes the tables, knows.
@@ -41,10 +44,23 @@ package struct ResolvedSnapshot: Sendable {
 
   package func isEnrolled(_ workload: ResourceName) -> Bool { self.locals[workload] != nil }
 
-  /// The owner of an address: an enrolled workload before others, then the first by name.
+  /// The owner of an address: an enrolled workload before others, then the first by name. Nil for a host's own address.
   package func workload(at address: IPAddress) -> WorkloadEntry? {
     self.claims[address]?.first.flatMap { self.snapshot.workloads[$0]?.value }
   }
+
+  /// Who answers at an address and port, if it is a workload: the owner of the address, or of a host's port.
+  package func workload(at target: SocketEndpoint) -> WorkloadEntry? {
+    self.workload(at: target.address) ?? self.workload(servedAt: target)
+  }
+
+  /// The workload in the host's namespace that declared this port. Loopback is this host's.
+  func workload(servedAt place: SocketEndpoint) -> WorkloadEntry? {
+    self.places.owner(of: place).flatMap { self.snapshot.workloads[$0]?.value }
+  }
+
+  /// An address of a host on which workloads live.
+  func isShared(_ address: IPAddress) -> Bool { self.places.has(address) }
 
   /// What is wrong with the facts, sorted by workload.
   package var problems: [MeshError] {
@@ -59,9 +75,24 @@ package struct ResolvedSnapshot: Sendable {
     return problems
   }
 
-  /// Addresses that several workloads claim, with all of them, the owner first.
-  package var conflicts: [(address: IPAddress, workloads: [ResourceName])] {
-    self.contested.sorted().map { ($0, self.claims[$0] ?? []) }
+  package struct AddressConflict: Sendable {
+    package var place: String
+    /// The owner first.
+    package var workloads: [ResourceName]
+    package var next: String
+  }
+
+  /// Addresses, and ports of a host, that several workloads claim.
+  package var conflicts: [AddressConflict] {
+    self.contested.sorted().map {
+      AddressConflict(
+        place: "\($0)", workloads: self.claims[$0] ?? [],
+        next: "the first has it; give each workload an address of its own")
+    }
+      + self.places.contested.map {
+        AddressConflict(
+          place: "\($0.place)", workloads: $0.workloads, next: "the first has it; give each workload ports of its own")
+      }
   }
 }
 
@@ -71,6 +102,8 @@ package struct ResolvedChange: Sendable {
   package var delta = Delta()
   /// Addresses whose owner or its flags may have changed.
   package var addresses: Set<IPAddress> = []
+  /// The same for ports in the host's namespace.
+  package var places: Set<SocketEndpoint> = []
   /// Policies, or facts of local workloads, changed: verdicts may have.
   package var touchesAccess = false
 
@@ -216,7 +249,9 @@ extension ResolvedSnapshot {
         ]
       }
     }
-    let (had, has) = (old?.value.addresses ?? [], new?.value.addresses ?? [])
+    self.places.set(
+      name, new?.value, isEnrolled: self.locals[name] != nil, changed: &change.places, addresses: &change.addresses)
+    let (had, has) = (old?.value.ownAddresses ?? [], new?.value.ownAddresses ?? [])
     for address in had where !has.contains(address) {
       change.addresses.insert(address)
       self.claim(address, name, claims: false)
@@ -279,7 +314,11 @@ extension ResolvedSnapshot {
   private func resolve(_ endpoint: Endpoint) -> Endpoint {
     var result = endpoint
     if result.workload == nil {
-      result.workload = endpoint.addresses.lazy.compactMap { self.claims[$0]?.first }.first
+      result.workload =
+        endpoint.addresses.lazy.compactMap { address in
+          self.claims[address]?.first
+            ?? endpoint.ports.lazy.compactMap { self.places.owner(of: SocketEndpoint(address, $0.targetPort)) }.first
+        }.first
     }
     guard let name = result.workload else {
       result.isReady = endpoint.isReady && !endpoint.addresses.isEmpty
@@ -295,6 +334,7 @@ extension ResolvedSnapshot {
       result.addresses = endpoint.addresses.filter { workload.addresses.contains($0) }
     }
     let runs = workload.node != self.node || self.locals[name] != nil
+    if workload.location.isInHost { result.ports.removeAll { !workload.ports.contains($0.targetPort) } }
     result.isReady = endpoint.isReady && runs && !result.addresses.isEmpty
     return result
   }

@@ -11,6 +11,14 @@ package struct DescriptorHeader: Hashable, Sendable {
     case listener = 1
     /// Unconnected upstream sockets, tagged with {workload, leg}.
     case stock = 2
+    /// A UDP socket, bound, and a listening TCP socket, to answer names on until they are withdrawn.
+    case nameDatagrams = 3
+    case nameListener = 4
+    /// Unconnected UDP sockets of the namespace, to ask name servers with.
+    case nameStock = 5
+
+    /// Many go in one message.
+    var isStock: Bool { self == .stock || self == .nameStock }
   }
 
   package static let size = 24
@@ -60,7 +68,7 @@ package struct DescriptorHeader: Hashable, Sendable {
     self.init(
       kind: kind, isV4: bytes[6] == 4, leg: bytes[7], workload: UInt32(truncatingIfNeeded: bytes.bigEndian(8, 4)),
       count: UInt32(truncatingIfNeeded: bytes.bigEndian(12, 4)), namespaceCookie: bytes.bigEndian(16, 8))
-    guard Int(self.count) == descriptors, descriptors >= 1, kind == .stock || descriptors == 1 else {
+    guard Int(self.count) == descriptors, descriptors >= 1, kind.isStock || descriptors == 1 else {
       throw malformed("\(descriptors) descriptors for a count of \(self.count)")
     }
   }

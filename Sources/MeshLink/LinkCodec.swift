@@ -20,6 +20,7 @@ package struct LinkCodec: Sendable {
     case withdraw = 5
     case retainListeners = 6
     case superseded = 7
+    case nameServers = 8
     case hello = 65
     case applied = 66
     case rejected = 67
@@ -58,6 +59,15 @@ package struct LinkCodec: Sendable {
     case .retainListeners(let cookies):
       Self.frame(.retainListeners, &output) { for cookie in cookies { $0.writeInteger(cookie) } }
     case .superseded: Self.frame(.superseded, &output) { _ in }
+    case .nameServers(let cookie, let servers):
+      Self.frame(.nameServers, &output) {
+        $0.writeInteger(cookie)
+        for server in servers {
+          $0.writeInteger(server.address.high)
+          $0.writeInteger(server.address.low)
+          $0.writeInteger(server.port)
+        }
+      }
     }
   }
 
@@ -77,6 +87,14 @@ package struct LinkCodec: Sendable {
       while !body.isEmpty { cookies.append(try body.integer()) }
       message = .retainListeners(cookies: cookies)
     case .superseded: message = .superseded
+    case .nameServers:
+      let cookie: UInt64 = try body.integer()
+      var servers: [SocketEndpoint] = []
+      while !body.isEmpty {
+        let address = IPAddress(high: try body.integer(), low: try body.integer())
+        servers.append(SocketEndpoint(address, try body.integer()))
+      }
+      message = .nameServers(cookie: cookie, servers: servers)
     default: throw body.malformed("kind")
     }
     try body.end()
@@ -103,6 +121,7 @@ package struct LinkCodec: Sendable {
         $0.writeInteger(request.workload)
         $0.writeInteger(UInt8(request.isV4 ? 1 : 0))
         $0.writeInteger(request.count)
+        $0.writeInteger(UInt8(request.isForNames ? 1 : 0))
       }
     case .listenerAccepted(let key):
       Self.frame(.listenerAccepted, &output) {
@@ -132,7 +151,9 @@ package struct LinkCodec: Sendable {
     case .rejected: message = .rejected(revision: try body.integer(), message: try body.text())
     case .stockWanted:
       message = .stockWanted(
-        StockRequest(workload: try body.integer(), isV4: try body.flag(), count: try body.integer()))
+        StockRequest(
+          workload: try body.integer(), isV4: try body.flag(), count: try body.integer(),
+          isForNames: try body.flag()))
     case .listenerAccepted:
       message = .listenerAccepted(
         ListenerKey(workload: try body.integer(), namespaceCookie: try body.integer(), isV4: try body.flag()))

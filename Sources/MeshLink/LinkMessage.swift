@@ -1,4 +1,4 @@
-import MeshBase
+package import MeshBase
 package import MeshSnapshot
 
 /// What the agent says to the proxy.
@@ -13,6 +13,8 @@ package enum AgentMessage: Equatable, Sendable {
   case withdraw(workload: UInt32)
   /// Listeners of other namespaces than these are no longer wanted. Sent after a (re)connect, when every listener was.
   case retainListeners(cookies: [UInt64])
+  /// Name servers that are asked on behalf of the namespace, in this order.
+  case nameServers(cookie: UInt64, servers: [SocketEndpoint])
   /// Another proxy took over: accept no more, finish what is open, do not connect again.
   case superseded
 }
@@ -34,11 +36,14 @@ package struct StockRequest: Hashable, Sendable {
   package var workload: UInt32
   package var isV4: Bool
   package var count: UInt32
+  /// UDP, to ask name servers with; else TCP.
+  package var isForNames: Bool
 
-  package init(workload: UInt32, isV4: Bool, count: UInt32) {
+  package init(workload: UInt32, isV4: Bool, count: UInt32, isForNames: Bool = false) {
     self.workload = workload
     self.isV4 = isV4
     self.count = count
+    self.isForNames = isForNames
   }
 }
 

@@ -4,8 +4,9 @@
 ///
 /// - `proxy.sock` (stream): frames of {length, kind, body}. Down: revisions of entries (`begin`, changes, `commit`) and
 ///   withdrawals. Up: `hello`, `applied`, requests for upstream sockets, counters.
-/// - `fds.sock` (SEQPACKET): listeners and fresh upstream sockets by SCM_RIGHTS, at most 64 a message, down only. The
-///   proxy reads it on a thread of its own, because descriptors need recvmsg(2), which NIO does not call.
+/// - `fds.sock` (SEQPACKET): listeners, sockets to answer names on, and fresh upstream sockets by SCM_RIGHTS, at most 64 a
+///   message, down only. The proxy reads it on a thread of its own, because descriptors need recvmsg(2), which NIO does not
+///   call.
 ///
 /// Read in this order: `LinkMessage` (the words), `LinkFraming` and `LinkCodec` (the bytes), `RevisionAssembler` and
 /// `PublishMachine` (what a revision is, at either end), `DescriptorHeader`, then the drivers: `ProxyLinkServer` (agent)

@@ -123,26 +123,54 @@ package final class ProxyLinkServer: Sendable {
   /// Hands a copy of a listening socket down. `descriptor` stays the caller's. Without a proxy nothing happens: send
   /// again at `connected`.
   package func sendListener(_ descriptor: CInt, _ key: ListenerKey) throws(MeshError) {
+    try self.send(descriptor, .listener, key)
+  }
+
+  /// The same for a socket that names are answered on, UDP and bound or TCP and listening.
+  package func sendNameListener(_ descriptor: CInt, isDatagram: Bool, _ key: ListenerKey) throws(MeshError) {
+    try self.send(descriptor, isDatagram ? .nameDatagrams : .nameListener, key)
+  }
+
+  private func send(_ descriptor: CInt, _ kind: DescriptorHeader.Kind, _ key: ListenerKey) throws(MeshError) {
     let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
     guard copy >= 0 else {
       throw MeshError(
         .exhausted, "listener of workload \(key.workload)", "cannot be copied", cause: String(cString: strerror(errno)))
     }
     let header = DescriptorHeader(
-      kind: .listener, isV4: key.isV4, workload: key.workload, count: 1, namespaceCookie: key.namespaceCookie)
+      kind: kind, isV4: key.isV4, workload: key.workload, count: 1, namespaceCookie: key.namespaceCookie)
     self.loop.execute { self.core.value.send(header, [copy]) }
   }
 
   /// Hands fresh upstream sockets down, tagged with {workload, leg} before. `descriptors` are the link's from here on: it
   /// closes them when they are sent, or if there is no proxy.
   package func sendStock(_ descriptors: [CInt], workload: UInt32, leg: UInt8, isV4: Bool) {
+    self.send(
+      descriptors,
+      DescriptorHeader(kind: .stock, isV4: isV4, leg: leg, workload: workload, count: 0, namespaceCookie: 0))
+  }
+
+  /// The same for UDP sockets of the key's namespace, to ask name servers with.
+  package func sendNameStock(_ descriptors: [CInt], _ key: ListenerKey) {
+    self.send(
+      descriptors,
+      DescriptorHeader(
+        kind: .nameStock, isV4: key.isV4, workload: key.workload, count: 0, namespaceCookie: key.namespaceCookie))
+  }
+
+  /// Who is asked on behalf of a namespace. Say it again at `connected`.
+  package func useNameServers(_ servers: [SocketEndpoint], namespaceCookie: UInt64) {
+    self.loop.execute { self.core.value.send(.nameServers(cookie: namespaceCookie, servers: servers)) }
+  }
+
+  private func send(_ descriptors: [CInt], _ header: DescriptorHeader) {
     self.loop.execute {
       var rest = descriptors[...]
       while !rest.isEmpty {
         let part = Array(rest.prefix(MeshLink.descriptorsPerMessage))
         rest = rest.dropFirst(part.count)
-        let header = DescriptorHeader(
-          kind: .stock, isV4: isV4, leg: leg, workload: workload, count: UInt32(part.count), namespaceCookie: 0)
+        var header = header
+        header.count = UInt32(part.count)
         self.core.value.send(header, part)
       }
     }

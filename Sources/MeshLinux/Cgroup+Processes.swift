@@ -49,16 +49,8 @@ extension Cgroup {
   /// Children first. 0 or errno. The depth is what the kernel allows and more (cgroup.max.depth is not set by anyone).
   private static func removeTree(_ path: String, depth: Int) -> CInt {
     guard depth < 64 else { return ELOOP }
-    guard let directory = opendir(path) else { return errno == ENOENT ? 0 : errno }
-    var children: [String] = []
-    while let entry = readdir(directory) {
-      guard entry.pointee.d_type == UInt8(DT_DIR) else { continue }
-      let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-      if name != "." && name != ".." { children.append(name) }
-    }
-    closedir(directory)
     var failure: CInt = 0
-    for child in children {
+    for child in self.children(of: path) {
       let result = self.removeTree(path + "/" + child, depth: depth + 1)
       if result != 0 { failure = result }
     }

@@ -4,7 +4,7 @@
 /// drivers over `CMeshLinux`; nothing is decided here.
 ///
 /// Read in this order: `Descriptor`, `SystemError`, `NetworkNamespace`, `SocketRecord`, `Cgroup`, `ChildProcess`,
-/// `ProcessHandle`, `DescriptorSocket`, `FileLock`.
+/// `ProcessHandle`, `DescriptorSocket`, `FileLock`, `ServiceSupervisor`.
 ///
 /// Invariants: a descriptor has one owner, which closes it; every descriptor is close-on-exec; no thread that runs Swift
 /// code ever changes its network namespace; objects are named by what the kernel never uses twice (namespace cookie,

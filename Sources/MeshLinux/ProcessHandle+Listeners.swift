@@ -6,15 +6,23 @@ extension ProcessHandle {
   /// restarted agent gets its listeners back from the proxy that runs on. None from a process that has ended.
   package func copyListeners(port: UInt16, _ body: (consuming Descriptor, _ isV4: Bool, _ cookie: UInt64) -> Void) {
     for number in ((try? self.sockets()) ?? [:]).keys.sorted() {
-      guard let descriptor = try? self.copyDescriptor(number),
-        let isV4 = Self.listenerFamily(descriptor.rawValue, port: port),
-        let cookie = try? NetworkNamespace.cookie(ofSocket: descriptor.rawValue)
-      else { continue }
-      body(descriptor, isV4, cookie)
+      guard let descriptor = try? self.copyDescriptor(number), let facts = descriptor.listener(port: port) else {
+        continue
+      }
+      body(descriptor, facts.isV4, facts.cookie)
     }
   }
+}
 
-  /// True for IPv4, nil if it is no TCP listener on the port.
+extension Descriptor {
+  /// Family and namespace; nil if it is no TCP listener on the port.
+  package borrowing func listener(port: UInt16) -> (isV4: Bool, cookie: UInt64)? {
+    guard let isV4 = Self.listenerFamily(self.rawValue, port: port),
+      let cookie = try? NetworkNamespace.cookie(ofSocket: self.rawValue)
+    else { return nil }
+    return (isV4, cookie)
+  }
+
   private static func listenerFamily(_ descriptor: CInt, port: UInt16) -> Bool? {
     var listening: CInt = 0
     var length = socklen_t(MemoryLayout<CInt>.size)

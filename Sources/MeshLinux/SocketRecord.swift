@@ -35,6 +35,8 @@ package struct SocketRecord: Hashable, Sendable {
   package var uid: UInt32
   /// The interface it is bound to, 0: none.
   package var interface: UInt32
+  /// The cgroup of the process that made it; 0: the kernel does not say.
+  package var cgroup: UInt64
   /// Ours that the peer acknowledged, SYN and FIN counted as bytes. 0 unless `sockets` was asked for bytes.
   package var acknowledgedBytes: UInt64 = 0
   /// The peer's, its FIN counted as a byte.
@@ -65,6 +67,7 @@ extension SocketRecord {
     self.inode = raw.inode
     self.uid = raw.uid
     self.interface = raw.interface
+    self.cgroup = raw.cgroup
     self.acknowledgedBytes = raw.bytes_acked
     self.arrivedBytes = raw.bytes_received
   }
@@ -73,8 +76,8 @@ extension SocketRecord {
     cmesh_socket(
       local: cmesh_address(high: self.local.address.high, low: self.local.address.low),
       remote: cmesh_address(high: self.remote.address.high, low: self.remote.address.low), cookie: self.cookie,
-      bytes_acked: self.acknowledgedBytes, bytes_received: self.arrivedBytes, interface: self.interface, uid: self.uid,
-      inode: self.inode, local_port: self.local.port,
+      cgroup: self.cgroup, bytes_acked: self.acknowledgedBytes, bytes_received: self.arrivedBytes,
+      interface: self.interface, uid: self.uid, inode: self.inode, local_port: self.local.port,
       remote_port: self.remote.port, family: UInt8(self.isV6Socket ? AF_INET6 : AF_INET), state: self.state.rawValue,
       zero: 0)
   }

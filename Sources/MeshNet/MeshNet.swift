@@ -8,6 +8,9 @@
 /// its own), `RelayLoop` (what it knows), `RelayConnection` (one connection), `RelayStream` (the bytes of one
 /// direction), `Relay` (all loops and listeners).
 ///
+/// Names are answered beside that, on one more thread: `NameServer` (its outside), `NameLoop` (sockets that drive a
+/// `ResolverMachine`; `+Clients`, `+Upstreams`).
+///
 /// The loop is our own, edge-triggered: a relayed message costs a receive and a send and nothing else, and bulk is
 /// spliced through a pipe, so that its bytes are never copied here.
 ///

@@ -37,6 +37,16 @@ package final class StockRoom: Sendable {
     return take
   }
 
+  /// A socket for who cannot wait; the caller's. Nil: there is none now.
+  package func takeIfThere(_ shelf: Shelf) -> CInt? {
+    let (socket, wanted) = self.shelves.withLock { shelves in
+      let socket = shelves[shelf, default: UpstreamStock()].takeIfThere()
+      return (socket, shelves[shelf]?.order() ?? 0)
+    }
+    if wanted > 0 { self.order(shelf, wanted) }
+    return socket
+  }
+
   /// The sockets are the room's from here on; those in the result are the waiters'. What comes for a workload that was
   /// withdrawn after the order is closed: each socket keeps a network namespace alive.
   package func deposit(_ sockets: [CInt], on shelf: Shelf) -> [UpstreamStock.Delivery] {

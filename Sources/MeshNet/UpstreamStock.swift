@@ -50,6 +50,32 @@ package struct UpstreamStock: Sendable {
     return .wait
   }
 
+  /// A socket for who cannot wait.
+  package mutating func takeIfThere() -> CInt? {
+    let socket = self.sockets.popLast()
+    if socket == nil { self.target = min(self.target * 2, Self.lastTarget) }
+    return socket
+  }
+
+  package enum Return: Equatable, Sendable {
+    /// The first who waits gets it.
+    case delivery(Delivery)
+    case kept
+    /// More than are kept: close it.
+    case surplus
+  }
+
+  /// A socket that can serve again.
+  package mutating func giveBack(_ socket: CInt) -> Return {
+    if !self.waiters.isEmpty { return .delivery(Delivery(waiter: self.waiters.removeFirst(), socket: socket)) }
+    guard self.sockets.count < self.target else { return .surplus }
+    self.sockets.append(socket)
+    return .kept
+  }
+
+  /// Something was asked for that did not come yet.
+  package var isWaitingForSupply: Bool { self.outstanding > 0 }
+
   /// How many to ask the agent for now; they count as under way from here on.
   package mutating func order() -> Int {
     let have = self.sockets.count + self.outstanding - self.waiters.count

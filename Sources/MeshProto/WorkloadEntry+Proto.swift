@@ -10,8 +10,11 @@ extension Martlet_Entries_V1_Workload {
     self.addresses = entry.addresses.map { Martlet_Entries_V1_Address($0) }
     switch entry.location {
     case .networkNamespace(let path): self.networkNamespace = path
+    case .cgroup(let path): self.cgroup = path
+    case .systemdUnit(let name): self.systemdUnit = name
     case .none: break
     }
+    self.ports = entry.ports.map { UInt32($0) }
     self.failureMode =
       switch entry.failureMode {
       case .closed: .closed
@@ -47,12 +50,23 @@ extension WorkloadEntry {
       appVersion: try field["app_version"].text(message.appVersion, limit: 253))
     switch message.location {
     case .networkNamespace(let path):
-      let location = field["network_namespace"]
-      // PATH_MAX counts the terminating zero.
-      let checked = try location.text(path, limit: 4095)
-      guard checked.utf8.first == UInt8(ascii: "/") else { throw location.error("not an absolute path") }
-      self.location = .networkNamespace(path: checked)
+      self.location = .networkNamespace(path: try field["network_namespace"].absolutePath(path))
+    case .cgroup(let path): self.location = .cgroup(path: try field["cgroup"].absolutePath(path))
+    case .systemdUnit(let name):
+      // A unit's name becomes part of a path.
+      let unit = try field["systemd_unit"].text(name, limit: 255)
+      guard SystemdUnit.isName(unit) else { throw field["systemd_unit"].error("not the name of a unit") }
+      self.location = .systemdUnit(name: unit)
     case nil: self.location = .none
+    }
+    for (index, number) in message.ports.enumerated() {
+      guard let port = UInt16(exactly: number), port != 0, port > self.ports.last ?? 0 else {
+        throw field["ports"][index].error("\(number) is no port, or out of order")
+      }
+      self.ports.append(port)
+    }
+    guard self.location.isInHost == !self.ports.isEmpty else {
+      throw field["ports"].error("a workload in the host's namespace has ports, and no other has")
     }
     var seen: Set<ResourceName> = []
     for (index, text) in message.policies.enumerated() {
@@ -60,5 +74,16 @@ extension WorkloadEntry {
       guard seen.insert(policy).inserted else { throw field["policies"][index].error("\(policy) occurs twice") }
       self.policies.append(policy)
     }
+  }
+}
+
+extension FieldPath {
+  fileprivate func absolutePath(_ text: String) throws(MeshError) -> String {
+    // PATH_MAX counts the terminating zero.
+    let checked = try self.text(text, limit: 4095)
+    guard checked.utf8.first == UInt8(ascii: "/"), !checked.split(separator: "/").contains("..") else {
+      throw self.error("not an absolute path")
+    }
+    return checked
   }
 }

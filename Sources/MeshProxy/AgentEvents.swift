@@ -1,6 +1,7 @@
 import Glibc
 import Logging
 import MeshBase
+import MeshDNS
 import MeshLink
 import MeshNet
 import MeshRouting
@@ -20,6 +21,7 @@ final class AgentEvents: Sendable {
   private let relay: Relay
   private let stock: StockRoom
   private let listeners: ProxyListeners
+  private let names: ProxyNames
   private let orders: Orders
   private let logger: Logger
   private let superseded = Mutex(false)
@@ -33,8 +35,9 @@ final class AgentEvents: Sendable {
   }
 
   init(
-    relay: Relay, stock: StockRoom, listeners: ProxyListeners, orders: Orders, logger: Logger
+    relay: Relay, stock: StockRoom, listeners: ProxyListeners, names: ProxyNames, orders: Orders, logger: Logger
   ) {
+    self.names = names
     self.relay = relay
     self.stock = stock
     self.listeners = listeners
@@ -49,11 +52,13 @@ final class AgentEvents: Sendable {
     case .connected:
       self.logger.info("connected to the agent")
       self.stock.reset()
+      self.names.agentConnected()
     case .disconnected(let cause):
       self.logger.debug("no agent", metadata: [LogKey.reason: "\(cause)"])
     case .snapshot(let snapshot, let revision):
       let table = RoutingTable(snapshot)
       let orders = self.orders
+      self.names.use(snapshot)
       self.relay.use(table) {
         self.adoptEarlyListeners()
         orders.send(.applied(revision: revision))
@@ -63,9 +68,12 @@ final class AgentEvents: Sendable {
     case .withdraw(let workload):
       self.dropEarlyListeners { $0.workload == workload }
       self.listeners.withdraw(workload: workload)
+      self.names.withdraw(workload: workload)
     case .retainListeners(let cookies):
       self.dropEarlyListeners { !cookies.contains($0.namespaceCookie) }
       self.listeners.retain(namespaceCookies: cookies)
+      self.names.retain(namespaceCookies: cookies)
+    case .nameServers(let cookie, let servers): self.names.use(servers, for: cookie)
     case .superseded:
       self.logger.info("another proxy took over")
       self.superseded.withLock { $0 = true }
@@ -77,6 +85,10 @@ final class AgentEvents: Sendable {
     switch header.kind {
     case .stock:
       self.relay.deposit(descriptors, on: StockRoom.Shelf(workload: header.workload, isV4: header.isV4))
+    case .nameStock:
+      self.names.deposit(descriptors, namespace: header.namespaceCookie, isV4: header.isV4)
+    case .nameDatagrams, .nameListener:
+      for descriptor in descriptors { self.adoptName(descriptor, header) }
     case .listener:
       let key = ListenerKey(
         workload: header.workload, namespaceCookie: header.namespaceCookie, isV4: header.isV4)
@@ -98,6 +110,17 @@ final class AgentEvents: Sendable {
     } catch {
       self.logger.error(
         "cannot accept on a listener", metadata: [LogKey.workload: "\(key.workload)", LogKey.error: "\(error)"])
+    }
+  }
+
+  private func adoptName(_ descriptor: CInt, _ header: DescriptorHeader) {
+    let key = ListenerKey(
+      workload: header.workload, namespaceCookie: header.namespaceCookie, isV4: header.isV4)
+    do throws(MeshError) {
+      try self.names.adopt(descriptor, header.kind == .nameDatagrams ? .udp : .tcp, key)
+    } catch {
+      self.logger.error(
+        "cannot answer names", metadata: [LogKey.workload: "\(key.workload)", LogKey.error: "\(error)"])
     }
   }
 

@@ -4,7 +4,7 @@
 /// listeners and upstream sockets go to the relay. Without capabilities, without keys, without BPF; what it may do came
 /// as a descriptor.
 ///
-/// Read in this order: `ProxyConfiguration`, `Proxy` (the service), `ProxyListeners` (what was handed over).
+/// Read in this order: `ProxyConfiguration`, `Proxy` (the service), `ProxyListeners` and `ProxyNames` (what was handed over).
 ///
 /// Invariants: the agent's death changes nothing for connections and listeners; a new agent finds its listeners in use;
 /// upstream sockets of an earlier agent are never dialled, because its workload numbers may mean others now.

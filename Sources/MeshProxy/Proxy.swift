@@ -58,8 +58,9 @@ package struct Proxy: Service {
     }
     let relay = try self.makeRelay(stock)
     let listeners = ProxyListeners(relay: relay, flow: self.flow)
+    let names = try ProxyNames(stock: stock, order: { orders.send(.stockWanted($0)) }, logger: self.logger)
     let agent = AgentEvents(
-      relay: relay, stock: stock, listeners: listeners, orders: orders, logger: self.logger)
+      relay: relay, stock: stock, listeners: listeners, names: names, orders: orders, logger: self.logger)
     let link = ProxyLinkClient(
       configuration: .init(runDirectory: self.configuration.runDirectory), group: group, logger: self.logger,
       onEvent: { agent.handle($0) })
@@ -71,11 +72,14 @@ package struct Proxy: Service {
         try? await Task.sleep(for: .seconds(1))
         stock.tick()
         link.send(.stats(ProxyStats(await relay.counters())))
+        await names.tick()
       }
     }
     self.logger.info("proxy drains")
     listeners.drain()
+    async let namesEnd: Void = names.end()
     await self.drain(relay)
+    await namesEnd
     link.stop()
     await relay.stop()
   }

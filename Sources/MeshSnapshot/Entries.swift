@@ -38,8 +38,20 @@ package enum FailureMode: Sendable, Hashable {
 package enum WorkloadLocation: Hashable, Sendable {
   /// Path of a network namespace, `/run/netns/web` or `/proc/1/ns/net`.
   case networkNamespace(path: String)
+  /// The processes below a cgroup, in the host's own namespace. Path below the cgroup2 root, `/system.slice/web.service`.
+  case cgroup(path: String)
+  /// The processes of a systemd unit, in the host's own namespace: `web.service`.
+  case systemdUnit(name: String)
   /// The workload is known by its addresses only.
   case none
+
+  /// It lives in the host's namespace, with the host's addresses: only {address, port} pairs are its own.
+  package var isInHost: Bool {
+    switch self {
+    case .cgroup, .systemdUnit: true
+    case .networkNamespace, .none: false
+    }
+  }
 }
 
 /// One workload: an instance with an identity, on a node.
@@ -50,6 +62,8 @@ package struct WorkloadEntry: Hashable, Sendable {
   /// May be empty for a workload that its node finds: the node knows its addresses.
   package var addresses: [IPAddress]
   package var location: WorkloadLocation
+  /// TCP ports that it serves, sorted. In the host's namespace these and no others are governed; elsewhere empty: all are.
+  package var ports: [UInt16]
   package var failureMode: FailureMode
   /// Every policy that selects it, sorted. A policy that is not in the snapshot refuses connections to it
   /// (`failureMode`).
@@ -61,14 +75,15 @@ package struct WorkloadEntry: Hashable, Sendable {
 
   package init(
     name: ResourceName, node: String, identity: SPIFFEID, addresses: [IPAddress] = [],
-    location: WorkloadLocation = .none, failureMode: FailureMode = .closed, policies: [ResourceName] = [],
-    app: String? = nil, appVersion: String = "latest"
+    location: WorkloadLocation = .none, ports: [UInt16] = [], failureMode: FailureMode = .closed,
+    policies: [ResourceName] = [], app: String? = nil, appVersion: String = "latest"
   ) {
     self.name = name
     self.node = node
     self.identity = identity
     self.addresses = addresses
     self.location = location
+    self.ports = ports
     self.failureMode = failureMode
     self.policies = policies
     self.app = app ?? name.name

@@ -2,29 +2,62 @@ import ArgumentParser
 import Foundation
 import Logging
 import MeshControlPlane
+import MeshLinux
 
 /// The control plane: watches resources, serves agents.
 @main
 struct MartletControl: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "martlet-control",
-    abstract: "Watches a directory of resources and serves them to the agents of this host.",
+    abstract: "The control plane: watches a directory of resources and serves them to the agents of this host.",
+    discussion: """
+      Reads every *.yaml, *.yml and *.json file below --resources, also in subdirectories, and follows their changes. A file \
+      that is broken is reported in the log, with line and column, and its last good content stays in force; a file that is \
+      removed withdraws its resources. --check does one reading and ends, as for a hook before a commit.
+
+      Exit status: 0 ended by SIGTERM or SIGINT, or --check found no error; 1 it failed, or --check found one; 2 wrong \
+      command line.
+
+      EXAMPLES
+        martlet-control --resources /etc/martlet/resources
+        martlet-control --resources resources --check
+      """,
     version: ControlPlane.version)
 
-  @Option(help: ArgumentHelp("A directory of YAML files.", valueName: "dir"))
+  @Option(help: ArgumentHelp("Directory of YAML files.", valueName: "dir"))
   var resources: String
 
-  @Option(help: ArgumentHelp("The Unix socket that agents connect to.", valueName: "path"))
+  @Option(help: ArgumentHelp("Unix socket that agents connect to; root only.", valueName: "path"))
   var socket = "/run/martlet/control.sock"
 
-  @Option(help: ArgumentHelp("Where epoch, service addresses and last good resources are kept.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp("Directory that keeps epoch, service addresses and last good resources.", valueName: "dir"))
   var stateDir = "/var/lib/martlet-control"
 
-  @Option(help: "trace, debug, info, notice, warning, error or critical.")
+  @Option(help: ArgumentHelp("How much is logged to standard error.", valueName: "level"))
   var logLevel: LogLevel = .info
 
   @Flag(help: "Read the resources once, print every problem, and end: 1 if there is an error, else 0.")
   var check = false
+
+  /// As every program of the house: a wrong command line is exit status 2, not sysexits' 64.
+  static func main() async {
+    do {
+      let command = try Self.parse()
+      try await command.run()
+    } catch  where Self.exitCode(for: error) == .validationFailure {
+      FileHandle.standardError.write(Data("\(Self.fullMessage(for: error))\n".utf8))
+      Foundation.exit(2)
+    } catch {
+      Self.exit(withError: error)
+    }
+  }
+
+  func validate() throws {
+    for (option, path) in [
+      ("--resources", self.resources), ("--socket", self.socket), ("--state-dir", self.stateDir),
+    ] where path.isEmpty { throw ValidationError("\(option) is empty; give a path") }
+  }
 
   func run() async throws {
     do {
@@ -40,7 +73,7 @@ struct MartletControl: AsyncParsableCommand {
       try await ControlPlane.run(
         ControlPlane.Configuration(
           resources: self.resources, socketPath: self.socket, stateDirectory: self.stateDir,
-          notifySocket: ProcessInfo.processInfo.environment["NOTIFY_SOCKET"]),
+          supervisor: .current),
         logger: logger)
     } catch let exit as ExitCode {
       throw exit

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Logging
+import MeshBase
 import MeshProxy
 import ServiceLifecycle
 import UnixSignals
@@ -11,36 +12,66 @@ import UnixSignals
     commandName: "martlet-proxy",
     abstract: "Carries the connections of a host's workloads. Started by martletd.",
     discussion: """
-      Needs no capability and no root. It finds the agent's sockets proxy.sock and fds.sock in the run directory, and
+      Nobody needs to start it by hand. Needs no capability and no root. It finds the agent's sockets proxy.sock and fds.sock in the run directory, and
       connects again whenever the agent was away; connections go on meanwhile. SIGTERM: accepts no more, waits for open
       connections, and ends.
-      """)
 
-  @Option(help: "Where the agent's sockets are.")
+      Exit status: 0 ended by SIGTERM or SIGINT or superseded, 1 it failed, 2 wrong command line.
+
+      EXAMPLE
+        martlet-proxy --run-dir /run/martlet --loops 2
+      """,
+    version: MeshBase.version)
+
+  @Option(help: ArgumentHelp("Directory of the agent's proxy.sock and fds.sock.", valueName: "dir"))
   var runDir = "/run/martlet"
 
-  @Option(help: "Event loops. 0: one for each CPU that the process may use.")
+  @Option(help: ArgumentHelp("Event loops. 0: one for each CPU that the process may use.", valueName: "n"))
   var loops = 0
 
-  @Option(help: "Seconds that open connections may go on after SIGTERM.")
+  @Option(
+    help: ArgumentHelp("How long open connections may go on after SIGTERM, 0 to 86400.", valueName: "seconds"))
   var drainTimeout: Int64 = 300
 
-  @Option(help: "Seconds without a byte after which a connection is closed. 0: never.")
+  @Option(
+    help: ArgumentHelp(
+      "A connection without a byte for so long is closed, 0 (never) to 2592000.", valueName: "seconds"))
   var idleTimeout: Int64 = 3600
 
-  @Option(help: "trace, debug, info, notice, warning, error, critical.")
+  @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
   var logLevel = "info"
 
   /// For benchmarks: relays between two loopback addresses without an agent, on the path of every other connection.
   @Option(help: .private)
   var staticRelay: [String] = []
 
+  /// As every program of the house: a wrong command line is exit status 2, not sysexits' 64.
+  static func main() async {
+    do {
+      let command = try Self.parse()
+      try await command.run()
+    } catch  where Self.exitCode(for: error) == .validationFailure {
+      var text = Self.fullMessage(for: error) + "\n"
+      text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+      Glibc.exit(2)
+    } catch {
+      Self.exit(withError: error)
+    }
+  }
+
   mutating func validate() throws {
     guard (0...1024).contains(self.loops) else { throw ValidationError("--loops is 0 to 1024") }
-    guard (0...86_400).contains(self.drainTimeout), (0...2_592_000).contains(self.idleTimeout) else {
-      throw ValidationError("a timeout is out of range")
+    guard (0...86_400).contains(self.drainTimeout) else {
+      throw ValidationError("--drain-timeout is 0 to 86400 seconds")
     }
-    guard Logger.Level(rawValue: self.logLevel) != nil else { throw ValidationError("unknown --log-level") }
+    guard (0...2_592_000).contains(self.idleTimeout) else {
+      throw ValidationError("--idle-timeout is 0 to 2592000 seconds")
+    }
+    guard Logger.Level(rawValue: self.logLevel) != nil else {
+      throw ValidationError(
+        "--log-level \(self.logLevel) is not trace, debug, info, notice, warning, error or critical")
+    }
+    guard !self.runDir.isEmpty else { throw ValidationError("--run-dir is empty; give a path") }
     for text in self.staticRelay where StaticRelay(text) == nil {
       throw ValidationError("--static-relay is LISTEN=UPSTREAM, both loopback, as 127.0.0.1:7001=127.0.0.1:7000")
     }

@@ -1,7 +1,9 @@
 import ArgumentParser
+import Glibc
 import Logging
 import MeshAgent
 import MeshBase
+import MeshLinux
 import ServiceLifecycle
 import UnixSignals
 
@@ -12,32 +14,46 @@ struct Main: AsyncParsableCommand {
     abstract: "The agent of one host: takes the workloads' traffic by eBPF, and starts the node proxy.",
     discussion: """
       Runs as root. Needs Linux 6.1 or later, cgroup2 and a BPF file system (martlet check tells). Programs and the proxy \
-      go on when the agent ends; martlet purge removes everything.
+      go on when the agent ends; martlet purge removes everything. Several agents can share a host, each with its own \
+      --cgroup-root, --pin-dir, --run-dir and --state-dir. Relative paths are seen from the directory in which it is started.
+
+      Exit status: 0 ended by SIGTERM or SIGINT, 1 it failed (the last line of its log says why), 2 wrong command line.
+
+      EXAMPLES
+        martletd --node host-a --control unix:/run/martlet/control.sock
+        martletd --node host-a --bpf-dir .build/bpf --proxy .build/debug/martlet-proxy --log-level debug
       """,
     version: MeshBase.version)
 
-  @Option(help: "This host's name: Workloads whose spec.node is this are enrolled here.")
+  @Option(
+    help: ArgumentHelp("This host's name: Workloads whose spec.node is this are enrolled here.", valueName: "name"))
   var node: String
 
-  @Option(help: "Unix socket of the control plane: unix:PATH. Without it the snapshot on disk is served.")
+  @Option(
+    help: ArgumentHelp(
+      "Unix socket of the control plane. Without it the snapshot on disk is served.", valueName: "unix:path"))
   var control: String?
 
-  @Option(help: "Attach to this cgroup and all below it (default: the cgroup2 mount).")
+  @Option(
+    help: ArgumentHelp(
+      "Directory in cgroup2 whose processes, and those of all below it, are seen (default: where it is mounted).",
+      valueName: "dir"))
   var cgroupRoot: String?
 
-  @Option(help: "Put agent/ and proxy/ below this cgroup (default: the agent's own).")
+  @Option(
+    help: ArgumentHelp("Cgroup below which agent/ and proxy/ are made (default: the agent's own).", valueName: "dir"))
   var serviceCgroup: String?
 
-  @Option(help: "Where programs, maps and links are pinned, in a BPF file system.")
+  @Option(help: ArgumentHelp("Directory in bpffs for the pins of programs, maps and links.", valueName: "dir"))
   var pinDir = "/sys/fs/bpf/martlet"
 
-  @Option(help: "Where the sockets are.")
+  @Option(help: ArgumentHelp("Directory for agent.sock, proxy.sock and fds.sock.", valueName: "dir"))
   var runDir = "/run/martlet"
 
-  @Option(help: "Where the last good snapshot is kept.")
+  @Option(help: ArgumentHelp("Directory for the last good snapshot.", valueName: "dir"))
   var stateDir = "/var/lib/martlet"
 
-  @Option(help: "Where the BPF objects are.")
+  @Option(help: ArgumentHelp("Directory of the compiled BPF objects (*.bpf.o).", valueName: "dir"))
   var bpfDir = "/usr/lib/martlet/bpf"
 
   @Flag(
@@ -45,13 +61,13 @@ struct Main: AsyncParsableCommand {
       "Attach to veths by clsact filters on every kernel, as on kernels before 6.6.", visibility: .hidden))
   var edgeFilters = false
 
-  @Option(help: "The node proxy's executable.")
+  @Option(help: ArgumentHelp("Executable of the node proxy.", valueName: "file"))
   var proxy = "/usr/libexec/martlet-proxy"
 
-  @Option(help: "The account of the node proxy, a name or a number.")
+  @Option(help: ArgumentHelp("Account of the node proxy: a name, or a number.", valueName: "user"))
   var proxyUser = "martlet-proxy"
 
-  @Option(help: "Event loops of the node proxy (default: one a core).")
+  @Option(help: ArgumentHelp("Event loops of the node proxy. 0: one for each CPU.", valueName: "n"))
   var proxyLoops = 0
 
   @Option(
@@ -60,25 +76,50 @@ struct Main: AsyncParsableCommand {
       valueName: "name=entries"))
   var mapLimit: [String] = []
 
-  @Option(help: "Address of /metrics.")
+  @Option(help: ArgumentHelp("Where /metrics is served.", valueName: "address:port"))
   var metricsAddress = "0.0.0.0:15020"
 
-  @Option(help: "Address of /healthz and /readyz.")
+  @Option(help: ArgumentHelp("Where /healthz and /readyz are served.", valueName: "address:port"))
   var healthAddress = "0.0.0.0:15021"
 
-  @Option(help: "trace, debug, info, notice, warning, error or critical.")
+  @Option(
+    help: ArgumentHelp(
+      "trace, debug, info, notice, warning, error or critical. martlet log-level changes it while running.",
+      valueName: "level"))
   var logLevel = "info"
 
-  func run() async throws {
-    guard let level = Logger.Level(rawValue: self.logLevel) else {
-      throw ValidationError("--log-level \(self.logLevel) is no level")
+  /// As every program of the house: a wrong command line is exit status 2, not sysexits' 64.
+  static func main() async {
+    do {
+      let command = try Self.parse()
+      try await command.run()
+    } catch  where Self.exitCode(for: error) == .validationFailure {
+      var text = Self.fullMessage(for: error) + "\n"
+      text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+      Glibc.exit(2)
+    } catch {
+      Self.exit(withError: error)
     }
+  }
+
+  func validate() throws {
+    guard Logger.Level(rawValue: self.logLevel) != nil else {
+      throw ValidationError(
+        "--log-level \(self.logLevel) is not trace, debug, info, notice, warning, error or critical")
+    }
+    guard (0...1024).contains(self.proxyLoops) else { throw ValidationError("--proxy-loops is 0 to 1024") }
+    guard !self.proxyUser.isEmpty else { throw ValidationError("--proxy-user is empty; give a name or a number") }
+    _ = try self.agentConfiguration()
+  }
+
+  func run() async throws {
+    let level = Logger.Level(rawValue: self.logLevel) ?? .info
     LogLevel.shared.set(level)
     LoggingSystem.bootstrap { AgentLogHandler(label: $0) }
     let logger = Logger(label: "martletd")
     do {
       let configuration = try self.agentConfiguration()
-      let agent = try Agent(configuration, logger: logger)
+      let agent = try Agent(configuration, service: .current, logger: logger)
       let group = ServiceGroup(
         configuration: .init(
           services: [.init(service: AgentService(configuration, agent: agent, logger: logger))],
@@ -88,35 +129,5 @@ struct Main: AsyncParsableCommand {
       logger.critical("agent ends", metadata: [LogKey.error: "\(error)"])
       throw ExitCode(1)
     }
-  }
-
-  private func agentConfiguration() throws -> AgentConfiguration {
-    guard ResourceName.isSubdomain(self.node) else {
-      throw ValidationError("--node \(self.node) is no name: lower case letters, digits, - and .")
-    }
-    var configuration = AgentConfiguration(node: self.node)
-    if let control = self.control {
-      guard control.hasPrefix("unix:/") else { throw ValidationError("--control is unix:PATH with a full path") }
-      configuration.controlSocket = String(control.dropFirst("unix:".count))
-    }
-    configuration.cgroupRoot = self.cgroupRoot
-    configuration.serviceCgroup = self.serviceCgroup
-    configuration.pinDirectory = self.pinDir
-    configuration.runDirectory = self.runDir
-    configuration.stateDirectory = self.stateDir
-    configuration.objectDirectory = self.bpfDir
-    configuration.usesEdgeFilters = self.edgeFilters
-    configuration.proxyExecutable = self.proxy
-    configuration.proxyUser = self.proxyUser
-    configuration.proxyLoops = self.proxyLoops
-    for limit in self.mapLimit { try configuration.setMapLimit(limit) }
-    configuration.metricsAddress = try Self.endpoint(self.metricsAddress, "--metrics-address")
-    configuration.healthAddress = try Self.endpoint(self.healthAddress, "--health-address")
-    return configuration
-  }
-
-  private static func endpoint(_ text: String, _ option: String) throws -> SocketEndpoint {
-    guard let endpoint = SocketEndpoint(text) else { throw ValidationError("\(option) \(text) is not ADDRESS:PORT") }
-    return endpoint
   }
 }

@@ -1,5 +1,6 @@
 import MeshBase
 import MeshSnapshot
+import MeshTestSupport
 import Testing
 
 @testable import MeshCompiler
@@ -96,7 +97,7 @@ struct CompilationTests {
 
   @Test("The same objects in any order of documents and files give the same snapshot")
   func order() {
-    var seed = SplitMix(state: 7)
+    var seed = SplitMix64(seed: 7)
     var reference = Compiler()
     reference.update(file: "a.yaml", bytes: Samples.stream(Samples.all))
     let expected = reference.compile(now: 5).snapshot.versions
@@ -275,18 +276,5 @@ struct CompilationTests {
     #expect(result.problems == [])
     #expect(result.snapshot.count == 12_001)
     #expect(time < .seconds(20))
-  }
-}
-
-/// A generator with a seed, so that a failure can be run again.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9e37_79b9_7f4a_7c15
-    var value = self.state
-    value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-    value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-    return value ^ value >> 31
   }
 }

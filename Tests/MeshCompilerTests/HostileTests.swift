@@ -1,5 +1,6 @@
 import MeshBase
 import MeshSnapshot
+import MeshTestSupport
 import Testing
 
 @testable import MeshCompiler
@@ -125,7 +126,7 @@ struct HostileTests {
 
   @Test("20,000 mutated inputs are read to an end without a trap")
   func mutations() {
-    var random = SplitMix(state: 0x4d61_7274)
+    var random = SplitMix64(seed: 0x4d61_7274)
     let alphabet = Array("-:?[]{},#&*!|>'\"%@` \t\n\r\0~=\\.0159aeyn/".utf8)
     let seeds = Samples.all.map { Array($0.utf8) }
     var accepted = 0

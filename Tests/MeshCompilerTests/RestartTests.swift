@@ -1,5 +1,6 @@
 import MeshBase
 import MeshSnapshot
+import MeshTestSupport
 import Testing
 
 @testable import MeshCompiler
@@ -60,7 +61,7 @@ struct RestartTests {
   @Test(
     "Whatever files went through, a restart keeps, refuses and reports the same", arguments: 0..<20 as Range<UInt64>)
   func law(seed: UInt64) throws {
-    var random = SplitMix(state: seed)
+    var random = SplitMix64(seed: seed)
     var running = Compiler()
     var files: [String: Content] = [:]
     for step in 0..<25 {

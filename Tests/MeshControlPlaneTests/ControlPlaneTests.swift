@@ -108,38 +108,6 @@ struct StateDirectoryTests {
   }
 }
 
-@Suite("Readiness notice")
-struct ReadyNoticeTests {
-  @Test("a name that is no socket is refused, not trapped on")
-  func hostile() {
-    for path in ["", "relative", "/nonexistent/notify", "/" + String(repeating: "x", count: 200), "@mt-nobody-here"] {
-      #expect(!ReadyNotice.send(to: path))
-    }
-  }
-
-  @Test("says READY=1 on a datagram socket")
-  func ready() throws {
-    let directory = try TemporaryDirectory()
-    let path = "\(directory.path)/notify"
-    let descriptor = socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    let bound = withUnsafePointer(to: address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
-    }
-    #expect(bound == 0)
-    #expect(ReadyNotice.send(to: path))
-    var buffer = [UInt8](repeating: 0, count: 64)
-    let count = recv(descriptor, &buffer, buffer.count, CInt(MSG_DONTWAIT))
-    #expect(count > 0)
-    #expect(String(decoding: buffer[..<max(count, 0)], as: UTF8.self) == "READY=1")
-  }
-}
-
 @Suite("From a directory of YAML to an agent")
 struct ControlPlaneTests {
   private static func resources(_ name: String) -> String {

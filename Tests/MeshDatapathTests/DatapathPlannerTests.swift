@@ -3,6 +3,7 @@ import MeshBase
 import MeshDatapath
 import MeshPolicy
 import MeshSnapshot
+import MeshTestSupport
 import Testing
 
 @Suite("Datapath planner")

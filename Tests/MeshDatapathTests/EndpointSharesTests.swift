@@ -1,6 +1,7 @@
 import MeshBase
 import MeshDatapath
 import MeshSnapshot
+import MeshTestSupport
 import Testing
 
 @Suite("Endpoint shares")
@@ -38,7 +39,7 @@ struct EndpointSharesTests {
   @Test("A table never has more than the maximum, nor a share more than one slot beside its own")
   func bounds() {
     for seed in 0..<2000 as Range<UInt64> {
-      var random = Seeded(seed)
+      var random = SplitMix64(seed: seed)
       let weights = (0..<Int.random(in: 1...40, using: &random)).map { _ in
         UInt128(UInt32.random(in: 1...(random.chance(50) ? 5 : .max), using: &random))
       }

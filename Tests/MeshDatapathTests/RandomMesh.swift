@@ -1,25 +1,7 @@
 import MeshBase
 import MeshDatapath
 import MeshSnapshot
-
-/// SplitMix64: a failing case is found again by its seed.
-struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-
-  init(_ seed: UInt64) { self.state = seed }
-
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9e37_79b9_7f4a_7c15
-    var z = self.state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-
-  mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
-
-  mutating func pick<T>(_ items: [T]) -> T { items[Int.random(in: 0..<items.count, using: &self)] }
-}
+import MeshTestSupport
 
 func name(_ text: String) -> ResourceName {
   guard let name = ResourceName("n/\(text)") else { preconditionFailure("a constant") }
@@ -34,7 +16,7 @@ func address(_ text: String) -> IPAddress {
 /// A small mesh that changes at random: workloads w0...w7 (some here, some on node `far`), services s0...s4, policies
 /// p0...p5. Versions are counted, so a change is always a new version.
 struct RandomMesh {
-  var random: Seeded
+  var random: SplitMix64
   var snapshot = Snapshot()
   var locals: [ResourceName: LocalWorkload] = [:]
   private var versions: UInt64 = 0
@@ -44,7 +26,7 @@ struct RandomMesh {
   static let ports: [UInt16] = [80, 81, 443, 15001]
 
   init(seed: UInt64) {
-    self.random = Seeded(seed)
+    self.random = SplitMix64(seed: seed)
     self.insert(
       .config(
         ConfigEntry(

@@ -32,6 +32,8 @@ struct SimulatedMaps {
   }
 
   var pods: [UInt64: Pair] = [:]
+  var units: [UInt64: Pair] = [:]
+  var ports: [SocketEndpoint: Pair] = [:]
   var workloads: [IPAddress: Pair] = [:]
   var services: [ServiceKey: Service] = [:]
   var endpoints: [EndpointKey: Slot] = [:]
@@ -83,6 +85,14 @@ struct SimulatedMaps {
     for (key, value) in zip(changes.pods.keys, changes.pods.values) {
       self.pods[key] = Pair(first: value.workload, second: value.flags)
     }
+    for (key, value) in zip(changes.units.keys, changes.units.values) {
+      self.units[key] = Pair(first: value.workload, second: value.flags)
+    }
+    for (key, value) in zip(changes.ports.keys, changes.ports.values) {
+      self.ports[SocketEndpoint(key)] = Pair(first: value.workload, second: value.flags)
+    }
+    for key in changes.units.deletions { self.units[key] = nil }
+    for key in changes.ports.deletions { self.ports[SocketEndpoint(key)] = nil }
     for key in changes.pods.deletions { self.pods[key] = nil }
     for key in changes.veths.deletions { self.veths[key] = nil }
     for key in changes.services.deletions { self.services[ServiceKey(key)] = nil }
@@ -105,6 +115,8 @@ struct SimulatedMaps {
     present.services = self.services.keys.map(\.abi)
     present.veths = Array(self.veths.keys)
     present.pods = Array(self.pods.keys)
+    present.units = Array(self.units.keys)
+    present.ports = self.ports.keys.map { mesh_port_key($0) }
     present.generation = self.config.generation
     return present
   }
@@ -204,9 +216,22 @@ extension SimulatedMaps {
     return range.contains(address)
   }
 
-  /// Every decision that connect() may take, one for each slot.
-  func connect(cookie: UInt64, to target: SocketEndpoint) -> [SimulatedDecision] {
-    guard let pod = self.pods[cookie], !target.address.isLoopback else { return [.pass] }
+  /// Whose port it is, if the address is the host's.
+  private func behind(_ workload: Pair?, _ target: SocketEndpoint) -> Pair? {
+    guard let workload, workload.second & MESH_WORKLOAD_HOST != 0 else { return workload }
+    return self.ports[target]
+  }
+
+  /// Every decision that connect() may take, one for each slot. `cgroups`: of the task, its own first, then upward.
+  func connect(cookie: UInt64, cgroups: [UInt64] = [], to target: SocketEndpoint) -> [SimulatedDecision] {
+    let inHost = self.config.host_netns != 0 && self.config.host_netns == cookie
+    let unit = inHost ? cgroups.lazy.compactMap { self.units[$0] }.first : nil
+    guard let pod = self.pods[cookie] ?? unit else { return [.pass] }
+    if target.address.isLoopback {
+      guard inHost, let workload = self.ports[target] else { return [.pass] }
+      guard self.config.generation != 0 else { return [.refuse(.notReady)] }
+      return [self.call(pod.first, workload, target)]
+    }
     guard self.config.generation != 0 else { return [.refuse(.notReady)] }
     if let service = self.services[ServiceKey(target.address, target.port)] {
       guard UInt32(service.mode) != MESH_MODE_ADDRESS.rawValue else { return [.refuse(.noServicePort)] }
@@ -224,23 +249,26 @@ extension SimulatedMaps {
           if self.services[ServiceKey(place.address, 0)] != nil { return .refuse(.serviceLoop) }
           return self.isVIP(place.address) ? .refuse(.unknownVIP) : .admit(place, policy: 0)
         }
-        guard let workload = self.workloads[endpoint.address], workload.first == endpoint.workload else {
+        guard let workload = self.behind(self.workloads[endpoint.address], place), workload.first == endpoint.workload
+        else {
           return .refuse(.mapError)
         }
         return self.call(pod.first, workload, place)
       }
     }
     if self.services[ServiceKey(target.address, 0)] != nil { return [.refuse(.noServicePort)] }
-    guard let workload = self.workloads[target.address] else {
+    guard let owner = self.workloads[target.address] else {
       return [self.isVIP(target.address) ? .refuse(.unknownVIP) : .pass]
     }
-    if workload.first == pod.first, !MeshPort.all.contains(target.port) { return [.pass] }
+    guard let workload = self.behind(owner, target) else { return [.pass] }
+    if !inHost, workload.first == pod.first, !MeshPort.all.contains(target.port) { return [.pass] }
     return [self.call(pod.first, workload, target)]
   }
 
   /// Plaintext that arrives at an enrolled workload from an address without a flow.
   func arrive(from source: IPAddress, at target: SocketEndpoint) -> SimulatedDecision {
-    guard let local = self.workloads[target.address] else { return .refuse(.unknownAddress) }
+    guard let owner = self.workloads[target.address] else { return .refuse(.unknownAddress) }
+    guard let local = self.behind(owner, target) else { return .pass }
     if MeshPort.all.contains(target.port) { return .refuse(.meshPort) }
     let (reason, policy) = self.judge(local, self.networkClass(source), target.port)
     return self.outcome(reason, policy, target)

@@ -16,9 +16,9 @@ final class Recorder<Event: Sendable>: Sendable {
 
   var all: [Event] { self.events.withLock { $0 } }
 
-  /// Waits up to ten seconds for an event.
+  /// Waits up to thirty seconds for an event.
   func wait<Found>(_ select: (Event) -> Found?) async throws -> Found {
-    for _ in 0..<1000 {
+    for _ in 0..<3000 {
       if let found = self.all.lazy.compactMap(select).first { return found }
       try await Task.sleep(for: .milliseconds(10))
     }
@@ -109,7 +109,7 @@ final class Recorder<Event: Sendable>: Sendable {
     server.sendStock(
       (0..<100).map { _ in socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0) }, workload: 5, leg: 1, isV4: true)
     var stock: [CInt] = []
-    for _ in 0..<500 where stock.count < 100 {
+    for _ in 0..<3000 where stock.count < 100 {
       stock = proxy.all.flatMap { event -> [CInt] in
         if case .descriptors(let header, let fds) = event, header.kind == .stock { fds } else { [] }
       }

@@ -30,7 +30,8 @@ import Testing
   func recordRoundTrip() throws {
     let record = SocketRecord(
       local: try #require(SocketEndpoint("10.77.0.2:80")), remote: try #require(SocketEndpoint("[fd77::2]:65535")),
-      state: .established, isV6Socket: true, cookie: .max, inode: 7, uid: 1000, interface: 3)
+      state: .established, isV6Socket: true, cookie: .max, inode: 7, uid: 1000, interface: 3,
+      cgroup: 9)
     #expect(SocketRecord(record.raw) == record)
   }
 }

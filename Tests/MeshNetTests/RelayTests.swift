@@ -1,3 +1,4 @@
+import CMeshRelay
 import Glibc
 import Logging
 import MeshBase
@@ -123,7 +124,7 @@ final class RelayBench {
   }
 
   func counters(until done: (RelayCounters) -> Bool) async throws -> RelayCounters {
-    for _ in 0..<500 {
+    for _ in 0..<3000 {
       let counters = await self.relay.counters()
       if done(counters) { return counters }
       try await Task.sleep(for: .milliseconds(10))
@@ -190,7 +191,7 @@ final class RelayBench {
   func refused() async throws {
     let bench = try await RelayBench(upstream: SocketEndpoint(.loopbackV4, 1))
     #expect(bench.outcomeOfDial() == -Int(ECONNRESET))
-    let counters = try await bench.counters { $0.active == 0 }
+    let counters = try await bench.counters { !$0.refused.isEmpty && $0.active == 0 }
     #expect(counters.refused == ["upstream_failed": 1])
     try await bench.end()
   }
@@ -352,23 +353,24 @@ final class RelayBench {
     #expect(RelayBench.receive(server) == 0)
     close(server)
     #expect(bench.outcomeOfDial() == -Int(ECONNRESET))
-    #expect(try await bench.counters { $0.active == 0 }.refused == ["connect_timeout": 1])
+    let counters = try await bench.counters { !$0.refused.isEmpty && $0.active == 0 }
+    #expect(counters.refused == ["connect_timeout": 1])
     try await bench.end()
   }
 
   @Test("a relay without a byte for the idle timeout is closed with RST, one with bytes is not")
   func idle() async throws {
-    let bench = try await RelayBench(idleTimeout: .milliseconds(1000))
+    let bench = try await RelayBench(idleTimeout: .milliseconds(3000))
     let quiet = (bench.dial(), bench.accept())
     let busy = (bench.dial(), bench.accept())
-    for _ in 0..<12 {
+    // Bytes far more often than the timeout, until the quiet one was found.
+    let counters = try await bench.counters { counters in
       #expect(RelayBench.send(busy.0, [1]) == 1)
       #expect(RelayBench.receive(busy.1) == 1)
-      usleep(150_000)
+      return !counters.refused.isEmpty && counters.active == 1
     }
     #expect(RelayBench.receive(quiet.0) == -Int(ECONNRESET))
     #expect(RelayBench.receive(quiet.1) == -Int(ECONNRESET))
-    let counters = await bench.relay.counters()
     #expect(counters.active == 1 && counters.refused == ["idle": 1])
     for fd in [quiet.0, quiet.1, busy.0, busy.1] { close(fd) }
     try await bench.end()

@@ -72,4 +72,28 @@ import Testing
     #expect(stock.order() > 0)
     #expect(stock.deposit([9]) == [.init(waiter: self.waiter(1), socket: 9)])
   }
+
+  @Test("who cannot wait gets a socket or none, and none makes the stock grow")
+  func impatient() {
+    var stock = UpstreamStock()
+    #expect(stock.takeIfThere() == nil)
+    #expect(stock.target == 2 * UpstreamStock.firstTarget)
+    #expect(stock.order() == 2 * UpstreamStock.firstTarget)
+    #expect(stock.isWaitingForSupply)
+    #expect(stock.deposit([7]).isEmpty)
+    #expect(stock.takeIfThere() == 7)
+    #expect(stock.takeIfThere() == nil)
+  }
+
+  @Test("a socket that comes back goes to who waits first, then on the shelf, until there are enough")
+  func comesBack() {
+    var stock = UpstreamStock()
+    let waiter = UpstreamStock.Waiter(loop: 0, connection: 1)
+    #expect(stock.take(waiter) == .wait)
+    #expect(stock.giveBack(5) == .delivery(.init(waiter: waiter, socket: 5)))
+    for socket in 0..<CInt(stock.target) { #expect(stock.giveBack(socket) == .kept) }
+    #expect(stock.giveBack(99) == .surplus)
+    #expect(stock.order() == 0)
+    #expect(!stock.isWaitingForSupply)
+  }
 }

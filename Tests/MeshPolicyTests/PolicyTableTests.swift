@@ -1,6 +1,7 @@
 import MeshBase
 import MeshPolicy
 import MeshSnapshot
+import MeshTestSupport
 import Testing
 
 @Suite("Policy tables")
@@ -8,7 +9,7 @@ struct PolicyTableTests {
   @Test("The four-step look-up gives what evaluation gives, for every source and port", arguments: 0..<8)
   func equalsEvaluation(part: UInt64) throws {
     for seed in part * 1000..<(part * 1000 + 600) {
-      var random = Seeded(seed)
+      var random = SplitMix64(seed: seed)
       let policies = PolicyWorld.policies(&random)
       // The index also holds predicates of policies that this group does not have.
       let others = PolicyWorld.policies(&random)
@@ -40,7 +41,7 @@ struct PolicyTableTests {
   @Test("A source of several addresses is refused what one of them is refused")
   func severalAddresses() {
     for seed in 0..<800 as Range<UInt64> {
-      var random = Seeded(seed &+ 77_000)
+      var random = SplitMix64(seed: seed &+ 77_000)
       let policies = PolicyWorld.policies(&random)
       var classes = SourceClasses(index: SourceIndex(policies.map(\.value)))
       let identity = random.pick(PolicyWorld.identities)
@@ -61,7 +62,7 @@ struct PolicyTableTests {
   @Test("Every table ends with the row for any class and any port, and has no row twice")
   func lastRow() {
     for seed in 0..<500 as Range<UInt64> {
-      var random = Seeded(seed)
+      var random = SplitMix64(seed: seed)
       let policies = PolicyWorld.policies(&random)
       var classes = SourceClasses(index: SourceIndex(policies.map(\.value)))
       for identity in PolicyWorld.identities {

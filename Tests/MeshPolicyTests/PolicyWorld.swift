@@ -1,29 +1,7 @@
 import MeshBase
 import MeshPolicy
 import MeshSnapshot
-
-/// A deterministic generator (SplitMix64), so that a failing case is found again by its seed.
-struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-
-  init(_ seed: UInt64) { self.state = seed }
-
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9e37_79b9_7f4a_7c15
-    var z = self.state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-
-  mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
-
-  mutating func pick<T>(_ items: [T]) -> T { items[Int.random(in: 0..<items.count, using: &self)] }
-
-  mutating func some<T>(_ items: [T], atMost limit: Int) -> [T] {
-    (0..<Int.random(in: 0...limit, using: &self)).map { _ in self.pick(items) }
-  }
-}
+import MeshTestSupport
 
 /// Policies and sources over a world so small that everything meets everything.
 enum PolicyWorld {
@@ -46,7 +24,7 @@ enum PolicyWorld {
     }
   }
 
-  static func principal(_ random: inout Seeded) -> StringMatch {
+  static func principal(_ random: inout SplitMix64) -> StringMatch {
     let text = random.pick(self.identities).principal
     switch Int.random(in: 0..<8, using: &random) {
     case 0: return .present
@@ -56,7 +34,7 @@ enum PolicyWorld {
     }
   }
 
-  static func namespace(_ random: inout Seeded) -> StringMatch {
+  static func namespace(_ random: inout SplitMix64) -> StringMatch {
     switch Int.random(in: 0..<6, using: &random) {
     case 0: return .present
     case 1: return .prefix("b")
@@ -65,12 +43,12 @@ enum PolicyWorld {
     }
   }
 
-  static func source(_ random: inout Seeded) -> SourceMatch {
-    func some<T>(_ percent: Int, _ make: (inout Seeded) -> T) -> [T] {
+  static func source(_ random: inout SplitMix64) -> SourceMatch {
+    func some<T>(_ percent: Int, _ make: (inout SplitMix64) -> T) -> [T] {
       guard random.chance(percent) else { return [] }
       return (0..<Int.random(in: 1...2, using: &random)).map { _ in make(&random) }
     }
-    func account(_ random: inout Seeded) -> ServiceAccountMatch {
+    func account(_ random: inout SplitMix64) -> ServiceAccountMatch {
       ServiceAccountMatch(namespace: random.pick(self.namespaces), name: random.pick(self.accounts))
     }
     return SourceMatch(
@@ -80,11 +58,11 @@ enum PolicyWorld {
       ipBlocks: some(25) { $0.pick(self.blocks) }, notIPBlocks: some(20) { $0.pick(self.blocks) })
   }
 
-  static func operation(_ random: inout Seeded) -> OperationMatch {
+  static func operation(_ random: inout SplitMix64) -> OperationMatch {
     OperationMatch(ports: random.some(self.ports, atMost: 2), notPorts: random.some(self.ports, atMost: 1))
   }
 
-  static func rule(_ random: inout Seeded) -> PolicyRule {
+  static func rule(_ random: inout SplitMix64) -> PolicyRule {
     var rule = PolicyRule()
     for _ in 0..<Int.random(in: 0...2, using: &random) { rule.from.append(self.source(&random)) }
     for _ in 0..<Int.random(in: 0...2, using: &random) { rule.to.append(self.operation(&random)) }
@@ -94,7 +72,7 @@ enum PolicyWorld {
     return rule
   }
 
-  static func policies(_ random: inout Seeded) -> [Versioned<PolicyEntry>] {
+  static func policies(_ random: inout SplitMix64) -> [Versioned<PolicyEntry>] {
     (0..<Int.random(in: 0...4, using: &random)).compactMap { index in
       guard let name = ResourceName(namespace: random.pick(self.namespaces), name: "p\(index)") else { return nil }
       let rules = (0..<Int.random(in: 0...3, using: &random)).map { _ in self.rule(&random) }
@@ -104,7 +82,7 @@ enum PolicyWorld {
     }
   }
 
-  static func probe(_ random: inout Seeded) -> UInt16 {
+  static func probe(_ random: inout SplitMix64) -> UInt16 {
     random.chance(70) ? random.pick(self.ports) : UInt16.random(in: 1...65535, using: &random)
   }
 }

@@ -1,6 +1,7 @@
 import MeshBase
 import MeshPolicy
 import MeshSnapshot
+import MeshTestSupport
 import Testing
 
 @Suite("Source classes")
@@ -8,7 +9,7 @@ struct SourceClassesTests {
   @Test("The index finds exactly the predicates that hold")
   func signature() {
     for seed in 0..<2000 as Range<UInt64> {
-      var random = Seeded(seed)
+      var random = SplitMix64(seed: seed)
       let matches = (0..<8).map { _ in PolicyWorld.source(&random) }
       let index = SourceIndex([
         PolicyEntry(
@@ -27,7 +28,7 @@ struct SourceClassesTests {
   @Test("Network rows give every address the class of its own signature")
   func networks() throws {
     for seed in 0..<1500 as Range<UInt64> {
-      var random = Seeded(seed)
+      var random = SplitMix64(seed: seed)
       let policies = PolicyWorld.policies(&random)
       var classes = SourceClasses(index: SourceIndex(policies.map(\.value)))
       let rows = classes.networkRows()

@@ -3,22 +3,6 @@ import MeshProto
 import MeshSnapshot
 import Testing
 
-/// A generator that gives the same values in every run.
-struct SeededRandom: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { self.state = seed }
-
-  // SplitMix64.
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9e37_79b9_7f4a_7c15
-    var z = self.state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
-
 func name(_ text: String) throws -> ResourceName { try #require(ResourceName(text)) }
 
 /// One entry of each kind, with every field set.

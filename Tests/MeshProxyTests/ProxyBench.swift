@@ -59,7 +59,10 @@ final class ProxyBench: Sendable {
       group: MultiThreadedEventLoopGroup.singleton, logger: self.logger,
       onEvent: { event in
         self.events.withLock { $0.append(event) }
-        if case .stockWanted(let request) = event {
+        if case .stockWanted(let request) = event, request.isForNames {
+          box.value.withLock { $0 }?.sendNameStock(
+            (0..<request.count).map { _ in Self.datagramSocket(0) }, Self.key)
+        } else if case .stockWanted(let request) = event {
           box.value.withLock { $0 }?.sendStock(
             (0..<request.count).map { _ in Self.stockSocket(stockAddress) }, workload: request.workload, leg: 1,
             isV4: request.isV4)
@@ -89,6 +92,14 @@ final class ProxyBench: Sendable {
     try self.agent.withLock { $0 }?.sendListener(self.listener, Self.key)
   }
 
+  /// Hands over what names are answered on, and who is asked.
+  func sendNames(datagrams: CInt, listener: CInt, nameServer: SocketEndpoint) throws {
+    let agent = self.agent.withLock { $0 }
+    try agent?.sendNameListener(datagrams, isDatagram: true, Self.key)
+    try agent?.sendNameListener(listener, isDatagram: false, Self.key)
+    agent?.useNameServers([nameServer], namespaceCookie: Self.cookie)
+  }
+
   func stopAgent() async {
     let agent = self.agent.withLock { agent in
       defer { agent = nil }
@@ -111,9 +122,9 @@ final class ProxyBench: Sendable {
     rmdir(self.directory)
   }
 
-  /// Waits up to ten seconds for an event since the agent's start.
+  /// Waits up to thirty seconds for an event since the agent's start.
   func event<Found>(_ select: (ProxyLinkEvent) -> Found?) async throws -> Found {
-    for _ in 0..<1000 {
+    for _ in 0..<3000 {
       if let found = self.events.withLock({ $0 }).lazy.compactMap(select).first { return found }
       try await Task.sleep(for: .milliseconds(10))
     }
@@ -136,7 +147,7 @@ final class ProxyBench: Sendable {
 
   // MARK: sockets
 
-  private static func address(_ ip: UInt32, _ port: UInt16) -> sockaddr_in {
+  static func address(_ ip: UInt32, _ port: UInt16) -> sockaddr_in {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = port.bigEndian
@@ -144,7 +155,7 @@ final class ProxyBench: Sendable {
     return address
   }
 
-  private static func with<Result>(
+  static func with<Result>(
     _ address: sockaddr_in, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
   ) -> Result {
     withUnsafePointer(to: address) {
@@ -155,6 +166,14 @@ final class ProxyBench: Sendable {
   static func stockSocket(_ ip: UInt32) -> CInt {
     let fd = socket(AF_INET, CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
     _ = Self.with(Self.address(ip, 0)) { bind(fd, $0, $1) }
+    return fd
+  }
+
+  /// A UDP socket, bound on loopback if there is a port.
+  static func datagramSocket(_ port: UInt16) -> CInt {
+    let fd = socket(AF_INET, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    if port != 0 { #expect(Self.with(Self.address(0x7f00_0001, port)) { bind(fd, $0, $1) } == 0) }
+    Self.limit(fd)
     return fd
   }
 
@@ -200,6 +219,20 @@ final class ProxyBench: Sendable {
     let fd = Glibc.accept(self.server, nil, nil)
     if fd >= 0 { Self.limit(fd) }
     return fd
+  }
+
+  /// Waits, at most 20 s, until a dial is not passed on for a second.
+  func nobodyAccepts() -> Bool {
+    let start = ContinuousClock.now
+    while ContinuousClock.now - start < .seconds(20) {
+      let dialled = self.dial()
+      defer { close(dialled) }
+      let accepted = self.accept(seconds: 1)
+      guard accepted >= 0 else { return true }
+      close(accepted)
+      usleep(50_000)
+    }
+    return false
   }
 
   static func send(_ fd: CInt, _ byte: UInt8) -> Bool {

@@ -73,14 +73,11 @@ import Testing
     }
     let process = second.processIdentifier
     _ = try await bench.event { if case .connected(process, _) = $0 { true } else { nil } }
-    // It looks once a second whether it was superseded.
-    try await Task.sleep(for: .milliseconds(1500))
+    // It looks once a second whether it was superseded; from then on nobody accepts, and what is dialled waits in the
+    // listener.
+    #expect(bench.nobodyAccepts())
     #expect(ProxyBench.send(server, 2))
     #expect(ProxyBench.receive(client) == 2)
-    // Nobody accepts now: what is dialled waits in the listener.
-    let waiting = bench.dial()
-    #expect(bench.accept(seconds: 1) < 0)
-    close(waiting)
     close(client)
     #expect(ProxyBench.receive(server) == 0)
     close(server)
@@ -102,9 +99,8 @@ import Testing
     #expect(ProxyBench.receive(server) == -Int(ECONNRESET))
     close(client)
     close(server)
-    let late = bench.dial()
-    #expect(bench.accept(seconds: 1) < 0)
-    close(late)
+    // The listener may be on another loop than the connection.
+    #expect(bench.nobodyAccepts())
     try await bench.end()
   }
 }

@@ -1,25 +1,10 @@
 import MeshBase
 import MeshSnapshot
+import MeshTestSupport
 import Testing
 
-/// A generator that gives the same values in every run.
-struct SeededRandom: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { self.state = seed }
-
-  // SplitMix64.
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9e37_79b9_7f4a_7c15
-    var z = self.state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
-
 /// Few names and few versions, so that two snapshots share some, differ in some, and lack some.
-func randomSnapshot(_ random: inout SeededRandom) throws -> Snapshot {
+func randomSnapshot(_ random: inout SplitMix64) throws -> Snapshot {
   var snapshot = Snapshot()
   for _ in 0..<Int.random(in: 0...30, using: &random) {
     let name = try #require(ResourceName("a/n\(Int.random(in: 0..<8, using: &random))"))
@@ -42,7 +27,7 @@ func randomSnapshot(_ random: inout SeededRandom) throws -> Snapshot {
 struct SnapshotLawTests {
   @Test("applying the difference of b from a to a gives b", arguments: 0..<500 as Range<UInt64>)
   func diffApply(seed: UInt64) throws {
-    var random = SeededRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let (a, b) = (try randomSnapshot(&random), try randomSnapshot(&random))
     let delta = b.diff(from: a)
     #expect(a.applying(delta) == b)
@@ -61,7 +46,7 @@ struct SnapshotLawTests {
 
   @Test("two changes one after the other are one", arguments: 0..<300 as Range<UInt64>)
   func followedBy(seed: UInt64) throws {
-    var random = SeededRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let (a, b, c) = (try randomSnapshot(&random), try randomSnapshot(&random), try randomSnapshot(&random))
     let (first, second) = (b.diff(from: a), c.diff(from: b))
     let both = first.followed(by: second)
@@ -91,7 +76,7 @@ struct SnapshotLawTests {
   @Test(
     "a difference brings what is referred to first and removes what refers first", arguments: 0..<200 as Range<UInt64>)
   func order(seed: UInt64) throws {
-    var random = SeededRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let (a, b) = (try randomSnapshot(&random), try randomSnapshot(&random))
     let delta = b.diff(from: a)
     let upserts = delta.upserts.map { $0.value.key }
@@ -111,7 +96,7 @@ struct SnapshotLawTests {
 
   @Test("insert, look up, remove", arguments: 0..<100 as Range<UInt64>)
   func dictionary(seed: UInt64) throws {
-    var random = SeededRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     var snapshot = try randomSnapshot(&random)
     let entries = snapshot.entries
     #expect(entries.count == snapshot.count)

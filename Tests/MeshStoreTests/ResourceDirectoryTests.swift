@@ -131,9 +131,9 @@ actor Results {
     self.count += 1
   }
 
-  /// Waits until the condition holds, at most 10 s.
+  /// Waits until the condition holds, at most 30 s.
   func reach(_ what: String, _ condition: (CompileResult) -> Bool, line: Int = #line) async throws {
-    for _ in 0..<1_000 {
+    for _ in 0..<3_000 {
       if let newest, condition(newest) { return }
       try await Task.sleep(for: .milliseconds(10))
     }

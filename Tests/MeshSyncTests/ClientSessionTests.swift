@@ -1,23 +1,8 @@
 import MeshBase
 import MeshSnapshot
 import MeshSync
+import MeshTestSupport
 import Testing
-
-/// A generator that gives the same values in every run.
-struct SeededRandom: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { self.state = seed }
-
-  // SplitMix64.
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9e37_79b9_7f4a_7c15
-    var z = self.state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
 
 func policy(_ name: String, version: UInt64) throws -> VersionedEntry {
   let name = try #require(ResourceName(name))
@@ -38,7 +23,7 @@ struct ClientSessionTests {
 
   /// Connects, and hears an empty first round but for the policies given.
   private func catchUp(_ session: inout ClientSession, policies: [VersionedEntry] = []) {
-    var random = SeededRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     _ = session.connected()
     for kind in EntryKind.allCases {
       _ = session.received(self.response(kind, "c\(kind)", kind == .policy ? policies : []))
@@ -64,7 +49,7 @@ struct ClientSessionTests {
 
   @Test("acknowledges with the nonce and nothing else")
   func acks() throws {
-    var random = SeededRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     var session = ClientSession(node: "host-a")
     _ = session.connected()
     let entry = try policy("a/p", version: 1)
@@ -81,7 +66,7 @@ struct ClientSessionTests {
 
   @Test("XD-02: applies the good part of a response, rejects the rest, and does not count it as held")
   func partlyBad() throws {
-    var random = SeededRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     var session = ClientSession(node: "host-a")
     _ = session.connected()
     let good = try policy("a/good", version: 1)
@@ -116,7 +101,7 @@ struct ClientSessionTests {
       return
     }
     #expect(batch.delta.upserts.map { $0.value.key.name } == ["a/q"])
-    var random = SeededRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     guard case .send(let requests) = session.applied(rejections: [], using: &random) else {
       Issue.record("no answer")
       return
@@ -132,7 +117,7 @@ struct ClientSessionTests {
 
   @Test("XD-06: is complete when every kind was heard to its end, not before")
   func completeness() {
-    var random = SeededRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     var session = ClientSession(node: "host-a")
     _ = session.connected()
     for kind in EntryKind.allCases.dropLast() {
@@ -153,7 +138,7 @@ struct ClientSessionTests {
 
   @Test("F-07: takes no removal before the control plane has said everything, and rejects it by name")
   func earlyRemoval() throws {
-    var random = SeededRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     var session = ClientSession(node: "host-a", held: [EntryKey(.policy, "a/p"): ContentVersion(value: 4)])
     _ = session.connected()
     guard case .apply(let batch) = session.received(self.response(.policy, "n", removed: ["a/p"])) else {
@@ -180,7 +165,7 @@ struct ClientSessionTests {
 
   @Test("XD-04: an older revision or epoch than was followed is refused, on this stream and on later ones")
   func fence() {
-    var random = SeededRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     var session = ClientSession(node: "host-a", version: SystemVersion(epoch: 3, revision: 9))
     _ = session.connected()
     for (epoch, revision) in [(3, 8), (2, 100)] as [(UInt64, UInt64)] {
@@ -202,7 +187,7 @@ struct ClientSessionTests {
 
   @Test("XD-01: nacks that follow each other wait longer and longer, to 15 s; an ack ends that")
   func nackPace() throws {
-    var random = SeededRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     var session = ClientSession(node: "host-a")
     _ = session.connected()
     let bad = [Rejection(name: "a/p", reason: "bad")]
@@ -237,7 +222,7 @@ struct ClientSessionTests {
 
   @Test("XD-08: reconnects after 10 ms, doubled to 15 s, spread over the upper half; a complete stream starts over")
   func reconnectPace() {
-    var random = SeededRandom(seed: 5)
+    var random = SplitMix64(seed: 5)
     var session = ClientSession(node: "host-a")
     for attempt in 0..<16 {
       guard case .reconnect(let delay) = session.disconnected(using: &random) else {
@@ -258,7 +243,7 @@ struct ClientSessionTests {
 
   @Test("a response without nonce, out of turn, or after the end is a protocol error, not a trap")
   func protocolErrors() {
-    var random = SeededRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     var session = ClientSession(node: "host-a")
     for _ in 0..<2 {
       guard case .close = session.received(self.response(.policy, "n")) else {

@@ -1,12 +1,13 @@
 import MeshBase
 import MeshSnapshot
 import MeshSync
+import MeshTestSupport
 import Testing
 
 /// Two machines and the wires between them. Messages are delivered in order in each direction, in any order between the
 /// directions; a disconnect loses all that is under way.
 private struct Conversation: ~Copyable {
-  var random: SeededRandom
+  var random: SplitMix64
   var server = ServerSession()
   var client: ClientSession
   var toServer: [SessionRequest] = []
@@ -23,7 +24,7 @@ private struct Conversation: ~Copyable {
   var problems: [String] = []
 
   init(seed: UInt64) {
-    self.random = SeededRandom(seed: seed)
+    self.random = SplitMix64(seed: seed)
     self.client = ClientSession(node: "host-a")
   }
 

@@ -1,7 +1,7 @@
 import Glibc
 
 /// Asks every 10 ms until the answer is yes; false when the time is over. For tests in the kernel; pure tests do not wait.
-package func eventually(within timeout: Duration = .seconds(5), _ condition: () throws -> Bool) rethrows -> Bool {
+package func eventually(within timeout: Duration = .seconds(20), _ condition: () throws -> Bool) rethrows -> Bool {
   let clock = ContinuousClock()
   let end = clock.now + timeout
   while true {
@@ -12,7 +12,7 @@ package func eventually(within timeout: Duration = .seconds(5), _ condition: () 
 }
 
 package func eventually(
-  within timeout: Duration = .seconds(5), _ condition: () async throws -> Bool
+  within timeout: Duration = .seconds(20), _ condition: () async throws -> Bool
 ) async throws -> Bool {
   let clock = ContinuousClock()
   let end = clock.now + timeout

@@ -20,6 +20,14 @@ package struct SplitMix64: RandomNumberGenerator, Sendable {
     elements[Int.random(in: elements.indices, using: &self)]
   }
 
+  /// True in so many of a hundred cases.
+  package mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
+
+  /// Up to `limit` elements, some of them more than once.
+  package mutating func some<Element>(_ elements: [Element], atMost limit: Int) -> [Element] {
+    (0..<Int.random(in: 0...limit, using: &self)).map { _ in self.pick(elements) }
+  }
+
   /// Each element with a chance of one half, in order.
   package mutating func subset<Element>(of elements: [Element]) -> [Element] {
     elements.filter { _ in self.oneIn(2) }

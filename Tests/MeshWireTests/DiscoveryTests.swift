@@ -32,6 +32,7 @@ struct DiscoveryTests {
       try await withClient(directory, node, held: held, version: server.version) { client in
         #expect(await eventually { client.status.phase == .complete })
         // XD-09: five empty rounds.
+        #expect(await eventually { node.batches.count >= count + 5 })
         #expect(node.batches.dropFirst(count).allSatisfy { $0.delta.isEmpty })
         #expect(node.batches.count == count + 5)
       }
@@ -138,7 +139,7 @@ struct DiscoveryTests {
           server.publish(next)
           try await Task.sleep(for: .milliseconds(10))
         }
-        #expect(client.status.phase == .complete)
+        #expect(await eventually { client.status.phase == .complete })
         // 1 s of a bad entry every 10 ms: at 10, 20, 40 ... ms apart, about eight batches carry one, not a hundred.
         let tries = node.batches.filter { !$0.delta.upserts.isEmpty && $0.kind == .workload }.count
         #expect(tries < 15)

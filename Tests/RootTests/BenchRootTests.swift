@@ -45,7 +45,7 @@ struct BenchRootTests {
 
   @Test("connections and churn are measured, and nothing is left behind")
   func connectionsAndChurn() throws {
-    let rows = try self.rows(["conn", "churn"])
+    let rows = try self.rows(["conn", "churn", "--no-churn-peer"])
     #expect(
       rows.map(\.row) == [
         "kernel tier connect", "kernel tier connect rate", "full resync", "endpoint change", "policy change", "enrol",

@@ -8,13 +8,15 @@
 struct mesh_arrival {
     struct mesh_addr local;
     struct mesh_addr remote;
+    __u64 netns_cookie; /* 0 unless the addresses are loopback */
     __u16 local_port_be;
     __u16 remote_port_be;
 };
 
-/* Fills `flow` (zero when it comes in) and returns 1 to admit, 0 to drop for flow->reason. */
-static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival, const struct mesh_config *config,
-                                              struct mesh_flow *flow)
+/* Fills `flow` (zero when it comes in) and returns 1 to admit, 0 to drop for flow->reason. `local`: the workload that is
+ * called, NULL if the address is nobody's. */
+static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival, const struct mesh_workload *local,
+                                              const struct mesh_config *config, struct mesh_flow *flow)
 {
     flow->tier = MESH_TIER_OUTSIDE;
     flow->verdict = MESH_VERDICT_DENY;
@@ -26,7 +28,6 @@ static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival
     flow->destination = arrival->local;
     flow->destination_port_be = arrival->local_port_be;
 
-    const struct mesh_workload *local = bpf_map_lookup_elem(&MESH_MAP(wload), &arrival->local);
     if (!local) {
         flow->reason = MESH_REASON_UNKNOWN_ADDRESS;
         return 0;
@@ -41,6 +42,7 @@ static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival
     struct mesh_tuple tuple = {
         .local = arrival->local,
         .remote = arrival->remote,
+        .netns_cookie = arrival->netns_cookie,
         .local_port_be = arrival->local_port_be,
         .remote_port_be = arrival->remote_port_be,
     };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "address.h"
+#include "host.h"
 #include "policy.h"
 
 /* What a socket asked for. */
@@ -10,6 +11,7 @@ struct mesh_call {
     __u32 leg_workload; /* the workload for which the node proxy dials */
     __u16 port_be;
     __u8 is_leg;
+    __u8 in_host; /* the socket is in the host's namespace, and workloads there are enrolled */
 };
 
 enum mesh_action {
@@ -99,7 +101,7 @@ static __always_inline int mesh_steer_service(const struct mesh_service *service
     flow->destination_port_be = endpoint->port_be;
     if (endpoint->workload == 0)
         return mesh_steer_stranger(config, flow);
-    const struct mesh_workload *destination = bpf_map_lookup_elem(&MESH_MAP(wload), &endpoint->address);
+    const struct mesh_workload *destination = mesh_workload_at(&endpoint->address, endpoint->port_be);
     if (!destination || destination->workload != endpoint->workload)
         return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
     return mesh_steer_workload(destination, flow);
@@ -123,11 +125,19 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
     else
         return MESH_ACTION_PASS;
 
-    if (mesh_addr_is_loopback(&call->address))
-        return MESH_ACTION_PASS;
+    const struct mesh_workload *destination = 0;
+    if (mesh_addr_is_loopback(&call->address)) {
+        /* Of a namespace of its own, loopback is the workload itself. */
+        if (call->in_host)
+            destination = mesh_host_port(&call->address, call->port_be);
+        if (!destination)
+            return MESH_ACTION_PASS;
+    }
     if (flow->generation == 0)
         return pod && (pod->flags & MESH_POD_OPEN) ? MESH_ACTION_PASS : mesh_refuse(flow, MESH_REASON_NOT_READY);
 
+    if (destination)
+        return mesh_steer_workload(destination, flow);
     /* A leg dials an endpoint that the proxy chose: it is never steered again. */
     if (!call->is_leg && pod) {
         struct mesh_service_key key = {.address = call->address, .port_be = call->port_be, .protocol = 6};
@@ -138,7 +148,11 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
         if (bpf_map_lookup_elem(&MESH_MAP(svc), &key))
             return mesh_refuse(flow, MESH_REASON_NO_SERVICE_PORT);
     }
-    const struct mesh_workload *destination = bpf_map_lookup_elem(&MESH_MAP(wload), &call->address);
+    destination = bpf_map_lookup_elem(&MESH_MAP(wload), &call->address);
+    if (destination && (destination->flags & MESH_WORKLOAD_HOST)) {
+        destination = mesh_host_port(&call->address, call->port_be);
+        return destination ? mesh_steer_workload(destination, flow) : MESH_ACTION_PASS;
+    }
     if (!destination && call->is_leg)
         return mesh_steer_stranger(config, flow) == MESH_ACTION_REFUSE ? MESH_ACTION_REFUSE : MESH_ACTION_PASS;
     if (!destination)

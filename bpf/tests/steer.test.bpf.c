@@ -226,7 +226,7 @@ static __noinline int admit(const struct mesh_arrival *arrival, const struct mes
     if (!arrival || !config || !flow)
         return -1;
     __builtin_memset(flow, 0, sizeof(*flow));
-    return mesh_admit_arrival(arrival, config, flow);
+    return mesh_admit_arrival(arrival, mesh_workload_at(&arrival->local, arrival->local_port_be), config, flow);
 }
 
 #define ARRIVAL                                                                                                        \
@@ -301,5 +301,43 @@ CHECK(check_arrival_of_a_flow)
     known.destination_workload = REMOTE;
     EXPECT(bpf_map_update_elem(&MESH_MAP(flows), &tuple, &known, BPF_ANY) == 0);
     EXPECT(admit(&arrival, &config, &flow) == 0 && flow.tier == MESH_TIER_OUTSIDE);
+    return 0;
+}
+
+static __noinline int put_port(__u32 ip_be, __u16 port, __u32 workload)
+{
+    struct mesh_port_key key = {.address = mesh_addr_v4(ip_be), .port_be = bpf_htons(port)};
+    struct mesh_workload value = {.workload = workload, .flags = MESH_WORKLOAD_LOCAL};
+    return bpf_map_update_elem(&MESH_MAP(ports), &key, &value, BPF_ANY);
+}
+
+/* An address of the host: only what was declared is anybody's. */
+CHECK(check_host_ports)
+{
+    SETUP;
+    EXPECT(put_workload(bpf_htonl(0x0a000001), 0, MESH_WORKLOAD_HOST) == 0);
+    EXPECT(put_port(bpf_htonl(0x0a000001), 8080, SERVER) == 0 && put_port(bpf_htonl(0x7f000001), 8080, SERVER) == 0);
+    call.address = mesh_addr_v4(bpf_htonl(0x0a000001));
+    call.port_be = bpf_htons(8080);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.destination_workload == SERVER);
+    call.port_be = bpf_htons(22);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    /* A service's endpoint there. */
+    EXPECT(put_endpoint(1, bpf_htonl(0x0a000001), 8080, SERVER, 0) == 0);
+    call.address = mesh_addr_v4(VIP);
+    call.port_be = bpf_htons(80);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.destination_workload == SERVER);
+    EXPECT(put_endpoint(1, bpf_htonl(0x0a000001), 8081, SERVER, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MAP_ERROR);
+    /* Loopback of a pod is the pod; that of the host is whose the port is. */
+    call.address = mesh_addr_v4(bpf_htonl(0x7f000005));
+    call.port_be = bpf_htons(8080);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    call.in_host = 1;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.destination_workload == SERVER);
+    config.generation = 0;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NOT_READY);
+    call.port_be = bpf_htons(22);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
     return 0;
 }

@@ -64,11 +64,13 @@ class Churn:
         world.agent.log.wait("snapshot in force", timeout=120)
         world.wait_ready()
         if bench.wants("endpoint change"):
-            envoy = eds.Envoy(bench, self.services, self.each)
-            envoy.start()
-            envoy.full_resync()
+            envoy = self.envoy()
+            if envoy:
+                envoy.start()
+                envoy.full_resync()
             yield self.change("endpoint change", "one.yaml", lambda number: self.one(2 + number % 2), envoy)
-            envoy.stop()
+            if envoy:
+                envoy.stop()
         if bench.wants("policy change"):
             yield self.change("policy change", "policy.yaml", lambda number: self.policy(1 + number))
         if bench.wants("enrol"):
@@ -104,21 +106,25 @@ class Churn:
 
     # ---- rows
 
+    def envoy(self):
+        return eds.Envoy(self.bench, self.services, self.each) if self.bench.churn_peer else None
+
     def full_resync(self):
         rounds = self.bench.rounds_or(7, quick=1)
         times, peer = [], []
-        envoy = eds.Envoy(self.bench, self.services, self.each)
+        envoy = self.envoy()
         for number in range(rounds):
-            envoy.start()
-            peer.append(envoy.full_resync())
-            envoy.stop()
+            if envoy:
+                envoy.start()
+                peer.append(envoy.full_resync())
+                envoy.stop()
             agent = self.world.start_agent()
             _, found, _ = agent.log.wait(r"^(?=.*snapshot in force).*microseconds=\"?(\d+)", timeout=120)
             times.append(int(found[1]) / 1000)
             self.world.wait_ready()
             self.world.stop_agent()
-            harness.say(f"  round {number + 1} of {rounds}: {times[-1]:.0f} ms, envoy {peer[-1]:.0f} ms")
-        return harness.Row("full resync", "ms", True, {"martlet": times, "envoy": peer}, rounds, detail={
+            harness.say(f"  round {number + 1} of {rounds}: {times[-1]:.0f} ms" + (f", envoy {peer[-1]:.0f} ms" if peer else ""))
+        return harness.Row("full resync", "ms", True, {"martlet": times} | ({"envoy": peer} if peer else {}), rounds, detail={
             "load_before": self.world.load,
             "workloads": self.services * self.each, "services": self.services,
             "control_plane_start_to_ready_s": round(self.compiled, 2)})

@@ -60,12 +60,12 @@ def table(rows):
 
 
 class Bench:
-    def __init__(self, root, rounds, seconds, only, quick=False, binaries=None):
+    def __init__(self, root, rounds, seconds, only, quick=False, binaries=None, churn_peer=True):
         """`rounds` and `seconds` are None if nobody asked for any; `binaries` is where martlet's are, if not in the
         release build."""
         self.asked_rounds, self.asked_seconds, self.quick = rounds, seconds, quick
         self.rounds, self.seconds = self.rounds_or(5, quick=1), self.seconds_or(3.0, quick=0.5)
-        self.root, self.only, self.binaries = root, only, binaries
+        self.root, self.only, self.binaries, self.churn_peer = root, only, binaries, churn_peer
         self.build = root / ".build"
         self.work = self.build / "bench"
         self.work.mkdir(parents=True, exist_ok=True)

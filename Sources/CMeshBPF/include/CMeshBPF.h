@@ -105,6 +105,19 @@ int cmesh_link_info(int link, struct cmesh_link_info *info);
 extern const uint32_t cmesh_attach_connect4, cmesh_attach_connect6, cmesh_attach_sockops, cmesh_attach_getsockopt,
     cmesh_attach_setsockopt, cmesh_attach_peername4, cmesh_attach_peername6;
 
+/* Who is where: ids of the programs at a hook, at most `capacity`, their number or -errno. `cgroup`: all that run for the
+ * directory, those of the cgroups above it too. `namespace`: sk_lookup. `tcx` (since Linux 6.6) and `filters` (clsact, read
+ * by netlink) are those of an interface's ingress, in the caller's network namespace. */
+int cmesh_owners_cgroup(int cgroup, uint32_t attach_type, uint32_t *ids, uint32_t capacity);
+int cmesh_owners_namespace(int netns, uint32_t *ids, uint32_t capacity);
+int cmesh_owners_tcx(uint32_t ifindex, uint32_t *ids, uint32_t capacity);
+int cmesh_owners_filters(uint32_t ifindex, uint32_t *ids, uint32_t capacity);
+
+/* Program types that the datapath consists of. 1 if the kernel takes programs of the type, 0 if not, -errno. */
+extern const uint32_t cmesh_type_sock_addr, cmesh_type_sock_ops, cmesh_type_sockopt, cmesh_type_sk_lookup,
+    cmesh_type_sched_cls;
+int cmesh_program_type_supported(uint32_t type);
+
 struct cmesh_program_info {
     uint32_t id;
     uint32_t type;

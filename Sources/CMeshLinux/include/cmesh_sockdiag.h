@@ -10,6 +10,7 @@ struct cmesh_socket {
     struct cmesh_address local;
     struct cmesh_address remote;
     uint64_t cookie; /* never used twice until the next boot */
+    uint64_t cgroup; /* id of the cgroup of the process that made it; 0: not told */
     uint64_t bytes_acked;    /* of struct tcp_info; 0 unless asked for, and in states without a whole socket */
     uint64_t bytes_received;
     uint32_t interface;

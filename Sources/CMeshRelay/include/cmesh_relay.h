@@ -74,3 +74,14 @@ ssize_t cmesh_relay_send(int fd, const void *bytes, size_t size);
 int cmesh_relay_pipe(int *reading, int *writing);
 /* Moves pages, not bytes. */
 ssize_t cmesh_relay_splice(int from, int to, size_t size);
+
+/* Datagrams. A socket that is non-blocking, close-on-exec, and for IPv6 only if it is of IPv6; bound to `address` if that is
+ * not NULL. */
+int cmesh_datagram_socket(int is_v4, const struct cmesh_relay_address *address);
+int cmesh_is_datagram(int fd);
+/* The next datagram and who sent it; one of no bytes is 0. */
+ssize_t cmesh_datagram_receive(int fd, void *bytes, size_t size, struct cmesh_relay_address *from);
+ssize_t cmesh_datagram_send(int fd, const void *bytes, size_t size, const struct cmesh_relay_address *to);
+/* Undoes connect: the port that the kernel chose is given back, the next connect gets another one; what waits is
+ * dropped. */
+int cmesh_datagram_disconnect(int fd);

@@ -302,6 +302,23 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
     set {location = .networkNamespace(newValue)}
   }
 
+  /// Below the cgroup2 root.
+  package var cgroup: String {
+    get {
+      if case .cgroup(let v)? = location {return v}
+      return String()
+    }
+    set {location = .cgroup(newValue)}
+  }
+
+  package var systemdUnit: String {
+    get {
+      if case .systemdUnit(let v)? = location {return v}
+      return String()
+    }
+    set {location = .systemdUnit(newValue)}
+  }
+
   package var failureMode: Martlet_Entries_V1_Workload.FailureMode = .unspecified
 
   package var policies: [String] = []
@@ -310,11 +327,17 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
 
   package var appVersion: String = String()
 
+  /// TCP ports that it serves; required in the host's namespace.
+  package var ports: [UInt32] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// Neither: the workload is known by its addresses only.
   package nonisolated enum OneOf_Location: Equatable, Sendable {
     case networkNamespace(String)
+    /// Below the cgroup2 root.
+    case cgroup(String)
+    case systemdUnit(String)
 
   }
 
@@ -975,7 +998,7 @@ nonisolated extension Martlet_Entries_V1_Operation: SwiftProtobuf.Message, Swift
 
 nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Workload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -999,6 +1022,23 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
       case 7: try { try decoder.decodeRepeatedStringField(value: &self.policies) }()
       case 8: try { try decoder.decodeSingularStringField(value: &self.app) }()
       case 9: try { try decoder.decodeSingularStringField(value: &self.appVersion) }()
+      case 10: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.location != nil {try decoder.handleConflictingOneOf()}
+          self.location = .cgroup(v)
+        }
+      }()
+      case 11: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.location != nil {try decoder.handleConflictingOneOf()}
+          self.location = .systemdUnit(v)
+        }
+      }()
+      case 12: try { try decoder.decodeRepeatedUInt32Field(value: &self.ports) }()
       default: break
       }
     }
@@ -1036,6 +1076,20 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if !self.appVersion.isEmpty {
       try visitor.visitSingularStringField(value: self.appVersion, fieldNumber: 9)
     }
+    switch self.location {
+    case .cgroup?: try {
+      guard case .cgroup(let v)? = self.location else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 10)
+    }()
+    case .systemdUnit?: try {
+      guard case .systemdUnit(let v)? = self.location else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 11)
+    }()
+    default: break
+    }
+    if !self.ports.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.ports, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1049,6 +1103,7 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if lhs.policies != rhs.policies {return false}
     if lhs.app != rhs.app {return false}
     if lhs.appVersion != rhs.appVersion {return false}
+    if lhs.ports != rhs.ports {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -62,11 +62,12 @@ enum mesh_reason {
     MESH_REASON_COUNT = 17,
 };
 
-/* pods: network namespace cookie -> the workload that owns the namespace. */
+/* pods: network namespace cookie -> the workload that owns the namespace. units: cgroup id -> the workload whose processes
+ * are in that cgroup or below it, in the host's own namespace. */
 struct mesh_pod {
     __u32 workload;
     __u32 flags;
-    __u16 outbound_port_be; /* the relay listener inside this namespace, on 127.0.0.1 and ::1 */
+    __u16 outbound_port_be; /* the relay listener inside its namespace, on 127.0.0.1 and ::1 */
     __u16 zero16;
     __u32 zero32;
 };
@@ -81,6 +82,15 @@ struct mesh_workload {
 #define MESH_WORKLOAD_OPEN 2u   /* failureMode: Open: missing policy lets traffic pass */
 #define MESH_WORKLOAD_PLACED 4u /* placed on this node, enrolled or not */
 #define MESH_WORKLOAD_NONE 8u   /* no workload, but a service whose rows do not fit: calls to it are refused */
+#define MESH_WORKLOAD_HOST 16u  /* a host's own address: `ports` says whose the port is, and most are nobody's */
+
+/* ports: address and port in a host's own namespace -> the workload that declared it. */
+struct mesh_port_key {
+    struct mesh_addr address; /* 127.0.0.1 stands for all of 127/8 */
+    __u16 port_be;
+    __u16 zero16;
+    __u32 zero32;
+};
 
 /* services: address and port -> service. Port 0 marks the address itself, so that an unknown port of a VIP is refused. */
 struct mesh_service_key {
@@ -171,6 +181,7 @@ struct mesh_policy {
 struct mesh_config {
     __u64 proxy_cgroup;
     __u64 heartbeat_ns;
+    __u64 host_netns; /* cookie of the host's namespace while workloads in it are enrolled, else 0 */
     struct mesh_addr vip6;
     __u32 generation; /* 0: nothing published yet */
     __u32 vip4_be;
@@ -282,6 +293,7 @@ enum mesh_hook {
 MESH_SIZE(mesh_addr, 16);
 MESH_SIZE(mesh_pod, 16);
 MESH_SIZE(mesh_workload, 8);
+MESH_SIZE(mesh_port_key, 24);
 MESH_SIZE(mesh_service_key, 24);
 MESH_SIZE(mesh_service, 16);
 MESH_SIZE(mesh_endpoint_key, 8);
@@ -292,7 +304,7 @@ MESH_SIZE(mesh_class_key, 16);
 MESH_SIZE(mesh_network_key, 24);
 MESH_SIZE(mesh_policy_key, 16);
 MESH_SIZE(mesh_policy, 8);
-MESH_SIZE(mesh_config, 48);
+MESH_SIZE(mesh_config, 56);
 MESH_SIZE(mesh_flow, 112);
 MESH_SIZE(mesh_tuple, 48);
 MESH_SIZE(mesh_leg, 8);

@@ -1,0 +1,90 @@
+import CMeshABI
+import Logging
+import MeshBPF
+import MeshBase
+import MeshDatapath
+import MeshLinux
+import MeshSnapshot
+
+/// Workloads in the host's own namespace: found by their cgroups, known by them when they call, by their ports when they
+/// are called.
+extension Agent {
+  private static let unitSearchMilliseconds: Int64 = 2000
+
+  /// Where to look for each workload of this node.
+  func pathsToFind() -> [ResourceName: String] {
+    let now = MonotonicClock.milliseconds
+    let maySearch = now >= self.nextUnitSearch
+    var searched = false
+    var paths: [ResourceName: String] = [:]
+    for (name, location) in self.locations {
+      switch location {
+      case .networkNamespace(let path): paths[name] = path
+      case .cgroup(let path): paths[name] = self.cgroups.unified.path + path
+      case .systemdUnit(let unit):
+        paths[name] = self.path(ofUnit: unit, maySearch: maySearch, searched: &searched)
+      case .none: break
+      }
+    }
+    if searched { self.nextUnitSearch = now + Self.unitSearchMilliseconds }
+    return paths
+  }
+
+  /// Where it was found; else where systemd puts it by itself; else wherever below the root, which is searched seldom,
+  /// because a host may have thousands of cgroups.
+  private func path(ofUnit unit: String, maySearch: Bool, searched: inout Bool) -> String {
+    let usual = SystemdUnit.usualCgroup(unit)
+    for path in [self.unitPaths[unit], self.cgroups.unified.path + usual, self.cgroups.root.path + usual] {
+      if let path, (try? DiskFile.status(path)) ?? nil != nil { return path }
+    }
+    self.unitPaths[unit] = nil
+    guard maySearch else { return self.cgroups.unified.path + usual }
+    searched = true
+    let found = Cgroup.find(named: unit, below: self.cgroups.root.path)
+    self.unitPaths[unit] = found
+    return found ?? self.cgroups.unified.path + usual
+  }
+
+  /// For messages.
+  func place(of name: ResourceName) -> String {
+    self.locations[name]?.isInHost == true ? "its cgroup" : "its network namespace"
+  }
+
+  func enrolInHost(_ name: ResourceName, path: String, _ id: FileID) throws(MeshError) {
+    let root = self.cgroups.root.path
+    guard path.hasPrefix(root + "/") else {
+      throw MeshError(
+        .invalid, "workload \(name)", "its cgroup \(path) is outside of \(root), where this agent's programs are",
+        next: "start the agent with a --cgroup-root that holds it")
+    }
+    let listeners =
+      if let other = self.enrolled.values.first(where: \.isInHost) { other.listeners } else {
+        try RelayListener.open(in: self.host, adopted: self.adoptedListeners)
+      }
+    if let unit = try self.kernel.units.get(id.inode) {
+      self.planner.restore(workload: name, number: unit.workload)
+    }
+    let cgroup = try Cgroup.open(path: path)
+    guard cgroup.id == id.inode else {
+      throw MeshError(.conflict, path, "was replaced while it was opened", next: "it is tried again")
+    }
+    let local = LocalWorkload(
+      name: name, netnsCookie: self.host.cookie, addresses: try self.host.addresses(), cgroup: cgroup.id)
+    self.enrolled[name] = EnrolledWorkload(
+      name: name, id: id, namespace: self.host, cgroup: cgroup, listeners: listeners, local: local)
+  }
+
+  /// Another enrolled workload is in the same namespace, which is then the host's.
+  func sharesNamespace(_ workload: EnrolledWorkload) -> Bool {
+    workload.isInHost && self.enrolled.values.contains { $0.isInHost }
+  }
+
+  /// Whether the programs ask for cgroups and ports in the host's namespace. The proxy's listener there goes with the last
+  /// workload.
+  func watchHost(_ watch: Bool) {
+    let cookie = watch ? self.host.cookie : 0
+    guard self.kernel.config.current.host_netns != cookie else { return }
+    self.kernel.config.configure { $0.host_netns = cookie }
+    if !watch { self.retainListeners() }
+  }
+}

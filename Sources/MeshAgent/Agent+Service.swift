@@ -1,0 +1,49 @@
+import MeshBase
+import MeshLinux
+
+/// What the agent tells systemd.
+extension Agent {
+  /// Serves until it is cancelled, and says twice in the watchdog's time that the agent still takes changes: the answer goes
+  /// through the actor, so an agent that only exists is not enough.
+  nonisolated func sayAlive() async {
+    guard let interval = self.service.watchdogInterval else { return }
+    while !Task.isCancelled {
+      await self.isAlive()
+      self.service.send(.watchdog)
+      try? await Task.sleep(for: interval)
+    }
+  }
+
+  private func isAlive() {}
+
+  /// systemd keeps what is enrolled, and nothing else.
+  func followStore() {
+    guard self.service.notifySocket != nil else { return }
+    var listeners: [ListenerAdoption.Key: RelayListener] = [:]
+    for workload in self.enrolled.values {
+      for listener in workload.listeners {
+        listeners[ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: listener.isV4)] = listener
+      }
+    }
+    let actions = self.store.actions(wanted: Set(listeners.keys), isComplete: self.isComplete && self.foreignersAreGone)
+    for action in actions {
+      let isSaid: Bool
+      switch action {
+      case .store(let key):
+        guard let listener = listeners[key], let notice = ServiceNotice.store(name: ListenerStore.name(of: key)) else {
+          continue
+        }
+        isSaid = self.service.send(notice, descriptors: [listener.descriptor.rawValue])
+      case .remove(let name):
+        // systemd's own name for what has none.
+        isSaid = ServiceNotice.remove(name: name).map { self.service.send($0) } ?? true
+      }
+      // Whoever does not listen now is asked again with the next change.
+      guard isSaid else { break }
+      self.store.done(action)
+    }
+    if !actions.isEmpty {
+      self.service.send(.status("\(self.enrolled.count) workloads enrolled"))
+    }
+  }
+}

@@ -1,0 +1,58 @@
+# The steps of installing and removing that are more than files. scripts/install and scripts/uninstall source this file,
+# scripts/package puts it into the maintainer scripts of the Debian package: there is one version of each step.
+# shellcheck shell=sh
+
+martlet_units='martlet-control.service martletd.service'
+
+martlet_say() { printf '%s\n' "$*"; }
+
+# Is this host run by systemd (and not a chroot)?
+martlet_systemd() { [ -d /run/systemd/system ]; }
+
+martlet_users() {
+  martlet_say "accounts martlet-control and martlet-proxy"
+  systemd-sysusers /usr/lib/sysusers.d/martlet.conf
+}
+
+# start FRESH: enables and starts the units of a new installation; of an upgraded one those that run are started anew.
+martlet_start() {
+  martlet_systemd || { systemctl enable $martlet_units; return 0; }
+  systemctl daemon-reload
+  if [ "$1" = fresh ]; then
+    martlet_say "enable and start $martlet_units"
+    systemctl enable -q $martlet_units
+    systemctl start $martlet_units || martlet_say "warning: a service did not start: ask martlet check and journalctl -u martletd"
+  else
+    martlet_say "restart $martlet_units"
+    systemctl try-restart $martlet_units || martlet_say "warning: a service did not start: ask journalctl -u martletd"
+  fi
+}
+
+# Ends everything of the mesh that runs: the units, the proxy that serves on without its agent, the programs in the kernel.
+martlet_stop() {
+  martlet_say "disable and stop $martlet_units"
+  if martlet_systemd; then systemctl disable -q --now $martlet_units; else systemctl disable -q $martlet_units; fi
+  if [ -x /usr/bin/martlet ] && martlet_systemd; then
+    martlet_say "martlet purge"
+    /usr/bin/martlet purge | sed 's/^/  /'
+  fi
+}
+
+# After the files are gone.
+martlet_forget() {
+  if martlet_systemd; then
+    systemctl daemon-reload
+    systemctl reset-failed $martlet_units 2>/dev/null || true
+  fi
+}
+
+# What was learnt, and what only the mesh used.
+martlet_remove_state() {
+  martlet_say "remove /var/lib/martlet and /var/lib/martlet-control"
+  rm -rf /var/lib/martlet /var/lib/martlet-control
+  martlet_say "remove accounts martlet-control and martlet-proxy"
+  for account in martlet-control martlet-proxy; do
+    if getent passwd "$account" >/dev/null; then userdel "$account"; fi
+    if getent group "$account" >/dev/null; then groupdel "$account"; fi
+  done
+}
