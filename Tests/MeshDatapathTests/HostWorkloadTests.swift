@@ -120,7 +120,8 @@ struct HostWorkloadTests {
     snapshot.insert(Versioned(.workload(entry), version: ContentVersion(of: "other".utf8)))
     let resolved = ResolvedSnapshot(node: "here", snapshot: snapshot, locals: self.locals)
     #expect(resolved.workload(at: try self.endpoint("10.1.0.1:8080"))?.name == name("api"))
-    #expect(resolved.conflicts.contains { $0.place == "10.1.0.1:8080" && $0.workloads == [name("api"), name("caller")] })
+    #expect(
+      resolved.conflicts.contains { $0.place == "10.1.0.1:8080" && $0.workloads == [name("api"), name("caller")] })
   }
 
   @Test("The cut knows who called from the host, and leaves what is nobody's alone")
