@@ -47,6 +47,10 @@ static __always_inline int mesh_ops_addresses(struct bpf_sock_ops *ctx, struct m
 #define mesh_ops_remote_port_be(ctx) ((__u16)(ctx)->remote_port)
 #endif
 
+/* Marks a leg of the node proxy: a socket bears its flags, and to ask them costs less than a look-up. The callback itself
+ * (retransmission timeouts) is not wanted and does nothing. */
+#define MESH_OPS_LEG_FLAG BPF_SOCK_OPS_RTO_CB_FLAG
+
 static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
 {
     struct mesh_flow flow;
@@ -66,7 +70,8 @@ static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
     flow.source_port_be = tuple.remote_port_be;
     if (bpf_map_update_elem(&MESH_MAP(flows), &tuple, &flow, BPF_ANY) != 0)
         mesh_count(MESH_HOOK_SOCKOPS, MESH_REASON_MAP_ERROR);
-    bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+    __u32 wanted = BPF_SOCK_OPS_STATE_CB_FLAG | (flow.tier == MESH_TIER_LEG ? MESH_OPS_LEG_FLAG : 0);
+    bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | wanted);
     if (flow.tier == MESH_TIER_KERNEL)
         mesh_edge_change(&flow, MESH_EDGE_OPENED, 0, 0);
 }
@@ -86,11 +91,11 @@ static __always_inline const struct mesh_flow *mesh_ops_flow(struct bpf_sock_ops
 
 static __always_inline void mesh_ops_connected(struct bpf_sock_ops *ctx)
 {
-    if (!ctx->sk || !bpf_sk_storage_get(&MESH_MAP(legs), ctx->sk, 0, 0))
+    if (!(ctx->bpf_sock_ops_cb_flags & MESH_OPS_LEG_FLAG))
         return;
     struct mesh_tuple tuple = {0};
     const struct mesh_flow *flow = mesh_ops_flow(ctx, &tuple);
-    if (flow)
+    if (flow && flow->tier == MESH_TIER_LEG)
         mesh_edge_change(flow, MESH_EDGE_OPENED, 0, 0);
 }
 

@@ -88,7 +88,7 @@ static __always_inline int mesh_steer_service(const struct mesh_service *service
         return mesh_refuse(flow, MESH_REASON_NO_ENDPOINT);
     if (service->mode == MESH_MODE_PROXY)
         return mesh_steer_relay(pod, flow);
-    struct mesh_endpoint_key slot = {.table = service->table, .slot = bpf_get_prandom_u32() % service->slots};
+    struct mesh_endpoint_key slot = {.table = service->table, .slot = service->slots > 1 ? bpf_get_prandom_u32() % service->slots : 0};
     const struct mesh_endpoint *endpoint = bpf_map_lookup_elem(&MESH_MAP(ep), &slot);
     if (!endpoint)
         return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
