@@ -109,7 +109,8 @@ let floor6: [Target] = [
     name: "MeshAgent",
     dependencies: [
       "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshSync", "MeshProto", "MeshTelemetry", "MeshRouting",
-      "MeshDatapath", "MeshLinux", "MeshBPF", "MeshLink", "MeshWire", nio, nioPosix, nioHTTP1, logging, lifecycle, grpc,
+      "MeshDatapath", "MeshDNS", "MeshLinux", "MeshBPF", "MeshLink", "MeshWire", nio, nioPosix, nioHTTP1, logging,
+      lifecycle, grpc,
     ], swiftSettings: driver),
   .target(
     name: "MeshProxy",
@@ -187,8 +188,8 @@ let side: [Target] = [
   tests(
     "MeshAgent",
     [
-      "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshDatapath", "MeshLinux", "MeshBPF", "MeshTelemetry",
-      "MeshTestSupport", nio, nioPosix, nioHTTP1, logging,
+      "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshDatapath", "MeshDNS", "MeshLinux", "MeshBPF",
+      "MeshTelemetry", "MeshTestSupport", nio, nioPosix, nioHTTP1, logging,
     ]),
   tests(
     "MeshCommands",

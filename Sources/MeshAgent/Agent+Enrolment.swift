@@ -15,7 +15,8 @@ extension Agent {
     guard self.isComplete else { return self.guardAttachments() }
     let changed = self.followNamespaces()
     let readdressed = self.refreshAddresses()
-    if changed || readdressed { self.updateTables() }
+    let renamed = self.followNames()
+    if changed || readdressed || renamed { self.updateTables() } else { self.settleNames() }
     self.guardAttachments()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)
   }
@@ -166,6 +167,7 @@ extension Agent {
         self.adoptedListeners[key] = nil
       }
       if workload.isInHost { self.watchHost(false) }
+      self.naming.forget(name, cookie: workload.namespace.cookie)
       self.detachLookup(Self.lookupName(workload))
     }
     for interface in workload.local.interfaces { self.kernel.detachEdge(interface: interface) }

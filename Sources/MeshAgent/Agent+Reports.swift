@@ -54,7 +54,8 @@ extension Agent: AgentReporting {
   }
 
   private var problems: [Problem] {
-    (Array(self.failures.values) + Array(self.enrolmentProblems.values) + self.planProblems).map {
+    (Array(self.failures.values) + Array(self.enrolmentProblems.values) + self.naming.problems + self.planProblems).map
+    {
       Problem(object: $0.object, message: $0.message + ($0.cause.map { ": \($0)" } ?? ""), next: $0.next)
     }.sorted { ($0.object, $0.message) < ($1.object, $1.message) }
   }
@@ -101,7 +102,8 @@ extension Agent: AgentReporting {
       status: await self.status(), programs: try await self.programs(), maps: try await self.maps(), edges: self.edges,
       names: names.directory, decisions: decisions,
       mapInsertErrors: self.mapInsertErrors,
-      proxyRefusals: Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +))
+      proxyRefusals: Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +),
+      nameCounts: Dictionary(self.nameStats.map { ($0.name, $0.count) }, uniquingKeysWith: +))
   }
 
   private static let reasons = UInt32(MESH_REASON_COUNT.rawValue)

@@ -30,6 +30,7 @@ extension ResourceDecoder {
       }
     }
     if let field = spec.optional("ports") { result.ports = Self.workloadPorts(field) }
+    Self.names(&spec, &result)
     spec.refuse(
       ["container"], because: "this version finds no containers by name",
       next: "use networkNamespace, systemdUnit, cgroup or addresses")

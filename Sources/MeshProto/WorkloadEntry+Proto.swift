@@ -21,6 +21,8 @@ extension Martlet_Entries_V1_Workload {
       case .open: .open
       }
     self.policies = entry.policies.map(\.description)
+    self.resolvesNames = entry.resolvesNames
+    self.nameServers = entry.nameServers.map { Martlet_Entries_V1_Address($0) }
     self.app = entry.app
     self.appVersion = entry.appVersion
   }
@@ -47,7 +49,11 @@ extension WorkloadEntry {
       name: name, node: try field["node"].text(message.node, limit: 253), identity: identity,
       addresses: try field["addresses"].unicastAddresses(message.addresses), failureMode: failureMode,
       app: try field["app"].text(message.app, limit: 253),
-      appVersion: try field["app_version"].text(message.appVersion, limit: 253))
+      appVersion: try field["app_version"].text(message.appVersion, limit: 253), resolvesNames: message.resolvesNames,
+      nameServers: try field["name_servers"].unicastAddresses(message.nameServers))
+    guard self.resolvesNames || self.nameServers.isEmpty else {
+      throw field["name_servers"].error("only a workload that resolves names has them")
+    }
     switch message.location {
     case .networkNamespace(let path):
       self.location = .networkNamespace(path: try field["network_namespace"].absolutePath(path))

@@ -72,6 +72,12 @@ struct Main: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Name servers of workloads with dns: true that name none and have no /etc/netns/NAME/resolv.conf.",
+      valueName: "file"))
+  var resolvConf = "/etc/resolv.conf"
+
+  @Option(
+    help: ArgumentHelp(
       "Entries of a map, as services=100000; several times. See docs/operations.md, Large meshes.",
       valueName: "name=entries"))
   var mapLimit: [String] = []

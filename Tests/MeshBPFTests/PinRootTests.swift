@@ -74,8 +74,8 @@ struct PinRootTests {
     let links = rig.datapath.pins.links()
     #expect(
       links == [
-        "connect4", "connect6", "getsockopt", "lookup-client", "lookup-server", "peername4", "peername6",
-        "setsockopt", "sockops",
+        "connect4", "connect6", "getsockopt", "lookup-client", "lookup-server", "peername4", "peername6", "recvmsg4",
+        "recvmsg6", "sendmsg4", "sendmsg6", "setsockopt", "sockops",
       ])
     try rig.adopt()
     #expect(try rig.datapath.mapStatus().map(\.id) == maps.map(\.id))
@@ -87,7 +87,7 @@ struct PinRootTests {
     #expect(new.flatMap(\.links).sorted() == links)
     #expect(try rig.probe("client", "connect \(Rig.vip) 80").errno == 0)
     let listed = try DatapathInventory.maps(pinDirectory: rig.pinPath)
-    #expect(listed.count == 20)
+    #expect(listed.count == 21)
     let workloads = try #require(listed.first { $0.name == KernelDatapath.mapName("wload") })
     #expect(workloads.entries == 4)
     #expect(workloads.maxEntries == 65_536)
@@ -127,7 +127,7 @@ struct PinRootTests {
       try datapath.attachSocketOptions(cgroup: rig.cgroup + "/proxy")
       programs = try datapath.programStatus().filter { !$0.links.isEmpty }.map(\.id)
     }
-    #expect(programs.count == 7)
+    #expect(programs.count == 11)
     let left = try DatapathInventory.programs(pinDirectory: path)
     #expect(Set(left.map(\.id)) == Set(programs), "all are attached still")
     try KernelDatapath.purge(pinDirectory: path)

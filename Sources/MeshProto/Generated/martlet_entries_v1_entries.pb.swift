@@ -330,6 +330,12 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
   /// TCP ports that it serves; required in the host's namespace.
   package var ports: [UInt32] = []
 
+  /// What it asks port 53 goes to the node proxy.
+  package var resolvesNames: Bool = false
+
+  /// Who is asked for names that are not the mesh's, on port 53; only with resolves_names.
+  package var nameServers: [Martlet_Entries_V1_Address] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// Neither: the workload is known by its addresses only.
@@ -998,7 +1004,7 @@ nonisolated extension Martlet_Entries_V1_Operation: SwiftProtobuf.Message, Swift
 
 nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Workload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{4}\u{8}resolves_names\0\u{3}name_servers\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1039,6 +1045,8 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
         }
       }()
       case 12: try { try decoder.decodeRepeatedUInt32Field(value: &self.ports) }()
+      case 20: try { try decoder.decodeSingularBoolField(value: &self.resolvesNames) }()
+      case 21: try { try decoder.decodeRepeatedMessageField(value: &self.nameServers) }()
       default: break
       }
     }
@@ -1090,6 +1098,12 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if !self.ports.isEmpty {
       try visitor.visitPackedUInt32Field(value: self.ports, fieldNumber: 12)
     }
+    if self.resolvesNames != false {
+      try visitor.visitSingularBoolField(value: self.resolvesNames, fieldNumber: 20)
+    }
+    if !self.nameServers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nameServers, fieldNumber: 21)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1104,6 +1118,8 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if lhs.app != rhs.app {return false}
     if lhs.appVersion != rhs.appVersion {return false}
     if lhs.ports != rhs.ports {return false}
+    if lhs.resolvesNames != rhs.resolvesNames {return false}
+    if lhs.nameServers != rhs.nameServers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
