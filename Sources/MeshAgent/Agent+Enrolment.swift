@@ -17,6 +17,7 @@ extension Agent {
     let readdressed = self.refreshAddresses()
     if changed || readdressed { self.updateTables() }
     self.guardAttachments()
+    self.proveEffect()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)
   }
 

@@ -19,6 +19,10 @@ package struct DatapathPlanner: Sendable {
     package var grace: Duration = .milliseconds(20)
     /// The relay listener in each namespace.
     package var outboundPort: UInt16 = MeshPort.outbound
+    /// The canary's rows are in the tables.
+    package var hasCanary = false
+    /// The cgroup from which the canary of the host's namespace is dialled, while workloads are enrolled there.
+    package var probeCgroup: UInt64?
 
     package init(node: String) { self.node = node }
   }
@@ -95,6 +99,7 @@ package struct DatapathPlanner: Sendable {
 
     var switching = MapChanges()
     self.planWorkloads(change, &switching, &plan.after, now)
+    self.planCanary(&switching)
     self.planServices(change, &plan, &switching, now)
     var podPuts = MapChanges()
     var podDeletions = MapChanges()

@@ -11,6 +11,7 @@ package struct AgentMetrics: Sendable {
   package var mapInsertErrors: [String: UInt64]
   /// Connections that the node proxy refused, by reason; since the proxy started.
   package var proxyRefusals: [String: UInt64]
+  package var proof: ProofCounters
 
   package struct Decision: Sendable, Hashable {
     package var hook: FlowHook
@@ -27,7 +28,7 @@ package struct AgentMetrics: Sendable {
   package init(
     status: AgentStatus, programs: [ProgramReport] = [], maps: [MapReport] = [], edges: EdgeLedger = EdgeLedger(),
     names: NameDirectory = NameDirectory(), decisions: [Decision] = [], mapInsertErrors: [String: UInt64] = [:],
-    proxyRefusals: [String: UInt64] = [:]
+    proxyRefusals: [String: UInt64] = [:], proof: ProofCounters = ProofCounters()
   ) {
     self.status = status
     self.programs = programs
@@ -37,11 +38,12 @@ package struct AgentMetrics: Sendable {
     self.decisions = decisions
     self.mapInsertErrors = mapInsertErrors
     self.proxyRefusals = proxyRefusals
+    self.proof = proof
   }
 
   /// In a fixed order: traffic, datapath, agent.
   package var families: [MetricFamily] {
-    TCPMetrics.families(self.edges, names: self.names) + self.datapath + self.agent
+    TCPMetrics.families(self.edges, names: self.names) + self.datapath + self.proofFamilies + self.agent
   }
 
   private var datapath: [MetricFamily] {
