@@ -18,6 +18,7 @@ extension Agent {
     let renamed = self.followNames()
     if changed || readdressed || renamed { self.updateTables() } else { self.settleNames() }
     self.guardAttachments()
+    self.proveEffect()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)
   }
 
