@@ -25,6 +25,9 @@ extension Agent {
         listeners[ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: listener.isV4)] = listener
       }
     }
+    for listener in self.hostListeners {
+      listeners[ListenerAdoption.Key(cookie: self.host.cookie, isV4: listener.isV4)] = listener
+    }
     let actions = self.store.actions(wanted: Set(listeners.keys), isComplete: self.isComplete && self.foreignersAreGone)
     for action in actions {
       let isSaid: Bool
