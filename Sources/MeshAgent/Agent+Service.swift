@@ -29,6 +29,9 @@ extension Agent {
         listeners[socket.key(cookie: workload.namespace.cookie)] = socket.descriptor.rawValue
       }
     }
+    for listener in self.hostListeners {
+      listeners[ListenerAdoption.Key(cookie: self.host.cookie, isV4: listener.isV4)] = listener
+    }
     let actions = self.store.actions(wanted: Set(listeners.keys), isComplete: self.isComplete && self.foreignersAreGone)
     for action in actions {
       let isSaid: Bool

@@ -14,8 +14,8 @@ import MeshTelemetry
 /// The agent of one host: holds the snapshot, the enrolled workloads and the kernel's tables together. Every change comes
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
-/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Host`, `Agent+Names`, `Agent+Guard`,
-/// `Agent+Canary`, `Agent+Tables`, `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
+/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Names`,
+/// `Agent+Guard`, `Agent+Canary`, `Agent+Tables`, `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -68,6 +68,8 @@ package actor Agent {
   var cutsWanted = false
 
   var enrolled: [ResourceName: EnrolledWorkload] = [:]
+  /// In the host's own namespace, shared by all workloads there.
+  var hostListeners: [RelayListener] = []
   var adoptedListeners: [ListenerAdoption.Key: RelayListener] = [:]
   /// Of workloads that resolve names of the mesh.
   var naming: Naming
