@@ -15,7 +15,9 @@ extension Agent {
     guard self.isComplete else { return self.guardAttachments() }
     let changed = self.followNamespaces()
     let readdressed = self.refreshAddresses()
+    self.followReadiness()
     if changed || readdressed { self.updateTables() }
+    self.followStatus()
     self.guardAttachments()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)
   }
@@ -23,7 +25,9 @@ extension Agent {
   /// After a change of the snapshot.
   func reconcile(_ delta: Delta? = nil) {
     _ = self.followNamespaces()
+    self.followReadiness()
     self.updateTables(delta)
+    self.followStatus()
   }
 
   /// Nil if the node has nothing to find for the workload.

@@ -94,6 +94,7 @@ package struct WorkloadSpec: Hashable, Sendable {
   package var failureMode: FailureMode = .closed
   /// Port numbers that a Service may ask for by name; in the host's namespace also what is governed.
   package var ports: [String: UInt16] = [:]
+  package var readiness: ReadinessCheck?
 }
 
 package struct ServiceSpec: Hashable, Sendable {

@@ -30,6 +30,8 @@ extension ResourceDecoder {
       }
     }
     if let field = spec.optional("ports") { result.ports = Self.workloadPorts(field) }
+    let readiness = spec.optional("readiness")
+    if let readiness { result.readiness = Self.readiness(readiness) }
     spec.refuse(
       ["container"], because: "this version finds no containers by name",
       next: "use networkNamespace, systemdUnit, cgroup or addresses")
@@ -49,6 +51,7 @@ extension ResourceDecoder {
         "a workload in the host's namespace shares its addresses with others: it needs ports",
         next: "list what it serves under spec.ports; only that is governed")
     }
+    if let readiness, self.isClean { self.place(readiness, result) }
     return result
   }
 

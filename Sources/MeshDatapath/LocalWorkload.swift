@@ -11,6 +11,8 @@ package struct LocalWorkload: Hashable, Sendable {
   package var addresses: [IPAddress]
   /// Interface indexes at the host end of its veths.
   package var interfaces: [UInt32]
+  /// False: its check says that it cannot serve. Its endpoints are not ready; everything else of it stays.
+  package var isHealthy = true
 
   package init(
     name: ResourceName, netnsCookie: UInt64, addresses: [IPAddress], interfaces: [UInt32] = [], cgroup: UInt64? = nil

@@ -23,6 +23,8 @@ extension Martlet_Entries_V1_Workload {
     self.policies = entry.policies.map(\.description)
     self.app = entry.app
     self.appVersion = entry.appVersion
+    if let check = entry.readiness { self.readiness = Martlet_Entries_V1_Readiness(check) }
+    self.unhealthy = !entry.isHealthy
   }
 }
 
@@ -68,6 +70,8 @@ extension WorkloadEntry {
     guard self.location.isInHost == !self.ports.isEmpty else {
       throw field["ports"].error("a workload in the host's namespace has ports, and no other has")
     }
+    if message.hasReadiness { self.readiness = try ReadinessCheck(message.readiness, field["readiness"]) }
+    self.isHealthy = !message.unhealthy
     var seen: Set<ResourceName> = []
     for (index, text) in message.policies.enumerated() {
       let policy = try field["policies"][index].resourceName(text)

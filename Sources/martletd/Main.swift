@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Logging
 import MeshAgent
+import MeshArguments
 import MeshBase
 import MeshLinux
 import ServiceLifecycle
@@ -88,19 +89,7 @@ struct Main: AsyncParsableCommand {
       valueName: "level"))
   var logLevel = "info"
 
-  /// As every program of the house: a wrong command line is exit status 2, not sysexits' 64.
-  static func main() async {
-    do {
-      let command = try Self.parse()
-      try await command.run()
-    } catch  where Self.exitCode(for: error) == .validationFailure {
-      var text = Self.fullMessage(for: error) + "\n"
-      text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
-      Glibc.exit(2)
-    } catch {
-      Self.exit(withError: error)
-    }
-  }
+  static func main() async { await Self.runAsProgram() }
 
   func validate() throws {
     guard Logger.Level(rawValue: self.logLevel) != nil else {

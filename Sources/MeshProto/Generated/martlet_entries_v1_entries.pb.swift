@@ -330,6 +330,18 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
   /// TCP ports that it serves; required in the host's namespace.
   package var ports: [UInt32] = []
 
+  package var readiness: Martlet_Entries_V1_Readiness {
+    get {_readiness ?? Martlet_Entries_V1_Readiness()}
+    set {_readiness = newValue}
+  }
+  /// Returns true if `readiness` has been explicitly set.
+  package var hasReadiness: Bool {self._readiness != nil}
+  /// Clears the value of `readiness`. Subsequent reads from it will return its default value.
+  package mutating func clearReadiness() {self._readiness = nil}
+
+  /// Its node says that it cannot serve.
+  package var unhealthy: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// Neither: the workload is known by its addresses only.
@@ -378,6 +390,28 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
     ]
 
   }
+
+  package init() {}
+
+  fileprivate var _readiness: Martlet_Entries_V1_Readiness? = nil
+}
+
+package nonisolated struct Martlet_Entries_V1_Readiness: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var tcpPort: UInt32 = 0
+
+  package var periodSeconds: UInt32 = 0
+
+  package var timeoutSeconds: UInt32 = 0
+
+  package var failureThreshold: UInt32 = 0
+
+  package var successThreshold: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -998,7 +1032,7 @@ nonisolated extension Martlet_Entries_V1_Operation: SwiftProtobuf.Message, Swift
 
 nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Workload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1039,6 +1073,8 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
         }
       }()
       case 12: try { try decoder.decodeRepeatedUInt32Field(value: &self.ports) }()
+      case 13: try { try decoder.decodeSingularMessageField(value: &self._readiness) }()
+      case 14: try { try decoder.decodeSingularBoolField(value: &self.unhealthy) }()
       default: break
       }
     }
@@ -1090,6 +1126,12 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if !self.ports.isEmpty {
       try visitor.visitPackedUInt32Field(value: self.ports, fieldNumber: 12)
     }
+    try { if let v = self._readiness {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    } }()
+    if self.unhealthy != false {
+      try visitor.visitSingularBoolField(value: self.unhealthy, fieldNumber: 14)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1104,6 +1146,8 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if lhs.app != rhs.app {return false}
     if lhs.appVersion != rhs.appVersion {return false}
     if lhs.ports != rhs.ports {return false}
+    if lhs._readiness != rhs._readiness {return false}
+    if lhs.unhealthy != rhs.unhealthy {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1111,6 +1155,56 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Martlet_Entries_V1_Workload.FailureMode: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FAILURE_MODE_UNSPECIFIED\0\u{1}FAILURE_MODE_CLOSED\0\u{1}FAILURE_MODE_OPEN\0")
+}
+
+nonisolated extension Martlet_Entries_V1_Readiness: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Readiness"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}tcp_port\0\u{3}period_seconds\0\u{3}timeout_seconds\0\u{3}failure_threshold\0\u{3}success_threshold\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.tcpPort) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.periodSeconds) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.timeoutSeconds) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.failureThreshold) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.successThreshold) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.tcpPort != 0 {
+      try visitor.visitSingularUInt32Field(value: self.tcpPort, fieldNumber: 1)
+    }
+    if self.periodSeconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.periodSeconds, fieldNumber: 2)
+    }
+    if self.timeoutSeconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.timeoutSeconds, fieldNumber: 3)
+    }
+    if self.failureThreshold != 0 {
+      try visitor.visitSingularUInt32Field(value: self.failureThreshold, fieldNumber: 4)
+    }
+    if self.successThreshold != 0 {
+      try visitor.visitSingularUInt32Field(value: self.successThreshold, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_Readiness, rhs: Martlet_Entries_V1_Readiness) -> Bool {
+    if lhs.tcpPort != rhs.tcpPort {return false}
+    if lhs.periodSeconds != rhs.periodSeconds {return false}
+    if lhs.timeoutSeconds != rhs.timeoutSeconds {return false}
+    if lhs.failureThreshold != rhs.failureThreshold {return false}
+    if lhs.successThreshold != rhs.successThreshold {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension Martlet_Entries_V1_Endpoints: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
