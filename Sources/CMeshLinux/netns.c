@@ -140,18 +140,25 @@ static int cmesh_socket_name(struct cmesh_address address, uint16_t port, struct
     return sizeof(*v6);
 }
 
-int cmesh_listen(int socket, struct cmesh_address address, uint16_t port, int backlog)
+int cmesh_bind(int socket, struct cmesh_address address, uint16_t port)
 {
     const int on = 1;
     struct sockaddr_storage name;
     int size = cmesh_socket_name(address, port, &name);
-    if (setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
-        return -errno;
     if (name.ss_family == AF_INET6 && setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
         return -errno;
-    if (bind(socket, (struct sockaddr *)&name, size) < 0 || listen(socket, backlog) < 0)
+    return bind(socket, (struct sockaddr *)&name, size) < 0 ? -errno : 0;
+}
+
+int cmesh_listen(int socket, struct cmesh_address address, uint16_t port, int backlog)
+{
+    const int on = 1;
+    if (setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
         return -errno;
-    return 0;
+    int error = cmesh_bind(socket, address, port);
+    if (error < 0)
+        return error;
+    return listen(socket, backlog) < 0 ? -errno : 0;
 }
 
 int cmesh_connect(int socket, struct cmesh_address address, uint16_t port)

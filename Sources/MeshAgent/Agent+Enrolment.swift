@@ -15,10 +15,12 @@ extension Agent {
     guard self.isComplete else { return self.guardAttachments() }
     let changed = self.followNamespaces()
     let readdressed = self.refreshAddresses()
+    let renamed = self.followNames()
     self.followReadiness()
-    if changed || readdressed { self.updateTables() }
+    if changed || readdressed || renamed { self.updateTables() } else { self.settleNames() }
     self.followStatus()
     self.guardAttachments()
+    self.proveEffect()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)
   }
 
@@ -46,7 +48,8 @@ extension Agent {
   }
 
   /// True if a workload came or went.
-  private func followNamespaces() -> Bool {
+  func followNamespaces() -> Bool {
+    self.followHostListeners()
     let wanted = self.pathsToFind()
     let now = MonotonicClock.milliseconds
     let actions = Enrolment.actions(wanted: wanted, enrolled: self.enrolled.mapValues(\.id)) { path in
@@ -166,10 +169,14 @@ extension Agent {
       self.link?.withdraw(workload: number)
     }
     if !self.sharesNamespace(workload) {
-      for key in workload.listeners.map({ ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: $0.isV4) }) {
+      // Those of the host's namespace are kept, see `followHostListeners`.
+      for key in workload.isInHost
+        ? [] : workload.listeners.map({ ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: $0.isV4) })
+      {
         self.adoptedListeners[key] = nil
       }
       if workload.isInHost { self.watchHost(false) }
+      self.naming.forget(name, cookie: workload.namespace.cookie)
       self.detachLookup(Self.lookupName(workload))
     }
     for interface in workload.local.interfaces { self.kernel.detachEdge(interface: interface) }

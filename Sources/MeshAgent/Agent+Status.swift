@@ -21,7 +21,10 @@ extension Agent {
     if let workload = self.enrolled[name], workload.isAttached {
       status.addresses = workload.local.addresses
       status.reason = .ready
-      if let machine = self.readiness.health[name]?.machine, !machine.isReady {
+      if workload.local.isQuarantined {
+        status.reason = .enrolmentFailed
+        status.detail = self.canaryProblems[name]?.message ?? "in quarantine"
+      } else if let machine = self.readiness.health[name]?.machine, !machine.isReady {
         status.reason = machine.verdict == .pending ? .checkPending : .checkFailed
         status.detail = machine.failure ?? ""
       }

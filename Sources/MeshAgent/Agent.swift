@@ -14,8 +14,9 @@ import MeshTelemetry
 /// The agent of one host: holds the snapshot, the enrolled workloads and the kernel's tables together. Every change comes
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
-/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Host`, `Agent+Guard`, `Agent+Tables`,
-/// `Agent+Readiness`, `Agent+Status`, `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
+/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Names`,
+/// `Agent+Guard`, `Agent+Canary`, `Agent+Readiness`, `Agent+Status`, `Agent+Tables`, `Agent+Proxy`, `Agent+Service`,
+/// `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -69,7 +70,11 @@ package actor Agent {
   var cutsWanted = false
 
   var enrolled: [ResourceName: EnrolledWorkload] = [:]
+  /// In the host's own namespace, shared by all workloads there.
+  var hostListeners: [RelayListener] = []
   var adoptedListeners: [ListenerAdoption.Key: RelayListener] = [:]
+  /// Of workloads that resolve names of the mesh.
+  var naming: Naming
   var enrolmentProblems: [ResourceName: MeshError] = [:]
   /// Not before then, unless the namespace is another.
   var retryEnrolment: [ResourceName: (id: FileID, next: Int64)] = [:]
@@ -87,11 +92,20 @@ package actor Agent {
   var nextMapFill: Int64 = 0
   /// When attachments are looked at next, what was wrong the last time, and how many were put back.
   var nextGuard: Int64 = 0
+  var lastGuard: Int64 = 0
   var knownFaults: Set<AttachmentFault> = []
   var attachmentsRepaired: UInt64 = 0
+  /// Could not be put back at the last look.
+  var unmended: Set<AttachmentFault.Place> = []
+  /// One for each workload that is attached, what is wrong with them, and how often what happened.
+  var canaries: [ResourceName: CanaryWatch] = [:]
+  var canaryProblems: [ResourceName: MeshError] = [:]
+  var proof = ProofCounters()
 
   var proxy = ProxyStatus(state: .starting)
   var proxyStats = ProxyStats()
+  /// Of its name server.
+  var nameStats: [NamedCount] = []
   var edges = EdgeLedger()
   /// Open connections are not looked at before then.
   var nextOpenBytes: UInt64 = 0
@@ -175,14 +189,17 @@ package actor Agent {
     for (name, entry) in self.snapshot.workloads {
       self.locations[name] = Self.location(of: entry.value, on: configuration.node)
     }
-    self.planner = DatapathPlanner(.init(node: configuration.node), identifiers: identifiers)
+    var planning = DatapathPlanner.Configuration(node: configuration.node)
+    planning.hasCanary = true
+    planning.probeCgroup = self.cgroups.agent.id
+    self.planner = DatapathPlanner(planning, identifiers: identifiers)
     self.planner.adopt(try self.driver.presentKeys(), now: MonotonicClock.duration)
     let stored = ListenerAdoption.stored()
-    self.store = ListenerStore(kept: Set(stored.listeners.keys), strange: stored.strange)
-    self.adoptedListeners = stored.listeners
-    if let proxy = ProxySupervisor.running(in: self.cgroups.proxy) {
-      self.adoptedListeners.merge(ListenerAdoption.listeners(in: proxy)) { stored, _ in stored }
-    }
+    self.store = ListenerStore(kept: stored.found.keys, strange: stored.strange)
+    var found = stored.found
+    if let proxy = ProxySupervisor.running(in: self.cgroups.proxy) { ListenerAdoption.add(from: proxy, to: &found) }
+    self.adoptedListeners = found.listeners
+    self.naming = Naming(adopted: found.names, hostFile: configuration.resolverFile)
     let restored = (source: self.snapshotSource, count: self.snapshot.count, listeners: self.adoptedListeners.count)
     logger.info(
       "agent opened",

@@ -21,6 +21,8 @@ package struct AgentConfiguration: Sendable {
   /// The account of the proxy.
   package var proxyUser: String
   package var proxyLoops: Int
+  /// Name servers of workloads that do not say which (resolv.conf(5)).
+  package var resolverFile: String
   /// Of maps that are made now; those of a predecessor keep theirs.
   package var mapSizes: MapSizes
   /// Unix socket of the control plane; nil: serve the snapshot on disk only.
@@ -44,6 +46,7 @@ package struct AgentConfiguration: Sendable {
     self.proxyExecutable = "/usr/libexec/martlet-proxy"
     self.proxyUser = "martlet-proxy"
     self.proxyLoops = 0
+    self.resolverFile = "/etc/resolv.conf"
     self.mapSizes = .defaults
     self.controlSocket = nil
     self.metricsAddress = SocketEndpoint(IPAddress(v4: 0), MeshPort.metrics)

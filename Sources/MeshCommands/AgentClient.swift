@@ -11,18 +11,19 @@ package struct AgentClient: Sendable {
   private let server: String
   private let hint: String
   /// Of a whole answer; flows have none.
-  private static let deadline = TimeAmount.seconds(60)
+  private let deadline: TimeAmount
   private static let bodyLimit = 256 << 20
   private static let lineLimit = 1 << 20
 
-  package init(socketPath: String) {
+  package init(socketPath: String, seconds: Int64 = 60) {
     self.init(
-      socketPath: socketPath, server: "the agent",
+      socketPath: socketPath, seconds: seconds, server: "the agent",
       hint: "is martletd running (systemctl status martletd), is this root, and is --run-dir right?")
   }
 
-  private init(socketPath: String, server: String, hint: String) {
+  private init(socketPath: String, seconds: Int64 = 60, server: String, hint: String) {
     self.socketPath = socketPath
+    self.deadline = .seconds(seconds)
     self.server = server
     self.hint = hint
   }
@@ -46,7 +47,7 @@ package struct AgentClient: Sendable {
     _ method: HTTPMethodWord = .get, _ path: String, query: [(String, String?)] = []
   ) async throws -> [UInt8] {
     var body: [UInt8] = []
-    try await self.exchange(method, path, query: query, deadline: Self.deadline) { buffer in
+    try await self.exchange(method, path, query: query, deadline: self.deadline) { buffer in
       guard body.count + buffer.count <= Self.bodyLimit else {
         throw MeshError(.exhausted, path, "the answer is larger than \(Self.bodyLimit) bytes")
       }

@@ -8,7 +8,7 @@ package struct Martlet: AsyncParsableCommand {
     abstract: "The command line of the Martlet service mesh.",
     discussion: """
       Most commands ask the agent of this host over agent.sock in --run-dir, and need root. check, verify, attach, \
-      detach, purge, dryrun and bench work without an agent; get asks the control plane.
+      detach, purge, dryrun, bench, enroll and unenroll work without an agent; get asks the control plane.
 
       Exit status: 0 yes, 1 the answer is no or the command failed, 2 wrong command line, 3 agent or control plane cannot be reached.
 
@@ -26,7 +26,11 @@ package struct Martlet: AsyncParsableCommand {
           StatusCommand.self, ShowCommand.self, ObserveCommand.self, ExplainCommand.self, LogLevelCommand.self,
           BugReportCommand.self,
         ]),
-      CommandGroup(name: "Host", subcommands: [CheckCommand.self, BenchCommand.self, PurgeCommand.self]),
+      CommandGroup(
+        name: "Host", subcommands: [CheckCommand.self, BenchCommand.self, HostsCommand.self, PurgeCommand.self]),
+      CommandGroup(
+        name: "Enrol, without a race at start",
+        subcommands: [EnrollCommand.self, UnenrollCommand.self, WaitCommand.self]),
       CommandGroup(
         name: "Programs, by hand", subcommands: [AttachCommand.self, DetachCommand.self, VerifyCommand.self]),
       CommandGroup(name: "Resources", subcommands: [GetCommand.self, DryRunCommand.self]),

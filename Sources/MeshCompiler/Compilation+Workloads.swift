@@ -91,6 +91,7 @@ extension Compilation {
             failureMode: workload.spec.failureMode, policies: policies[index],
             app: labels[Self.canonicalName] ?? labels["app"],
             appVersion: labels[Self.canonicalRevision] ?? labels["version"] ?? "latest",
+            resolvesNames: workload.spec.dns, nameServers: workload.spec.nameServers,
             readiness: workload.spec.readiness)))
     }
   }

@@ -19,6 +19,12 @@ package struct DatapathPlanner: Sendable {
     package var grace: Duration = .milliseconds(20)
     /// The relay listener in each namespace.
     package var outboundPort: UInt16 = MeshPort.outbound
+    /// The name server there.
+    package var namesPort: UInt16 = MeshPort.dns
+    /// The canary's rows are in the tables.
+    package var hasCanary = false
+    /// The cgroup from which the canary of the host's namespace is dialled, while workloads are enrolled there.
+    package var probeCgroup: UInt64?
 
     package init(node: String) { self.node = node }
   }
@@ -53,6 +59,8 @@ package struct DatapathPlanner: Sendable {
   struct PodRow: Hashable, Sendable {
     var workload: UInt32
     var flags: UInt32
+    /// 0: port 53 is left alone.
+    var namesPort: UInt16 = 0
   }
 
   struct VethRow: Hashable, Sendable {
@@ -95,6 +103,7 @@ package struct DatapathPlanner: Sendable {
 
     var switching = MapChanges()
     self.planWorkloads(change, &switching, &plan.after, now)
+    self.planCanary(&switching)
     self.planServices(change, &plan, &switching, now)
     var podPuts = MapChanges()
     var podDeletions = MapChanges()

@@ -13,6 +13,12 @@ package struct LocalWorkload: Hashable, Sendable {
   package var interfaces: [UInt32]
   /// False: its check says that it cannot serve. Its endpoints are not ready; everything else of it stays.
   package var isHealthy = true
+  /// What it asks port 53 goes to the name server of the node proxy in its namespace. Nil: it is left alone.
+  package var names: NameSteering?
+  /// Its redirection is lost and could not be repaired: nothing reaches it, nothing comes from it.
+  package var isQuarantined = false
+  /// In the host's namespace: declared ports on which somebody else listens. Calls to them are refused.
+  package var disownedPorts: Set<UInt16> = []
 
   package init(
     name: ResourceName, netnsCookie: UInt64, addresses: [IPAddress], interfaces: [UInt32] = [], cgroup: UInt64? = nil
@@ -23,4 +29,12 @@ package struct LocalWorkload: Hashable, Sendable {
     self.interfaces = interfaces
     self.cgroup = cgroup
   }
+}
+
+/// Which questions for names go to the node proxy.
+package struct NameSteering: Hashable, Sendable {
+  /// Those to 127/8 and ::1 too; else they are for a resolver of the workload's own.
+  package var takesLoopback: Bool
+
+  package init(takesLoopback: Bool) { self.takesLoopback = takesLoopback }
 }

@@ -1,7 +1,7 @@
 import MeshBase
 import MeshSnapshot
 
-extension Martlet_Entries_V1_Readiness {
+extension Martlet_Entries_V1_ReadinessCheck {
   init(_ check: ReadinessCheck) {
     self.init()
     self.tcpPort = UInt32(check.port)
@@ -13,7 +13,7 @@ extension Martlet_Entries_V1_Readiness {
 }
 
 extension ReadinessCheck {
-  init(_ message: Martlet_Entries_V1_Readiness, _ field: FieldPath) throws(MeshError) {
+  init(_ message: Martlet_Entries_V1_ReadinessCheck, _ field: FieldPath) throws(MeshError) {
     // A check of another kind, of which this version would know nothing, is no check of this one.
     try field.known(message)
     self.init(

@@ -21,9 +21,11 @@ extension Martlet_Entries_V1_Workload {
       case .open: .open
       }
     self.policies = entry.policies.map(\.description)
+    self.resolvesNames = entry.resolvesNames
+    self.nameServers = entry.nameServers.map { Martlet_Entries_V1_Address($0) }
     self.app = entry.app
     self.appVersion = entry.appVersion
-    if let check = entry.readiness { self.readiness = Martlet_Entries_V1_Readiness(check) }
+    self.readiness = entry.readiness.map { [Martlet_Entries_V1_ReadinessCheck($0)] } ?? []
     self.unhealthy = !entry.isHealthy
   }
 }
@@ -49,7 +51,11 @@ extension WorkloadEntry {
       name: name, node: try field["node"].text(message.node, limit: 253), identity: identity,
       addresses: try field["addresses"].unicastAddresses(message.addresses), failureMode: failureMode,
       app: try field["app"].text(message.app, limit: 253),
-      appVersion: try field["app_version"].text(message.appVersion, limit: 253))
+      appVersion: try field["app_version"].text(message.appVersion, limit: 253), resolvesNames: message.resolvesNames,
+      nameServers: try field["name_servers"].unicastAddresses(message.nameServers))
+    guard self.resolvesNames || self.nameServers.isEmpty else {
+      throw field["name_servers"].error("only a workload that resolves names has them")
+    }
     switch message.location {
     case .networkNamespace(let path):
       self.location = .networkNamespace(path: try field["network_namespace"].absolutePath(path))
@@ -67,10 +73,11 @@ extension WorkloadEntry {
       }
       self.ports.append(port)
     }
-    guard self.location.isInHost == !self.ports.isEmpty else {
-      throw field["ports"].error("a workload in the host's namespace has ports, and no other has")
+    guard self.location.isInHost || self.ports.isEmpty else {
+      throw field["ports"].error("only a workload in the host's namespace has ports")
     }
-    if message.hasReadiness { self.readiness = try ReadinessCheck(message.readiness, field["readiness"]) }
+    guard message.readiness.count <= 1 else { throw field["readiness"].error("more than one check") }
+    if let check = message.readiness.first { self.readiness = try ReadinessCheck(check, field["readiness"][0]) }
     self.isHealthy = !message.unhealthy
     var seen: Set<ResourceName> = []
     for (index, text) in message.policies.enumerated() {

@@ -65,6 +65,10 @@ package struct WorkloadEntry: Hashable, Sendable {
   /// TCP ports that it serves, sorted. In the host's namespace these and no others are governed; elsewhere empty: all are.
   package var ports: [UInt16]
   package var failureMode: FailureMode
+  /// What it asks port 53 goes to the node proxy, which answers for the names of the mesh.
+  package var resolvesNames: Bool
+  /// Who is asked for other names, on port 53, in this order. Empty: whoever its node finds.
+  package var nameServers: [IPAddress]
   /// Every policy that selects it, sorted. A policy that is not in the snapshot refuses connections to it
   /// (`failureMode`).
   package var policies: [ResourceName]
@@ -81,9 +85,11 @@ package struct WorkloadEntry: Hashable, Sendable {
   package init(
     name: ResourceName, node: String, identity: SPIFFEID, addresses: [IPAddress] = [],
     location: WorkloadLocation = .none, ports: [UInt16] = [], failureMode: FailureMode = .closed,
-    policies: [ResourceName] = [], app: String? = nil, appVersion: String = "latest",
-    readiness: ReadinessCheck? = nil, isHealthy: Bool = true
+    policies: [ResourceName] = [], app: String? = nil, appVersion: String = "latest", resolvesNames: Bool = false,
+    nameServers: [IPAddress] = [], readiness: ReadinessCheck? = nil, isHealthy: Bool = true
   ) {
+    self.resolvesNames = resolvesNames
+    self.nameServers = nameServers
     self.name = name
     self.node = node
     self.identity = identity

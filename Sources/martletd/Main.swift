@@ -73,6 +73,12 @@ struct Main: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Name servers of workloads with dns: true that name none and have no /etc/netns/NAME/resolv.conf.",
+      valueName: "file"))
+  var resolvConf = "/etc/resolv.conf"
+
+  @Option(
+    help: ArgumentHelp(
       "Entries of a map, as services=100000; several times. See docs/operations.md, Large meshes.",
       valueName: "name=entries"))
   var mapLimit: [String] = []
@@ -89,7 +95,10 @@ struct Main: AsyncParsableCommand {
       valueName: "level"))
   var logLevel = "info"
 
-  static func main() async { await Self.runAsProgram() }
+  static func main() async {
+    Heap.keepSmall()
+    await Self.runAsProgram()
+  }
 
   func validate() throws {
     guard Logger.Level(rawValue: self.logLevel) != nil else {

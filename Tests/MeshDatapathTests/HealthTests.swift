@@ -57,7 +57,13 @@ struct HealthTests {
   @Test("the plan empties the service's slots and fills them again, in the same generation")
   func plan() {
     var planner = DatapathPlanner(.init(node: "here"))
-    let snapshot = Snapshot([self.workload("w", node: "here"), self.endpoints])
+    let service = Entry.service(
+      ServiceEntry(
+        name: name("s"), addresses: [address("10.88.0.1")],
+        ports: [ServicePort(port: 80, backends: [Backend(service: name("s"), port: 80)])]))
+    let snapshot = Snapshot([
+      self.workload("w", node: "here"), self.endpoints, Versioned(service, version: ContentVersion(value: 1)),
+    ])
     let first = planner.plan(for: snapshot, locals: [self.local(isHealthy: true)], now: .seconds(1))
     #expect(first.changesAccess)
     for isHealthy in [false, true] {

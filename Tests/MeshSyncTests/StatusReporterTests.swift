@@ -127,14 +127,16 @@ struct StatusLedgerTests {
     let (good, bad) = (try status("one"), try status("one", .notEnrolled))
     self.accept(&ledger, StatusUpdate(node: "n", sequence: 1, statuses: [bad]), old)
     self.accept(&ledger, StatusUpdate(node: "n", sequence: 1, statuses: [good]), new)
-    #expect(self.isClosed(ledger.received(StatusUpdate(sequence: 2, statuses: [bad]), on: old)))
+    let closed1 = ledger.received(StatusUpdate(sequence: 2, statuses: [bad]), on: old)
+    #expect(self.isClosed(closed1))
     ledger.closed(old)
     #expect(ledger.isConnected("n"))
     #expect(ledger.status(of: good.name, on: "n") == good)
     // One that was opened before and says its name after.
     let (early, late) = (ledger.opened(), ledger.opened())
     self.accept(&ledger, StatusUpdate(node: "m", sequence: 1), late, news: false)
-    #expect(self.isClosed(ledger.received(StatusUpdate(node: "m", sequence: 1), on: early)))
+    let closed2 = ledger.received(StatusUpdate(node: "m", sequence: 1), on: early)
+    #expect(self.isClosed(closed2))
   }
 
   @Test("who breaks the protocol is closed and changes nothing")
@@ -147,14 +149,17 @@ struct StatusLedgerTests {
       StatusUpdate(node: "n", sequence: 0), StatusUpdate(node: "n", sequence: .max),
     ] {
       let stream = ledger.opened()
-      #expect(self.isClosed(ledger.received(update, on: stream)), "\(update)")
+      let closed3 = ledger.received(update, on: stream)
+      #expect(self.isClosed(closed3), "\(update)")
       #expect(ledger.status(of: one.name, on: "n") == nil)
       ledger.closed(stream)
     }
     let stream = ledger.opened()
     self.accept(&ledger, StatusUpdate(node: "n", sequence: 1), stream, news: false)
-    #expect(self.isClosed(ledger.received(StatusUpdate(node: "m", sequence: 2, statuses: [one]), on: stream)))
-    #expect(self.isClosed(ledger.received(StatusUpdate(sequence: 1, statuses: [one]), on: stream)))
+    let closed4 = ledger.received(StatusUpdate(node: "m", sequence: 2, statuses: [one]), on: stream)
+    #expect(self.isClosed(closed4))
+    let closed5 = ledger.received(StatusUpdate(sequence: 1, statuses: [one]), on: stream)
+    #expect(self.isClosed(closed5))
   }
 
   @Test("what a node may say is bounded, and nodes that are gone and unused are forgotten")
@@ -164,7 +169,8 @@ struct StatusLedgerTests {
     var ledger = StatusLedger(limits: limits)
     let stream = ledger.opened()
     let all = try ["a", "b", "c", "d"].map { try status($0) }
-    #expect(self.isClosed(ledger.received(StatusUpdate(node: "n", sequence: 1, statuses: all), on: stream)))
+    let closed6 = ledger.received(StatusUpdate(node: "n", sequence: 1, statuses: all), on: stream)
+    #expect(self.isClosed(closed6))
     let answer = ledger.received(StatusUpdate(node: "n", sequence: 1, statuses: Array(all[..<3])), on: stream)
     guard case .acknowledge(let ack) = answer.action else {
       Issue.record("\(answer)")
@@ -173,7 +179,8 @@ struct StatusLedgerTests {
     #expect(ack.rejections.map(\.name) == ["a/c"])
     #expect(ledger.status(of: all[2].name, on: "n") == nil)
     self.accept(&ledger, StatusUpdate(node: "m", sequence: 1), ledger.opened(), news: false)
-    #expect(self.isClosed(ledger.received(StatusUpdate(node: "o", sequence: 1), on: ledger.opened())))
+    let closed7 = ledger.received(StatusUpdate(node: "o", sequence: 1), on: ledger.opened())
+    #expect(self.isClosed(closed7))
     ledger.closed(stream)
     ledger.retain(nodes: [])
     #expect(ledger.status(of: all[0].name, on: "n") == nil)

@@ -31,6 +31,8 @@ struct ReadinessRootTests {
     let text = try mesh.node.run([
       Mesh.binaries + "/martlet", "get", "workloads", "--api-socket", mesh.runDirectory + "/api.sock", "-o", "json",
     ])
+    // Nobody answers while the control plane is started anew.
+    if text.status == .code(3) { return [:] }
     guard let list = try JSONSerialization.jsonObject(with: Data(text.stdout.utf8)) as? [[String: Any]] else {
       throw MeshError(.invalid, "get workloads", "\(text)")
     }
@@ -103,7 +105,8 @@ struct ReadinessRootTests {
     }
     // None left: refused at once, as without endpoints.
     for server in servers { try server.kill() }
-    #expect(try eventually(within: Self.bound) { try client.call("\(Self.vip):80") == .refused })
+    for pod in pods { try self.said(mesh, pod.name, "no CheckFailed(ECONNREFUSED)", within: Self.bound) }
+    for port in [80, 8080] { #expect(try client.call("\(Self.vip):\(port)") == .refused) }
     let services = try mesh.martlet(["show", "services", "-o", "yaml"]).stdout
     #expect(services.contains("CheckFailed(ECONNREFUSED)"), "\(services)")
     #expect(try mesh.martlet(["explain", "demo/client", "\(Self.vip):80"]).stdout.contains("no_endpoint"))

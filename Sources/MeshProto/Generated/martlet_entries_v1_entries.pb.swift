@@ -330,17 +330,18 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
   /// TCP ports that it serves; required in the host's namespace.
   package var ports: [UInt32] = []
 
-  package var readiness: Martlet_Entries_V1_Readiness {
-    get {_readiness ?? Martlet_Entries_V1_Readiness()}
-    set {_readiness = newValue}
-  }
-  /// Returns true if `readiness` has been explicitly set.
-  package var hasReadiness: Bool {self._readiness != nil}
-  /// Clears the value of `readiness`. Subsequent reads from it will return its default value.
-  package mutating func clearReadiness() {self._readiness = nil}
+  /// One at most. (Repeated, because an optional message is stored in place, and makes this one so large that its
+  /// generated storage is not what strict memory safety takes.)
+  package var readiness: [Martlet_Entries_V1_ReadinessCheck] = []
 
   /// Its node says that it cannot serve.
   package var unhealthy: Bool = false
+
+  /// What it asks port 53 goes to the node proxy.
+  package var resolvesNames: Bool = false
+
+  /// Who is asked for names that are not the mesh's, on port 53; only with resolves_names.
+  package var nameServers: [Martlet_Entries_V1_Address] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -392,11 +393,9 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
   }
 
   package init() {}
-
-  fileprivate var _readiness: Martlet_Entries_V1_Readiness? = nil
 }
 
-package nonisolated struct Martlet_Entries_V1_Readiness: Sendable {
+package nonisolated struct Martlet_Entries_V1_ReadinessCheck: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -1032,7 +1031,7 @@ nonisolated extension Martlet_Entries_V1_Operation: SwiftProtobuf.Message, Swift
 
 nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Workload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0\u{4}\u{6}resolves_names\0\u{3}name_servers\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1073,8 +1072,10 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
         }
       }()
       case 12: try { try decoder.decodeRepeatedUInt32Field(value: &self.ports) }()
-      case 13: try { try decoder.decodeSingularMessageField(value: &self._readiness) }()
+      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.readiness) }()
       case 14: try { try decoder.decodeSingularBoolField(value: &self.unhealthy) }()
+      case 20: try { try decoder.decodeSingularBoolField(value: &self.resolvesNames) }()
+      case 21: try { try decoder.decodeRepeatedMessageField(value: &self.nameServers) }()
       default: break
       }
     }
@@ -1126,11 +1127,17 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if !self.ports.isEmpty {
       try visitor.visitPackedUInt32Field(value: self.ports, fieldNumber: 12)
     }
-    try { if let v = self._readiness {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
-    } }()
+    if !self.readiness.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.readiness, fieldNumber: 13)
+    }
     if self.unhealthy != false {
       try visitor.visitSingularBoolField(value: self.unhealthy, fieldNumber: 14)
+    }
+    if self.resolvesNames != false {
+      try visitor.visitSingularBoolField(value: self.resolvesNames, fieldNumber: 20)
+    }
+    if !self.nameServers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nameServers, fieldNumber: 21)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1146,8 +1153,10 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if lhs.app != rhs.app {return false}
     if lhs.appVersion != rhs.appVersion {return false}
     if lhs.ports != rhs.ports {return false}
-    if lhs._readiness != rhs._readiness {return false}
+    if lhs.readiness != rhs.readiness {return false}
     if lhs.unhealthy != rhs.unhealthy {return false}
+    if lhs.resolvesNames != rhs.resolvesNames {return false}
+    if lhs.nameServers != rhs.nameServers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1157,8 +1166,8 @@ nonisolated extension Martlet_Entries_V1_Workload.FailureMode: SwiftProtobuf._Pr
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FAILURE_MODE_UNSPECIFIED\0\u{1}FAILURE_MODE_CLOSED\0\u{1}FAILURE_MODE_OPEN\0")
 }
 
-nonisolated extension Martlet_Entries_V1_Readiness: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  package static let protoMessageName: String = _protobuf_package + ".Readiness"
+nonisolated extension Martlet_Entries_V1_ReadinessCheck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadinessCheck"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}tcp_port\0\u{3}period_seconds\0\u{3}timeout_seconds\0\u{3}failure_threshold\0\u{3}success_threshold\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -1196,7 +1205,7 @@ nonisolated extension Martlet_Entries_V1_Readiness: SwiftProtobuf.Message, Swift
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: Martlet_Entries_V1_Readiness, rhs: Martlet_Entries_V1_Readiness) -> Bool {
+  package static func ==(lhs: Martlet_Entries_V1_ReadinessCheck, rhs: Martlet_Entries_V1_ReadinessCheck) -> Bool {
     if lhs.tcpPort != rhs.tcpPort {return false}
     if lhs.periodSeconds != rhs.periodSeconds {return false}
     if lhs.timeoutSeconds != rhs.timeoutSeconds {return false}
