@@ -16,9 +16,10 @@ extension Agent {
     let changed = self.followNamespaces()
     let readdressed = self.refreshAddresses()
     let renamed = self.followNames()
-    self.followReadiness()
+    let looks = self.readinessIsDue(changed || readdressed)
+    if looks { self.followReadiness() }
     if changed || readdressed || renamed { self.updateTables() } else { self.settleNames() }
-    self.followStatus()
+    if looks { self.followStatus() }
     self.guardAttachments()
     self.proveEffect()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)

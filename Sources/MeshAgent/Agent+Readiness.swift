@@ -22,6 +22,8 @@ struct Readiness: Sendable {
   var restored: Set<ResourceName> = []
   var feed: StatusFeed?
   var told: [ResourceName: WorkloadStatus] = [:]
+  /// Milliseconds on the monotonic clock.
+  var nextLook: Int64 = 0
 
   static let table = "ready"
 
@@ -40,6 +42,19 @@ struct Readiness: Sendable {
 /// Endpoints of workloads with a check are ready while the check says so. Open connections do not notice; new ones go to
 /// other endpoints.
 extension Agent {
+  private static let lookMilliseconds: Int64 = 1000
+  /// After its start the agent takes a workload for the one that it was.
+  private static let restoreNanoseconds: UInt64 = 60_000_000_000
+
+  /// Whether this scan looks at readiness and statuses: at once when workloads came or went, and with the scan after that,
+  /// when they are attached; else once a second, because a look costs a microsecond a workload.
+  func readinessIsDue(_ changed: Bool) -> Bool {
+    let now = MonotonicClock.milliseconds
+    guard changed || now >= self.readiness.nextLook else { return false }
+    self.readiness.nextLook = changed ? now : now + Self.lookMilliseconds
+    return true
+  }
+
   /// Called whenever workloads or their entries may have changed, before the tables are written.
   func followReadiness() {
     var targets: [ReadinessProber.Target] = []
@@ -51,7 +66,8 @@ extension Agent {
         continue
       }
       if self.readiness.health[name]?.id != workload.id {
-        let wasReady = self.readiness.restored.remove(name) != nil
+        let isRestart = MonotonicClock.nanoseconds - self.started < Self.restoreNanoseconds
+        let wasReady = self.readiness.restored.remove(name) != nil && isRestart
         self.readiness.health[name] = Readiness.Health(
           id: workload.id, machine: ReadinessMachine(verdict: wasReady ? .ready : .pending))
       }
