@@ -79,6 +79,7 @@ let floor4: [Target] = [
 ]
 
 let floor5: [Target] = [
+  .target(name: "MeshArguments", dependencies: [arguments], swiftSettings: driver),
   .target(name: "MeshLinux", dependencies: ["CMeshLinux", "MeshBase"], swiftSettings: driver),
   .target(name: "MeshBPF", dependencies: ["CMeshABI", "CMeshBPF", "MeshBase"], swiftSettings: driver),
   .target(
@@ -91,7 +92,9 @@ let floor5: [Target] = [
   .target(
     name: "MeshWire",
     dependencies: [
-      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", protobuf, grpc, grpcTransport, nio, logging, lifecycle,
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTelemetry", protobuf, grpc, grpcTransport, nio,
+      nioPosix,
+      nioHTTP1, logging, lifecycle,
     ],
     swiftSettings: driver),
   .target(
@@ -102,8 +105,8 @@ let floor6: [Target] = [
   .target(
     name: "MeshControlPlane",
     dependencies: [
-      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshCompiler", "MeshLinux", "MeshWire", "MeshStore",
-      nioPosix, logging, lifecycle, signals,
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTelemetry", "MeshCompiler", "MeshLinux", "MeshWire",
+      "MeshStore", nio, nioPosix, nioHTTP1, logging, lifecycle, signals,
     ], swiftSettings: driver),
   .target(
     name: "MeshAgent",
@@ -129,13 +132,17 @@ let floor6: [Target] = [
 let roof: [Target] = [
   .executableTarget(
     name: "martlet-control",
-    dependencies: ["MeshControlPlane", "MeshBase", "MeshLinux", arguments, logging, lifecycle, signals],
+    dependencies: [
+      "MeshControlPlane", "MeshArguments", "MeshBase", "MeshLinux", arguments, logging, lifecycle, signals,
+    ],
     swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
-    name: "martletd", dependencies: ["MeshAgent", "MeshBase", "MeshLinux", arguments, logging, lifecycle, signals],
+    name: "martletd",
+    dependencies: ["MeshAgent", "MeshArguments", "MeshBase", "MeshLinux", arguments, logging, lifecycle, signals],
     swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
-    name: "martlet-proxy", dependencies: ["MeshProxy", "MeshBase", arguments, logging, lifecycle, signals],
+    name: "martlet-proxy",
+    dependencies: ["MeshProxy", "MeshArguments", "MeshBase", arguments, logging, lifecycle, signals],
     swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
     name: "martlet", dependencies: ["MeshCommands", "MeshBase", arguments], swiftSettings: everyTarget,
@@ -184,16 +191,22 @@ let side: [Target] = [
   tests("MeshStore", ["MeshBase", "MeshSnapshot", "MeshCompiler", "MeshTestSupport", nio, nioPosix, logging]),
   tests(
     "MeshControlPlane",
-    ["MeshBase", "MeshSnapshot", "MeshSync", "MeshWire", "MeshCompiler", "MeshTestSupport", logging, lifecycle]),
+    [
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshWire", "MeshCompiler", "MeshLinux", "MeshTelemetry",
+      "MeshTestSupport", logging, lifecycle,
+    ]),
   tests(
     "MeshAgent",
     [
       "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshDatapath", "MeshDNS", "MeshLinux", "MeshBPF",
-      "MeshTelemetry", "MeshTestSupport", nio, nioPosix, nioHTTP1, logging,
+      "MeshTelemetry", "MeshTestSupport", "MeshWire", nio, nioPosix, nioHTTP1, logging,
     ]),
   tests(
     "MeshCommands",
-    ["MeshAgent", "MeshBase", "MeshBPF", "MeshLinux", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport", nioPosix]),
+    [
+      "MeshAgent", "MeshBase", "MeshBPF", "MeshLinux", "MeshSnapshot", "MeshTelemetry", "MeshTestSupport", "MeshWire",
+      nioPosix,
+    ]),
   .testTarget(
     name: "RootTests",
     dependencies: [

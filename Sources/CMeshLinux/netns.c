@@ -121,27 +121,33 @@ int cmesh_netns_open(const char *path)
     return fd;
 }
 
+static int cmesh_socket_name(struct cmesh_address address, uint16_t port, struct sockaddr_storage *name)
+{
+    memset(name, 0, sizeof(*name));
+    if (address.high == 0 && address.low >> 32 == 0xffff) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)name;
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        v4->sin_addr.s_addr = htonl((uint32_t)address.low);
+        return sizeof(*v4);
+    }
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)name;
+    uint64_t high = htobe64(address.high), low = htobe64(address.low);
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    memcpy(&v6->sin6_addr.s6_addr[0], &high, 8);
+    memcpy(&v6->sin6_addr.s6_addr[8], &low, 8);
+    return sizeof(*v6);
+}
+
 int cmesh_bind(int socket, struct cmesh_address address, uint16_t port)
 {
     const int on = 1;
-    int bound;
-    if (address.high == 0 && address.low >> 32 == 0xffff) {
-        struct sockaddr_in name = {
-            .sin_family = AF_INET,
-            .sin_port = htons(port),
-            .sin_addr.s_addr = htonl((uint32_t)address.low),
-        };
-        bound = bind(socket, (struct sockaddr *)&name, sizeof(name));
-    } else {
-        if (setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
-            return -errno;
-        struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-        uint64_t high = htobe64(address.high), low = htobe64(address.low);
-        memcpy(&name.sin6_addr.s6_addr[0], &high, 8);
-        memcpy(&name.sin6_addr.s6_addr[8], &low, 8);
-        bound = bind(socket, (struct sockaddr *)&name, sizeof(name));
-    }
-    return bound < 0 ? -errno : 0;
+    struct sockaddr_storage name;
+    int size = cmesh_socket_name(address, port, &name);
+    if (name.ss_family == AF_INET6 && setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+        return -errno;
+    return bind(socket, (struct sockaddr *)&name, size) < 0 ? -errno : 0;
 }
 
 int cmesh_listen(int socket, struct cmesh_address address, uint16_t port, int backlog)
@@ -153,4 +159,20 @@ int cmesh_listen(int socket, struct cmesh_address address, uint16_t port, int ba
     if (error < 0)
         return error;
     return listen(socket, backlog) < 0 ? -errno : 0;
+}
+
+int cmesh_connect(int socket, struct cmesh_address address, uint16_t port)
+{
+    struct sockaddr_storage name;
+    int size = cmesh_socket_name(address, port, &name);
+    return connect(socket, (struct sockaddr *)&name, size) < 0 ? -errno : 0;
+}
+
+int cmesh_socket_error(int socket)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+    if (getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+        return -errno;
+    return error;
 }

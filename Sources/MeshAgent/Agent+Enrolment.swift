@@ -16,7 +16,10 @@ extension Agent {
     let changed = self.followNamespaces()
     let readdressed = self.refreshAddresses()
     let renamed = self.followNames()
+    let looks = self.readinessIsDue(changed || readdressed)
+    if looks { self.followReadiness() }
     if changed || readdressed || renamed { self.updateTables() } else { self.settleNames() }
+    if looks { self.followStatus() }
     self.guardAttachments()
     self.proveEffect()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)
@@ -25,7 +28,9 @@ extension Agent {
   /// After a change of the snapshot.
   func reconcile(_ delta: Delta? = nil) {
     _ = self.followNamespaces()
+    self.followReadiness()
     self.updateTables(delta)
+    self.followStatus()
   }
 
   /// Nil if the node has nothing to find for the workload.

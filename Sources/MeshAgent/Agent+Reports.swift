@@ -170,7 +170,9 @@ extension Agent: AgentReporting {
     var reason: String?
     if !endpoint.isReady {
       let problem = endpoint.workload.flatMap { self.enrolmentProblems[$0] }
-      reason = problem?.message ?? (endpoint.addresses.isEmpty ? "no address is known" : "not ready")
+      reason =
+        problem?.message ?? endpoint.workload.flatMap { self.readinessProblem(of: $0) }
+        ?? (endpoint.addresses.isEmpty ? "no address is known" : "not ready")
     }
     return ServiceReport.Endpoint(
       workload: endpoint.workload?.description, addresses: endpoint.addresses.map(\.description),
@@ -201,10 +203,10 @@ extension Agent: AgentReporting {
     let names = self.names.current
     let now = MonotonicClock.nanoseconds
     var reports: [ConnectionReport] = []
-    for workload in self.enrolled.values {
-      for socket in try workload.namespace.sockets(withBytes: true) where !socket.isListening {
+    for (_, namespace) in self.enrolled.values.namespaces {
+      for socket in try namespace.sockets(withBytes: true) where !socket.isListening {
         // The client's half of a relayed connection is told as its leg.
-        guard let flow = try self.kernel.flow(of: socket, in: workload.namespace),
+        guard let flow = try self.kernel.flow(of: socket, in: namespace),
           UInt32(flow.flags) & MESH_FLOW_HAS_LEG == 0
         else { continue }
         reports.append(

@@ -31,7 +31,7 @@ extension Agent {
   var heldVersions: [EntryKey: ContentVersion] { self.snapshot.versions }
 
   /// Writes the snapshot soon: many batches make one file.
-  private func scheduleSave() {
+  func scheduleSave() {
     guard !self.saveIsScheduled else { return }
     self.saveIsScheduled = true
     Task {
@@ -46,7 +46,8 @@ extension Agent {
     clock_gettime(CLOCK_REALTIME, &now)
     let file = SnapshotFile(
       node: self.configuration.node, epoch: self.snapshotVersion.epoch, revision: self.snapshotVersion.revision,
-      createdUnixSeconds: Int64(now.tv_sec), identifiers: self.planner.identifiers.exported.tables,
+      createdUnixSeconds: Int64(now.tv_sec),
+      identifiers: self.planner.identifiers.exported.tables.merging([Readiness.table: self.readiness.table]) { $1 },
       snapshot: self.snapshot)
     let disk = self.disk
     // Encoding and fsync take their time; the actor goes on meanwhile.

@@ -15,7 +15,8 @@ import MeshTelemetry
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
 /// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Names`,
-/// `Agent+Guard`, `Agent+Canary`, `Agent+Tables`, `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
+/// `Agent+Guard`, `Agent+Canary`, `Agent+Readiness`, `Agent+Status`, `Agent+Tables`, `Agent+Proxy`, `Agent+Service`,
+/// `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -53,6 +54,7 @@ package actor Agent {
   /// Where units were found, and when the others are searched for next.
   var unitPaths: [String: String] = [:]
   var nextUnitSearch: Int64 = 0
+  var readiness = Readiness()
   /// Of the resolved snapshot.
   var directory = NameDirectory()
   var rejected: UInt64 = 0
@@ -177,6 +179,7 @@ package actor Agent {
         self.snapshot = file.snapshot
         self.snapshotVersion = SystemVersion(epoch: file.epoch, revision: file.revision)
         self.snapshotSource = "disk"
+        self.readiness.restore(file.identifiers[Readiness.table])
         self.isComplete = true
       }
     } catch {

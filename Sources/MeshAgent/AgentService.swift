@@ -94,9 +94,11 @@ extension Agent {
   /// Nil: no control plane is configured.
   func makeSession() -> DiscoveryClient? {
     guard let path = self.configuration.controlSocket else { return nil }
+    let feed = StatusFeed(node: self.configuration.node, logger: self.logger)
+    self.readiness.feed = feed
     let client = DiscoveryClient(
       .init(socketPath: path, node: self.configuration.node), held: self.heldVersions,
-      version: self.isComplete ? self.snapshotVersion : nil, logger: self.logger
+      version: self.isComplete ? self.snapshotVersion : nil, statuses: feed, logger: self.logger
     ) { await self.apply($0, received: MonotonicClock.nanoseconds) }
     self.sessionStatus = {
       let status = client.status

@@ -2,6 +2,7 @@ import Logging
 import MeshBase
 import MeshLink
 import MeshLinux
+import MeshWire
 
 /// The sockets in the run directory, and its other files. Somebody who empties `/run` takes the names away, not the
 /// sockets: connections go on, but nobody new finds them. So they are looked at, and made again.

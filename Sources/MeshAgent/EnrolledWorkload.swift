@@ -52,3 +52,11 @@ struct EnrolledWorkload: Sendable {
   /// It shares the host's namespace with others.
   var isInHost: Bool { self.cgroup != nil }
 }
+
+extension Collection where Element == EnrolledWorkload {
+  /// Each namespace once, with one of its workloads for messages: those of the host share theirs.
+  var namespaces: [(name: ResourceName, namespace: NetworkNamespace)] {
+    var seen: Set<UInt64> = []
+    return self.compactMap { seen.insert($0.namespace.cookie).inserted ? ($0.name, $0.namespace) : nil }
+  }
+}

@@ -11,7 +11,8 @@ import MeshTelemetry
 /// Costs a dump of the sockets of each enrolled namespace and a look-up for each that is no listener: some two
 /// microseconds a socket.
 struct OpenConnections: Sendable {
-  let workloads: [(name: ResourceName, namespace: NetworkNamespace)]
+  /// Each once.
+  let namespaces: [(name: ResourceName, namespace: NetworkNamespace)]
   let kernel: KernelDatapath
   let names: FlowNames
   let logger: Logger
@@ -23,7 +24,7 @@ struct OpenConnections: Sendable {
 
   func read() -> [(EdgeKey, EdgeCounters)] {
     var found: [(EdgeKey, EdgeCounters)] = []
-    for (name, namespace) in self.workloads {
+    for (name, namespace) in self.namespaces {
       do throws(MeshError) {
         for socket in try namespace.sockets(limit: Self.limit, withBytes: true) where !socket.isListening {
           guard socket.acknowledgedBytes > 0, let flow = try self.kernel.flow(of: socket, in: namespace),
@@ -66,8 +67,7 @@ extension Agent {
     self.nextOpenBytes = now + OpenConnections.interval
     let base = self.edges
     let look = OpenConnections(
-      workloads: self.enrolled.values.map { ($0.name, $0.namespace) }, kernel: self.kernel, names: names,
-      logger: self.logger)
+      namespaces: self.enrolled.values.namespaces, kernel: self.kernel, names: names, logger: self.logger)
     let open = await Task.detached { look.read() }.value
     self.edges.observe(open: open, base: base)
   }

@@ -7,14 +7,33 @@ import NIOPosix
 /// Asks the agent over its Unix socket.
 package struct AgentClient: Sendable {
   package let socketPath: String
+  /// For messages.
+  private let server: String
+  private let hint: String
   /// Of a whole answer; flows have none.
   private let deadline: TimeAmount
   private static let bodyLimit = 256 << 20
   private static let lineLimit = 1 << 20
 
   package init(socketPath: String, seconds: Int64 = 60) {
+    self.init(
+      socketPath: socketPath, seconds: seconds, server: "the agent",
+      hint: "is martletd running (systemctl status martletd), is this root, and is --run-dir right?")
+  }
+
+  private init(socketPath: String, seconds: Int64 = 60, server: String, hint: String) {
     self.socketPath = socketPath
     self.deadline = .seconds(seconds)
+    self.server = server
+    self.hint = hint
+  }
+
+  /// The control plane speaks as the agent does.
+  package static func controlPlane(socketPath: String) -> AgentClient {
+    AgentClient(
+      socketPath: socketPath, server: "the control plane",
+      hint: "is martlet-control running on this host (systemctl status martlet-control), is this root, and is "
+        + "--api-socket right?")
   }
 
   /// GET, decoded. Throws the agent's own error, or `StatusError` 3 if there is no answer.
@@ -119,15 +138,14 @@ package struct AgentClient: Sendable {
     guard let head, ended else { throw self.unreachable("it closed the connection without a whole answer") }
     guard head.status == .ok else {
       throw (try? ReportCoding.decode(ErrorReport.self, from: failure))?.error
-        ?? MeshError(.internal, path, "the agent answered \(head.status.code) \(head.status.reasonPhrase)")
+        ?? MeshError(.internal, path, "\(self.server) answered \(head.status.code) \(head.status.reasonPhrase)")
     }
   }
 
   private func unreachable(_ cause: String) -> StatusError {
     StatusError(
       .unreachable,
-      "the agent cannot be reached at \(self.socketPath): \(cause); is martletd running (systemctl status martletd), "
-        + "is this root, and is --run-dir right?")
+      "\(self.server) cannot be reached at \(self.socketPath): \(cause); \(self.hint)")
   }
 
   /// Everything but RFC 3986's unreserved characters is escaped.

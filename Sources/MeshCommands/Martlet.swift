@@ -8,9 +8,9 @@ package struct Martlet: AsyncParsableCommand {
     abstract: "The command line of the Martlet service mesh.",
     discussion: """
       Most commands ask the agent of this host over agent.sock in --run-dir, and need root. check, verify, attach, \
-      detach, purge, dryrun, bench, enroll and unenroll work without an agent.
+      detach, purge, dryrun, bench, enroll and unenroll work without an agent; get asks the control plane.
 
-      Exit status: 0 yes, 1 the answer is no or the command failed, 2 wrong command line, 3 the agent cannot be reached.
+      Exit status: 0 yes, 1 the answer is no or the command failed, 2 wrong command line, 3 agent or control plane cannot be reached.
 
       EXAMPLES
         martlet check                                  is this host fit?
@@ -33,7 +33,7 @@ package struct Martlet: AsyncParsableCommand {
         subcommands: [EnrollCommand.self, UnenrollCommand.self, WaitCommand.self]),
       CommandGroup(
         name: "Programs, by hand", subcommands: [AttachCommand.self, DetachCommand.self, VerifyCommand.self]),
-      CommandGroup(name: "Resources", subcommands: [DryRunCommand.self]),
+      CommandGroup(name: "Resources", subcommands: [GetCommand.self, DryRunCommand.self]),
       CommandGroup(name: "Other", subcommands: [VersionCommand.self]),
     ])
 

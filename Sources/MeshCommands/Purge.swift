@@ -31,7 +31,7 @@ struct Purge {
     "agent.sock", "proxy.sock", "fds.sock", "lock", "cgroups", "cgroups.new",
   ]
   /// Those of a control plane, which may serve on: `UnixListener` holds the lock while it does.
-  static let controlFiles = ["control.sock", "control.sock.new", "control.sock.lock"]
+  static let controlFiles = ["control.sock", "control.sock.new", "control.sock.lock", "api.sock"]
 
   mutating func run() {
     self.findCgroups()

@@ -91,7 +91,8 @@ extension Compilation {
             failureMode: workload.spec.failureMode, policies: policies[index],
             app: labels[Self.canonicalName] ?? labels["app"],
             appVersion: labels[Self.canonicalRevision] ?? labels["version"] ?? "latest",
-            resolvesNames: workload.spec.dns, nameServers: workload.spec.nameServers)))
+            resolvesNames: workload.spec.dns, nameServers: workload.spec.nameServers,
+            readiness: workload.spec.readiness)))
     }
   }
 

@@ -157,6 +157,12 @@ struct Field {
     return Fields(mapping, of: self)
   }
 
+  /// A field of a map that was read already. Nil if it is not there.
+  func child(_ name: String) -> Field? {
+    guard case .mapping(let mapping) = self.node, let node = mapping[name] else { return nil }
+    return Field(node: node, path: "\(self.path).\(name)", sink: self.sink, fallback: self.position)
+  }
+
   /// A map of any keys to texts.
   func textMap() -> [String: String]? {
     guard case .mapping(let mapping) = self.node else {

@@ -98,6 +98,7 @@ package struct WorkloadSpec: Hashable, Sendable {
   package var nameServers: [IPAddress] = []
   /// Port numbers that a Service may ask for by name; in the host's namespace also what is governed.
   package var ports: [String: UInt16] = [:]
+  package var readiness: ReadinessCheck?
 }
 
 package struct ServiceSpec: Hashable, Sendable {

@@ -35,6 +35,8 @@ extension ResourceDecoder {
       result.ports = Self.workloadPorts(field)
     }
     Self.names(&spec, &result)
+    let readiness = spec.optional("readiness")
+    if let readiness { result.readiness = Self.readiness(readiness) }
     spec.refuse(
       ["container"], because: "this version finds no containers by name",
       next: "use networkNamespace, systemdUnit, cgroup or addresses")
@@ -54,6 +56,7 @@ extension ResourceDecoder {
         "a workload in the host's namespace shares its addresses with others: it needs ports",
         next: "list what it serves under spec.ports, [] if nothing; only that is governed")
     }
+    if let readiness, self.isClean { self.place(readiness, result) }
     return result
   }
 

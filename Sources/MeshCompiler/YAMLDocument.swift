@@ -111,7 +111,7 @@ struct YAMLDocument: Hashable {
     func at(_ mark: Mark, _ message: String, _ next: String) -> YAMLGuard.Finding {
       .init(line: max(mark.line, 1), column: max(mark.column, 1), message: message, next: next)
     }
-    let next = "correct the YAML; `martlet diff` shows what would change"
+    let next = "correct the YAML; `martlet dryrun -f FILE` shows what would be served"
     switch error as? YamlError {
     case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
       .composer(_, let problem, let mark, _):

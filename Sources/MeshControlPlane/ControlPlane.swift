@@ -1,6 +1,6 @@
 import Glibc
 package import Logging
-import MeshBase
+package import MeshBase
 package import MeshLinux
 import MeshStore
 import MeshWire
@@ -17,17 +17,28 @@ package enum ControlPlane {
     package var resources: String
     package var socketPath: String
     package var stateDirectory: String
+    /// Unix socket of the command line, and of `/healthz` and `/readyz`.
+    package var apiSocketPath: String
+    /// Where `/healthz` and `/readyz` are served for everybody. Nil: nowhere.
+    package var healthAddress: SocketEndpoint?
     /// Who is told that agents are served, and that this process is not hung.
     package var supervisor: ServiceSupervisor
 
     package init(
-      resources: String, socketPath: String, stateDirectory: String,
-      supervisor: ServiceSupervisor = ServiceSupervisor(notifySocket: nil)
+      resources: String, socketPath: String, stateDirectory: String, apiSocketPath: String? = nil,
+      healthAddress: SocketEndpoint? = nil, supervisor: ServiceSupervisor = ServiceSupervisor(notifySocket: nil)
     ) {
       self.resources = resources
       self.socketPath = socketPath
       self.stateDirectory = stateDirectory
+      self.apiSocketPath = apiSocketPath ?? Self.apiSocket(beside: socketPath)
+      self.healthAddress = healthAddress
       self.supervisor = supervisor
+    }
+
+    /// `api.sock` in the directory of the agents' socket.
+    private static func apiSocket(beside path: String) -> String {
+      (path.lastIndex(of: "/").map { String(path[...$0]) } ?? "") + "api.sock"
     }
   }
 
@@ -55,10 +66,17 @@ package enum ControlPlane {
       ResourceDirectory.Configuration(
         path: configuration.resources, vipState: state.vips, lastGood: state.lastGood),
       group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+    let facts = ControlState()
     return [
-      server, Watch(directory: directory),
+      server,
+      ControlReports(
+        ControlReports.Configuration(
+          socketPath: configuration.apiSocketPath, healthAddress: configuration.healthAddress),
+        server: server, state: facts, group: MultiThreadedEventLoopGroup.singleton, logger: logger),
+      Watch(directory: directory),
       Publisher(
-        results: directory.results, server: server, supervisor: configuration.supervisor, logger: logger),
+        results: directory.results, server: server, state: facts, supervisor: configuration.supervisor,
+        logger: logger),
       Pulse(supervisor: configuration.supervisor),
     ]
   }

@@ -11,6 +11,8 @@ package struct LocalWorkload: Hashable, Sendable {
   package var addresses: [IPAddress]
   /// Interface indexes at the host end of its veths.
   package var interfaces: [UInt32]
+  /// False: its check says that it cannot serve. Its endpoints are not ready; everything else of it stays.
+  package var isHealthy = true
   /// What it asks port 53 goes to the name server of the node proxy in its namespace. Nil: it is left alone.
   package var names: NameSteering?
   /// Its redirection is lost and could not be repaired: nothing reaches it, nothing comes from it.

@@ -6,8 +6,9 @@ package import MeshSnapshot
 /// - an enrolled workload has the addresses that its namespace has (written ones first, in their order); one in the host's
 ///   namespace owns only its ports of them, loopback included;
 /// - an endpoint without addresses has those of its workload; one with addresses that belong to a workload has its name;
-/// - an endpoint of a workload that is placed on this node is ready only if that workload is enrolled here and not in
-///   quarantine, and an endpoint whose workload is not known yet is not ready.
+/// - an endpoint of a workload that is placed on this node is ready only if that workload is enrolled here, not in quarantine,
+///   and its check, if it has one, succeeds; one of a workload elsewhere is ready unless its node says otherwise; one whose
+///   workload is not known yet is not ready.
 ///
 /// It is kept up to date by changes and answers with its own change, which is what the planner and the proxy need.
 /// A resolved entry that differs from what was distributed has a version of its own, equal for equal content.
@@ -121,12 +122,16 @@ package struct ResolvedChange: Sendable {
 extension ResolvedSnapshot {
   /// True if applying the change may change verdicts.
   package func touchesAccess(_ delta: Delta, locals: [LocalWorkload]?) -> Bool {
-    if let locals, !self.isSame(locals) { return true }
+    if let locals, !self.isSame(locals, butForHealth: true) { return true }
     return delta.upserts.contains { entry in
       switch entry.value {
       case .policy: return true
       case .workload(let workload):
-        return self.given[workload.name] != nil
+        guard self.given[workload.name] != nil else { return false }
+        // Whether it can serve is no matter of verdicts.
+        guard var known = self.source.workloads[workload.name]?.value else { return true }
+        (known.isHealthy, known.readiness) = (workload.isHealthy, workload.readiness)
+        return known != workload
       default: return false
       }
     }
@@ -139,8 +144,13 @@ extension ResolvedSnapshot {
       }
   }
 
-  private func isSame(_ locals: [LocalWorkload]) -> Bool {
-    locals.count == self.given.count && locals.allSatisfy { self.given[$0.name] == $0 }
+  private func isSame(_ locals: [LocalWorkload], butForHealth: Bool = false) -> Bool {
+    locals.count == self.given.count
+      && locals.allSatisfy { local in
+        guard var known = self.given[local.name] else { return false }
+        if butForHealth { known.isHealthy = local.isHealthy }
+        return known == local
+      }
   }
 
   @discardableResult
@@ -344,7 +354,9 @@ extension ResolvedSnapshot {
     } else if workload.node == self.node, self.locals[name] != nil {
       result.addresses = endpoint.addresses.filter { workload.addresses.contains($0) }
     }
-    let runs = workload.node != self.node || self.locals[name].map { !$0.isQuarantined } ?? false
+    let runs =
+      workload.node == self.node
+      ? self.locals[name].map { $0.isHealthy && !$0.isQuarantined } ?? false : workload.isHealthy
     if workload.location.isInHost {
       result.ports.removeAll { !workload.ports.contains($0.targetPort) || self.isDisowned($0.targetPort, of: name) }
     }

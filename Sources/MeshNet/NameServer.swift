@@ -71,22 +71,16 @@ package final class NameServer: Sendable {
         next: "raise the limit of descriptors")
     }
     let server = NameServer(poll: poll, wake: wake)
-    let start = Unmanaged.passRetained(
-      NameServerStart(server: server, limits: limits, supply: supply, logger: logger))
-    var thread = pthread_t()
-    let failure = pthread_create(
-      &thread, nil,
-      { raw in
-        guard let raw else { return nil }
-        Unmanaged<NameServerStart>.fromOpaque(raw).takeRetainedValue().run()
-        return nil
-      }, start.toOpaque())
+    let failure = LoopThread.start {
+      cmesh_relay_thread("names")
+      let loop = NameLoop(server: server, limits: limits, supply: supply, logger: logger)
+      loop.run()
+      server.ended(loop)
+    }
     guard failure == 0 else {
-      start.release()
       throw MeshError(
         .unavailable, "name server", "cannot start a thread", cause: String(cString: strerror(failure)))
     }
-    pthread_detach(thread)
     return server
   }
 
@@ -178,7 +172,7 @@ package final class NameServer: Sendable {
     }
   }
 
-  fileprivate func ended(_ loop: NameLoop) {
+  private func ended(_ loop: NameLoop) {
     let (work, ended) = self.mailbox.withLock { box -> ([Work], [@Sendable () -> Void]) in
       box.isClosed = true
       defer { box.work = [] }
@@ -187,26 +181,5 @@ package final class NameServer: Sendable {
     for one in work { one(loop) }
     loop.end()
     for one in ended { one() }
-  }
-}
-
-private final class NameServerStart: Sendable {
-  private let server: NameServer
-  private let limits: ResolverLimits
-  private let supply: NameServer.Supply
-  private let logger: Logger
-
-  init(server: NameServer, limits: ResolverLimits, supply: NameServer.Supply, logger: Logger) {
-    self.server = server
-    self.limits = limits
-    self.supply = supply
-    self.logger = logger
-  }
-
-  func run() {
-    cmesh_relay_thread("names")
-    let loop = NameLoop(server: self.server, limits: self.limits, supply: self.supply, logger: self.logger)
-    loop.run()
-    self.server.ended(loop)
   }
 }

@@ -42,28 +42,14 @@ final class RelayThread: Sendable {
 
   /// The thread lives until `stop`. False: the kernel gives no thread.
   func start(_ make: @escaping @Sendable (RelayThread) -> RelayLoop) -> Bool {
-    let start = Unmanaged.passRetained(RelayThreadStart(thread: self, make: make))
-    var thread = pthread_t()
-    let error = pthread_create(
-      &thread, nil,
-      { raw in
-        guard let raw else { return nil }
-        RelayThread.main(Unmanaged<RelayThreadStart>.fromOpaque(raw).takeRetainedValue())
-        return nil
-      }, start.toOpaque())
-    guard error == 0 else {
-      start.release()
-      return false
-    }
-    pthread_detach(thread)
-    return true
+    LoopThread.start { self.main(make) } == 0
   }
 
-  private static func main(_ start: RelayThreadStart) {
-    cmesh_relay_thread("relay-\(start.thread.number)")
-    let loop = start.make(start.thread)
+  private func main(_ make: (RelayThread) -> RelayLoop) {
+    cmesh_relay_thread("relay-\(self.number)")
+    let loop = make(self)
     loop.run()
-    let (work, ended) = start.thread.mailbox.withLock { box -> ([Work], [@Sendable () -> Void]) in
+    let (work, ended) = self.mailbox.withLock { box -> ([Work], [@Sendable () -> Void]) in
       box.isClosed = true
       defer { box.work = [] }
       return (box.work, box.whenEnded)
@@ -103,15 +89,5 @@ final class RelayThread: Sendable {
       return box.isClosed
     }
     if isEnded { whenEnded() } else { self.post { $0.isStopping = true } }
-  }
-}
-
-private final class RelayThreadStart: Sendable {
-  let thread: RelayThread
-  let make: @Sendable (RelayThread) -> RelayLoop
-
-  init(thread: RelayThread, make: @escaping @Sendable (RelayThread) -> RelayLoop) {
-    self.thread = thread
-    self.make = make
   }
 }

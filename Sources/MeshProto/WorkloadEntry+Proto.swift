@@ -25,6 +25,8 @@ extension Martlet_Entries_V1_Workload {
     self.nameServers = entry.nameServers.map { Martlet_Entries_V1_Address($0) }
     self.app = entry.app
     self.appVersion = entry.appVersion
+    self.readiness = entry.readiness.map { [Martlet_Entries_V1_ReadinessCheck($0)] } ?? []
+    self.unhealthy = !entry.isHealthy
   }
 }
 
@@ -74,6 +76,9 @@ extension WorkloadEntry {
     guard self.location.isInHost || self.ports.isEmpty else {
       throw field["ports"].error("only a workload in the host's namespace has ports")
     }
+    guard message.readiness.count <= 1 else { throw field["readiness"].error("more than one check") }
+    if let check = message.readiness.first { self.readiness = try ReadinessCheck(check, field["readiness"][0]) }
+    self.isHealthy = !message.unhealthy
     var seen: Set<ResourceName> = []
     for (index, text) in message.policies.enumerated() {
       let policy = try field["policies"][index].resourceName(text)

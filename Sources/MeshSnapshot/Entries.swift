@@ -76,12 +76,17 @@ package struct WorkloadEntry: Hashable, Sendable {
   package var app: String
   /// `service.istio.io/canonical-revision`, else label `version`, else `latest`. For metric labels.
   package var appVersion: String
+  /// How its node finds out whether it can serve. Nil: it can while it runs.
+  package var readiness: ReadinessCheck?
+  /// False: its node says that it cannot serve, because it does not run or its check fails. The node itself knows better,
+  /// so it goes by what it finds.
+  package var isHealthy: Bool
 
   package init(
     name: ResourceName, node: String, identity: SPIFFEID, addresses: [IPAddress] = [],
     location: WorkloadLocation = .none, ports: [UInt16] = [], failureMode: FailureMode = .closed,
     policies: [ResourceName] = [], app: String? = nil, appVersion: String = "latest", resolvesNames: Bool = false,
-    nameServers: [IPAddress] = []
+    nameServers: [IPAddress] = [], readiness: ReadinessCheck? = nil, isHealthy: Bool = true
   ) {
     self.resolvesNames = resolvesNames
     self.nameServers = nameServers
@@ -95,6 +100,8 @@ package struct WorkloadEntry: Hashable, Sendable {
     self.policies = policies
     self.app = app ?? name.name
     self.appVersion = appVersion
+    self.readiness = readiness
+    self.isHealthy = isHealthy
   }
 }
 

@@ -5,7 +5,7 @@
 /// entry. Floor 3: imports MeshBase and MeshSnapshot only. `MeshWire` gives the machines bytes and time.
 ///
 /// Read in this order: `EntryKind+Order`, `SystemVersion`, `Catalogue`, `SessionMessages`, `ServerSession`,
-/// `ClientSession`, `Backoff`.
+/// `ClientSession`, `Backoff`; `WorkloadStatus`, `StatusReporter`, `StatusLedger`.
 ///
 /// ```
 ///  agent                                              control plane

@@ -14,4 +14,8 @@ struct BytesDeserializer: MessageDeserializer {
 extension MethodDescriptor {
   static let deltaResources = MethodDescriptor(
     service: ServiceDescriptor(fullyQualifiedService: MeshWire.service), method: MeshWire.method)
+
+  /// Updates of `WorkloadStatus` up, acknowledgements down.
+  static let reportStatus = MethodDescriptor(
+    service: ServiceDescriptor(fullyQualifiedService: MeshWire.statusService), method: MeshWire.statusMethod)
 }

@@ -35,19 +35,22 @@ package final class DiscoveryClient: Service {
 
   private let configuration: Configuration
   private let driver: ClientDriver
+  private let statuses: StatusFeed?
   private let logger: Logger
   private let state = Mutex(Status())
 
   /// - Parameters:
   ///   - held: versions of the snapshot that the agent begins with, as `Snapshot.versions` gives them.
   ///   - version: the control plane's state that this snapshot came from.
+  ///   - statuses: what the control plane is told of this node's workloads.
   ///   - apply: makes a batch true on this node and returns what it could not; the rest counts as held. Batches come
   ///     one at a time.
   package init(
     _ configuration: Configuration, held: [EntryKey: ContentVersion] = [:], version: SystemVersion? = nil,
-    logger: Logger, apply: @escaping @Sendable (SessionBatch) async -> [Rejection]
+    statuses: StatusFeed? = nil, logger: Logger, apply: @escaping @Sendable (SessionBatch) async -> [Rejection]
   ) {
     self.configuration = configuration
+    self.statuses = statuses
     self.driver = ClientDriver(
       ClientSession(node: configuration.node, held: held, version: version, backoff: configuration.backoff),
       apply: apply)
@@ -78,6 +81,7 @@ package final class DiscoveryClient: Service {
         // We wait between attempts ourselves.
         options.waitForReady = false
         options.maxResponseMessageBytes = MeshProto.maximumMessageSize
+        async let _: Void? = self.statuses?.run(client, options: options)
         try await client.bidirectionalStreaming(
           request: StreamingClientRequest(of: [UInt8].self) { writer in
             for await message in outgoing { try await writer.write(message) }

@@ -1,10 +1,11 @@
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 package import Logging
-import MeshBase
+package import MeshBase
 import MeshProto
 package import MeshSnapshot
 package import MeshSync
+import NIOCore
 import ServiceLifecycle
 import Synchronization
 
@@ -18,18 +19,33 @@ package final class DiscoveryServer: Service {
     /// A peer that does not answer a ping is gone.
     package var keepaliveTime = Duration.seconds(30)
     package var keepaliveTimeout = Duration.seconds(10)
+    /// How often it is looked whether somebody removed the socket.
+    package var repairInterval = Duration.seconds(1)
 
     package init(socketPath: String) { self.socketPath = socketPath }
   }
 
+  private struct State {
+    var listener: UnixListener?
+    var problem: MeshError?
+    var refused = RefusedPeers()
+    var server: GRPCServer<HTTP2ServerTransport.Posix>?
+    var isEnding = false
+  }
+
   private let configuration: Configuration
   private let board: CatalogueBoard
+  /// What agents say of their workloads.
+  package let statuses = StatusBoard()
   private let logger: Logger
+  private let state = Mutex(State())
+  private let directory: Mutex<SocketDirectory>
   private let (listening, listeningContinuation) = AsyncStream.makeStream(of: Void.self)
 
   /// `epoch` is larger at each start of the control plane.
   package init(_ configuration: Configuration, epoch: UInt64, logger: Logger) {
     self.configuration = configuration
+    self.directory = Mutex(SocketDirectory(of: configuration.socketPath))
     self.board = CatalogueBoard(epoch: epoch, maximumEntrySize: configuration.maximumEntrySize)
     self.logger = logger
   }
@@ -54,29 +70,107 @@ package final class DiscoveryServer: Service {
     for await _ in self.listening { return }
   }
 
-  /// Serves until the task is cancelled or shut down gracefully.
+  /// Why agents cannot reach the socket now: somebody removed it, and it cannot be made again. Nil: they can.
+  package var problem: MeshError? { self.state.withLock { $0.problem } }
+
+  /// Peers that were turned away, because they are neither root nor this process's own user.
+  package var refusedPeers: UInt64 { self.state.withLock { $0.refused.count } }
+
+  /// It holds the socket's path.
+  package var isListening: Bool { self.state.withLock { $0.listener != nil } }
+
+  /// Serves until the task is cancelled or shut down gracefully. A socket that somebody removes is made again; streams go on.
   package func run() async throws {
-    var listener = try UnixListener(path: self.configuration.socketPath)
-    guard let socket = listener.takeSocket() else { return }
-    let server = GRPCServer(transport: self.transport(socket), services: [Endpoint(server: self)])
+    let (sockets, found) = AsyncStream.makeStream(of: CInt.self)
+    // The path and its lock are ours until the last stream has ended.
+    defer { self.state.withLock { $0.listener = nil } }
+    try self.listen { found.yield($0) }
     self.listeningContinuation.finish()
     try await withTaskCancellationHandler {
       try await withGracefulShutdownHandler {
-        try await server.serve()
+        try await withThrowingDiscardingTaskGroup { group in
+          group.addTask {
+            await self.keepListening { found.yield($0) }
+            found.finish()
+          }
+          for await socket in sockets { group.addTask { try await self.serve(socket) } }
+        }
       } onGracefulShutdown: {
-        // First the streams end, or they would hold the server up for as long as the agents like.
-        self.board.close()
-        server.beginGracefulShutdown()
+        self.end()
       }
     } onCancel: {
       self.board.close()
     }
-    // The path and its lock are ours until the last stream has ended.
-    _ = consume listener
+  }
+
+  private func listen(_ take: (CInt) -> Void) throws(MeshError) {
+    self.directory.withLock { $0.keep() }
+    let listener = try UnixListener.open(
+      path: self.configuration.socketPath, after: self.state.withLock { $0.listener })
+    self.state.withLock { $0.listener = listener }
+    if let socket = listener.takeSocket() { take(socket) }
+  }
+
+  private func keepListening(_ take: @escaping @Sendable (CInt) -> Void) async {
+    await cancelWhenGracefulShutdown {
+      while !Task.isCancelled {
+        try? await Task.sleep(for: self.configuration.repairInterval)
+        guard !Task.isCancelled, let listener = self.state.withLock({ $0.listener }), !listener.isWhole else {
+          continue
+        }
+        do throws(MeshError) {
+          try self.listen(take)
+          self.state.withLock { $0.problem = nil }
+          self.logger.error(
+            "somebody removed it: it is made again", metadata: [LogKey.path: "\(self.configuration.socketPath)"])
+        } catch {
+          let isNews = self.state.withLock { state in
+            defer { state.problem = error }
+            return state.problem?.description != error.description
+          }
+          if isNews { self.logger.error("socket cannot be made again", metadata: [LogKey.error: "\(error)"]) }
+        }
+      }
+    }
+  }
+
+  /// One listener, until it is replaced or the server ends, and the streams that came by it.
+  private func serve(_ socket: CInt) async throws {
+    let server = GRPCServer(transport: self.transport(socket), services: [Endpoint(server: self)])
+    let (previous, isEnding) = self.state.withLock { state in
+      defer { state.server = server }
+      return (state.server, state.isEnding)
+    }
+    // Takes no more connections; its streams go on.
+    previous?.beginGracefulShutdown()
+    if isEnding { server.beginGracefulShutdown() }
+    try await server.serve()
+  }
+
+  /// First the streams end, or they would hold the server up for as long as the agents like.
+  private func end() {
+    self.board.close()
+    let server = self.state.withLock { state in
+      state.isEnding = true
+      return state.server
+    }
+    server?.beginGracefulShutdown()
+  }
+
+  private func turnedAway(_ peer: PeerCheck.Refused) {
+    let (isNews, count) = self.state.withLock { ($0.refused.refused(), $0.refused.count) }
+    guard isNews else { return }
+    self.logger.warning(
+      "a connection was refused: neither root nor this process's user",
+      metadata: [
+        LogKey.path: "\(self.configuration.socketPath)", "uid": "\(peer.uid)", "pid": "\(peer.pid)",
+        LogKey.count: "\(count)",
+      ])
   }
 
   private func transport(_ socket: CInt) -> HTTP2ServerTransport.Posix {
-    .http2NIOPosix(
+    let refused: @Sendable (PeerCheck.Refused) -> Void = { [weak self] peer in self?.turnedAway(peer) }
+    return .http2NIOPosix(
       listeningSocketDescriptor: Int(socket), transportSecurity: .plaintext,
       config: .defaults { config in
         config.rpc.maxRequestPayloadSize = MeshProto.maximumMessageSize
@@ -85,7 +179,12 @@ package final class DiscoveryServer: Service {
         // Agents ping every 30 s; the default calls that abuse while no call is open.
         config.connection.keepalive.clientBehavior.allowWithoutCalls = true
         config.connection.keepalive.clientBehavior.minPingIntervalWithoutCalls = .seconds(5)
-        config.channelDebuggingCallbacks.onAcceptTCPConnection = { PeerCheck.admit($0) }
+        config.channelDebuggingCallbacks.onAcceptTCPConnection = { channel in
+          PeerCheck.admit(channel).flatMapErrorThrowing { error in
+            if let peer = error as? PeerCheck.Refused { refused(peer) }
+            throw error
+          }
+        }
       })
   }
 
@@ -102,6 +201,27 @@ package final class DiscoveryServer: Service {
           return [:]
         }
       }
+      router.registerHandler(
+        forMethod: .reportStatus, deserializer: BytesDeserializer(), serializer: BytesSerializer()
+      ) { request, _ in
+        StreamingServerResponse(of: [UInt8].self) { writer in
+          try await server.serveStatuses(request.messages, writer)
+          return [:]
+        }
+      }
+    }
+  }
+
+  private func serveStatuses(
+    _ requests: RPCAsyncSequence<[UInt8], any Error>, _ writer: RPCWriter<[UInt8]>
+  ) async throws {
+    // Ends with the server's end.
+    let updates = self.board.updates()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await self.statuses.serve(requests, writer) }
+      group.addTask { for await _ in updates {} }
+      defer { group.cancelAll() }
+      try await group.next()
     }
   }
 

@@ -1,10 +1,12 @@
-/// # MeshWire: delta sessions over gRPC
+/// # MeshWire: delta sessions over gRPC, reports over HTTP/1
 ///
-/// Gives the machines of `MeshSync` bytes and time: `envoy.service.discovery.v3.AggregatedDiscoveryService` on a Unix
-/// socket that only root and the control plane's own user may use. Floor 5; imports gRPC and NIO.
+/// Gives the machines of `MeshSync` bytes and time: `envoy.service.discovery.v3.AggregatedDiscoveryService`, and statuses of
+/// workloads beside it, on a Unix socket that only root and the control plane's own user may use. `HTTP/` is a small server
+/// for what daemons tell of themselves. Floor 5; imports gRPC and NIO.
 ///
 /// Read in this order: `DiscoveryMessages` (what stands in the bytes), `EncodedCatalogue`, `CatalogueBoard`,
-/// `ServerStream`, `DiscoveryServer`; `ClientDriver`, `DiscoveryClient`; `UnixListener`.
+/// `ServerStream`, `DiscoveryServer`; `ClientDriver`, `DiscoveryClient`; `StatusMessages`, `StatusFeed`, `StatusBoard`;
+/// `UnixListener`, `PeerCheck`; `HTTP/ReportServer`, `HTTP/ReportHandler`, `HTTP/ReportWriter`.
 ///
 /// Invariants:
 /// - An entry is encoded once per content, whatever the number of streams.
@@ -13,4 +15,6 @@
 package enum MeshWire {
   static let service = "envoy.service.discovery.v3.AggregatedDiscoveryService"
   static let method = "DeltaAggregatedResources"
+  static let statusService = "martlet.status.v1.WorkloadStatusService"
+  static let statusMethod = "Report"
 }

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
 import Logging
+import MeshArguments
+import MeshBase
 import MeshControlPlane
 import MeshLinux
 
@@ -31,6 +33,15 @@ struct MartletControl: AsyncParsableCommand {
   var socket = "/run/martlet/control.sock"
 
   @Option(
+    help: ArgumentHelp(
+      "Unix socket of martlet get, and of /healthz and /readyz; root only (default: api.sock beside --socket).",
+      valueName: "path"))
+  var apiSocket: String?
+
+  @Option(help: ArgumentHelp("Also serve /healthz and /readyz here (default: nowhere).", valueName: "address:port"))
+  var healthAddress: String?
+
+  @Option(
     help: ArgumentHelp("Directory that keeps epoch, service addresses and last good resources.", valueName: "dir"))
   var stateDir = "/var/lib/martlet-control"
 
@@ -40,24 +51,19 @@ struct MartletControl: AsyncParsableCommand {
   @Flag(help: "Read the resources once, print every problem, and end: 1 if there is an error, else 0.")
   var check = false
 
-  /// As every program of the house: a wrong command line is exit status 2, not sysexits' 64.
-  static func main() async {
-    do {
-      let command = try Self.parse()
-      try await command.run()
-    } catch  where Self.exitCode(for: error) == .validationFailure {
-      FileHandle.standardError.write(Data("\(Self.fullMessage(for: error))\n".utf8))
-      Foundation.exit(2)
-    } catch {
-      Self.exit(withError: error)
-    }
-  }
+  static func main() async { await Self.runAsProgram() }
 
   func validate() throws {
     for (option, path) in [
       ("--resources", self.resources), ("--socket", self.socket), ("--state-dir", self.stateDir),
+      ("--api-socket", self.apiSocket ?? "api.sock"),
     ] where path.isEmpty { throw ValidationError("\(option) is empty; give a path") }
+    guard self.healthAddress == nil || self.health != nil else {
+      throw ValidationError("--health-address \(self.healthAddress ?? "") is not ADDRESS:PORT, as in 127.0.0.1:15022")
+    }
   }
+
+  private var health: SocketEndpoint? { self.healthAddress.flatMap { SocketEndpoint($0) } }
 
   func run() async throws {
     do {
@@ -73,7 +79,7 @@ struct MartletControl: AsyncParsableCommand {
       try await ControlPlane.run(
         ControlPlane.Configuration(
           resources: self.resources, socketPath: self.socket, stateDirectory: self.stateDir,
-          supervisor: .current),
+          apiSocketPath: self.apiSocket, healthAddress: self.health, supervisor: .current),
         logger: logger)
     } catch let exit as ExitCode {
       throw exit

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Logging
+import MeshArguments
 import MeshBase
 import MeshProxy
 import ServiceLifecycle
@@ -45,19 +46,7 @@ import UnixSignals
   @Option(help: .private)
   var staticRelay: [String] = []
 
-  /// As every program of the house: a wrong command line is exit status 2, not sysexits' 64.
-  static func main() async {
-    do {
-      let command = try Self.parse()
-      try await command.run()
-    } catch  where Self.exitCode(for: error) == .validationFailure {
-      var text = Self.fullMessage(for: error) + "\n"
-      text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
-      Glibc.exit(2)
-    } catch {
-      Self.exit(withError: error)
-    }
-  }
+  static func main() async { await Self.runAsProgram() }
 
   mutating func validate() throws {
     guard (0...1024).contains(self.loops) else { throw ValidationError("--loops is 0 to 1024") }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Logging
 import MeshAgent
+import MeshArguments
 import MeshBase
 import MeshLinux
 import ServiceLifecycle
@@ -94,19 +95,9 @@ struct Main: AsyncParsableCommand {
       valueName: "level"))
   var logLevel = "info"
 
-  /// As every program of the house: a wrong command line is exit status 2, not sysexits' 64.
   static func main() async {
     Heap.keepSmall()
-    do {
-      let command = try Self.parse()
-      try await command.run()
-    } catch  where Self.exitCode(for: error) == .validationFailure {
-      var text = Self.fullMessage(for: error) + "\n"
-      text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
-      Glibc.exit(2)
-    } catch {
-      Self.exit(withError: error)
-    }
+    await Self.runAsProgram()
   }
 
   func validate() throws {

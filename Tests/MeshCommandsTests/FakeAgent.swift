@@ -2,6 +2,7 @@ import Glibc
 import MeshAgent
 import MeshBase
 import MeshTelemetry
+import MeshWire
 import NIOPosix
 import Synchronization
 

@@ -44,6 +44,7 @@ enum Samples {
       addresses: [10.1.0.2, "fd00::2"]
       weight: 3
       failureMode: Open
+      readiness: {tcp: {port: 8080}, periodSeconds: 5}
       ports:
         - {name: http, port: 8080}
     """

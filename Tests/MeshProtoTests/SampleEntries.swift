@@ -40,7 +40,10 @@ enum Sample {
         addresses: [try #require(IPAddress("10.0.0.1")), try #require(IPAddress("fd00::1"))],
         location: .networkNamespace(path: "/run/netns/web"), failureMode: .open,
         policies: [try name("shop/a"), try name("shop/b")], app: "web", appVersion: "v2", resolvesNames: true,
-        nameServers: [try #require(IPAddress("127.0.0.11")), try #require(IPAddress("fd00::53"))]))
+        nameServers: [try #require(IPAddress("127.0.0.11")), try #require(IPAddress("fd00::53"))],
+        readiness: ReadinessCheck(
+          port: 8080, periodSeconds: 5, timeoutSeconds: 2, failureThreshold: 4, successThreshold: 3),
+        isHealthy: false))
   }
 
   static func endpoints() throws -> Entry {

@@ -26,7 +26,7 @@ struct FileRootTests {
       }
       let open = try mesh.node.run(user + ["bpftool", "map", "dump", "pinned", pins + "/v1/maps/mesh_pods_v1"])
       #expect(!open.isSuccess)
-      for socket in ["agent.sock", "control.sock", "proxy.sock", "fds.sock"] {
+      for socket in ["agent.sock", "control.sock", "api.sock", "proxy.sock", "fds.sock"] {
         let path = mesh.runDirectory + "/" + socket
         #expect(try DiskFile.status(path)?.isSocket == true, "\(path)")
         let done = try mesh.node.run(user + ["python3", "-c", Self.connect, path])

@@ -138,6 +138,30 @@ struct HostRootTests {
     }
   }
 
+  @Test("a connection between two of them is listed once, and its bytes count once while it is open")
+  func counted() throws {
+    try Host.with("hostcount") { host in
+      let held = try host.caller.start(["python3", "-c", Programs.heldTransfer, "127.0.0.1", "9100", "1000000"])
+      #expect(eventually { held.stdout.contains("open") }, "\(held.stderr)")
+      func bytes(_ name: String) throws -> [String] {
+        try host.mesh.metrics().split(separator: "\n").filter {
+          $0.hasPrefix(name) && $0.contains("source_workload=\"caller\"")
+        }.compactMap { $0.split(separator: " ").last.map(String.init) }
+      }
+      for name in ["istio_tcp_sent_bytes_total{", "istio_tcp_received_bytes_total{"] {
+        var last: [String] = []
+        let isExact = try eventually {
+          last = try bytes(name)
+          return last == ["1000000"]
+        }
+        #expect(isExact, "\(name): \(last)")
+      }
+      let listed = try host.mesh.martlet(["show", "connections", "-o", "json"]).stdout
+      #expect(listed.split(separator: "\n").count { $0.contains("\"sentBytes\"") } == 1, "\(listed)")
+      try held.kill()
+    }
+  }
+
   @Test("a unit that stops is withdrawn, and its successor of the same name enrolled; the agent's restart keeps all")
   func lifecycle() throws {
     try Host.with("hostlife") { host in

@@ -14,6 +14,8 @@ final class Mesh {
   var pinDirectory: String
   /// More options of the agent.
   var agentOptions: [String] = []
+  /// More options of the control plane.
+  var controlOptions: [String] = []
   private(set) var control: WorldProcess?
   private(set) var agent: WorldProcess?
 
@@ -41,12 +43,16 @@ final class Mesh {
   }
 
   func startControl(wrapper: [String] = []) throws {
-    self.control = try self.node.start(
+    self.control = try self.launchControl(wrapper: wrapper)
+  }
+
+  func launchControl(wrapper: [String] = []) throws -> WorldProcess {
+    try self.node.start(
       wrapper + [
         Self.binaries + "/martlet-control", "--resources", self.resources, "--socket", self.controlSocket,
         "--state-dir",
         self.stateDirectory + "/control",
-      ])
+      ] + self.controlOptions)
   }
 
   func startAgent(wrapper: [String] = []) throws {

@@ -32,3 +32,9 @@ int cmesh_bind(int socket, struct cmesh_address address, uint16_t port);
 /* Binds a TCP socket to address and port with SO_REUSEADDR (not SO_REUSEPORT: nobody may share it) and IPV6_V6ONLY for
  * IPv6, and listens. 0 or -errno. */
 int cmesh_listen(int socket, struct cmesh_address address, uint16_t port, int backlog);
+
+/* connect(2). 0, -EINPROGRESS (poll says writable when it is decided), or -errno. */
+int cmesh_connect(int socket, struct cmesh_address address, uint16_t port);
+
+/* SO_ERROR, which is cleared by it: 0, an errno, or -errno if it cannot be asked. */
+int cmesh_socket_error(int socket);

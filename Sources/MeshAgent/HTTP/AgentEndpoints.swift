@@ -1,5 +1,6 @@
 import MeshBase
 import MeshTelemetry
+package import MeshWire
 import NIOHTTP1
 
 /// What the three servers of the agent answer.
@@ -7,7 +8,7 @@ package enum AgentEndpoints {
   /// `:15020`: `/metrics`.
   package static func metrics(_ agent: any AgentReporting) -> ReportServer.Route {
     { request, writer in
-      guard try await self.accept(request, ["/metrics": .GET], writer) else { return }
+      guard try await request.isFor(["/metrics": .GET], writer) else { return }
       do {
         let format = TextExposition.negotiated(accept: request.headers.first(name: "accept"))
         let families = try await agent.metrics().families
@@ -21,17 +22,9 @@ package enum AgentEndpoints {
   /// `:15021`: `/healthz` (nothing is broken that a restart could mend) and `/readyz` (traffic is decided here).
   package static func health(_ agent: any AgentReporting) -> ReportServer.Route {
     { request, writer in
-      guard try await self.accept(request, ["/healthz": .GET, "/readyz": .GET], writer) else { return }
+      guard try await request.isFor(["/healthz": .GET, "/readyz": .GET], writer) else { return }
       let status = await agent.status()
-      let failed = status.health.contains { $0.state == .fail }
-      let well = request.target.path == "/readyz" ? status.ready && !failed : !failed
-      var lines = status.health.map { check in
-        let mark = check.state == .ok ? "+" : check.state == .warn ? "!" : "-"
-        return "[\(mark)] \(check.name): \(check.message)" + (check.next.map { "; \($0)" } ?? "")
-      }
-      if request.target.path == "/readyz" { lines.append(status.ready ? "[+] ready" : "[-] not ready") }
-      lines.append(well ? "ok" : "failed")
-      try await writer.send(well ? .ok : .serviceUnavailable, text: lines.joined(separator: "\n") + "\n")
+      try await writer.send(status.health, isReady: request.target.path == "/readyz" ? status.ready : nil)
     }
   }
 
@@ -44,7 +37,7 @@ package enum AgentEndpoints {
   /// `agent.sock`: JSON for the command line.
   package static func commands(_ agent: any AgentReporting) -> ReportServer.Route {
     { request, writer in
-      guard try await self.accept(request, self.paths, writer) else { return }
+      guard try await request.isFor(self.paths, writer) else { return }
       do {
         try await self.command(request, writer, agent)
       } catch let error as MeshError {
@@ -84,23 +77,5 @@ package enum AgentEndpoints {
       try await writer.send(json: ["level": level.rawValue])
     default: throw MeshError(.notFound, target.path, "is not served here")
     }
-  }
-
-  /// Answers 404 and 405 itself, and returns false then.
-  private static func accept(
-    _ request: ReportRequest, _ paths: [String: HTTPMethod], _ writer: ReportWriter
-  ) async throws -> Bool {
-    guard let method = paths[request.target.path] else {
-      let known = paths.keys.sorted().joined(separator: ", ")
-      try await writer.send(
-        MeshError(.notFound, request.target.path, "is not served here", next: "there are \(known)"))
-      return false
-    }
-    guard request.method == method || (method == .GET && request.method == .HEAD) else {
-      let allowed = method == .GET ? "GET, HEAD" : method.rawValue
-      try await writer.send(.methodNotAllowed, [], headers: ["allow": allowed])
-      return false
-    }
-    return true
   }
 }

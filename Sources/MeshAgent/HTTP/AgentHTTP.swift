@@ -1,4 +1,5 @@
 package import MeshBase
+package import MeshWire
 package import NIOCore
 import ServiceLifecycle
 

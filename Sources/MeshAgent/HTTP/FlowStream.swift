@@ -1,5 +1,6 @@
 package import MeshBase
 package import MeshTelemetry
+package import MeshWire
 
 /// `GET /v1/flows`: records as JSON lines, oldest first.
 ///

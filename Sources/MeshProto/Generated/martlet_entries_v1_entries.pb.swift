@@ -330,6 +330,13 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
   /// TCP ports that it serves; required in the host's namespace.
   package var ports: [UInt32] = []
 
+  /// One at most. (Repeated, because an optional message is stored in place, and makes this one so large that its
+  /// generated storage is not what strict memory safety takes.)
+  package var readiness: [Martlet_Entries_V1_ReadinessCheck] = []
+
+  /// Its node says that it cannot serve.
+  package var unhealthy: Bool = false
+
   /// What it asks port 53 goes to the node proxy.
   package var resolvesNames: Bool = false
 
@@ -384,6 +391,26 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
     ]
 
   }
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_ReadinessCheck: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var tcpPort: UInt32 = 0
+
+  package var periodSeconds: UInt32 = 0
+
+  package var timeoutSeconds: UInt32 = 0
+
+  package var failureThreshold: UInt32 = 0
+
+  package var successThreshold: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -1004,7 +1031,7 @@ nonisolated extension Martlet_Entries_V1_Operation: SwiftProtobuf.Message, Swift
 
 nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Workload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{4}\u{8}resolves_names\0\u{3}name_servers\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0\u{4}\u{6}resolves_names\0\u{3}name_servers\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1045,6 +1072,8 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
         }
       }()
       case 12: try { try decoder.decodeRepeatedUInt32Field(value: &self.ports) }()
+      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.readiness) }()
+      case 14: try { try decoder.decodeSingularBoolField(value: &self.unhealthy) }()
       case 20: try { try decoder.decodeSingularBoolField(value: &self.resolvesNames) }()
       case 21: try { try decoder.decodeRepeatedMessageField(value: &self.nameServers) }()
       default: break
@@ -1098,6 +1127,12 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if !self.ports.isEmpty {
       try visitor.visitPackedUInt32Field(value: self.ports, fieldNumber: 12)
     }
+    if !self.readiness.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.readiness, fieldNumber: 13)
+    }
+    if self.unhealthy != false {
+      try visitor.visitSingularBoolField(value: self.unhealthy, fieldNumber: 14)
+    }
     if self.resolvesNames != false {
       try visitor.visitSingularBoolField(value: self.resolvesNames, fieldNumber: 20)
     }
@@ -1118,6 +1153,8 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if lhs.app != rhs.app {return false}
     if lhs.appVersion != rhs.appVersion {return false}
     if lhs.ports != rhs.ports {return false}
+    if lhs.readiness != rhs.readiness {return false}
+    if lhs.unhealthy != rhs.unhealthy {return false}
     if lhs.resolvesNames != rhs.resolvesNames {return false}
     if lhs.nameServers != rhs.nameServers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -1127,6 +1164,56 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Martlet_Entries_V1_Workload.FailureMode: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FAILURE_MODE_UNSPECIFIED\0\u{1}FAILURE_MODE_CLOSED\0\u{1}FAILURE_MODE_OPEN\0")
+}
+
+nonisolated extension Martlet_Entries_V1_ReadinessCheck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadinessCheck"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}tcp_port\0\u{3}period_seconds\0\u{3}timeout_seconds\0\u{3}failure_threshold\0\u{3}success_threshold\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.tcpPort) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.periodSeconds) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.timeoutSeconds) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.failureThreshold) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.successThreshold) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.tcpPort != 0 {
+      try visitor.visitSingularUInt32Field(value: self.tcpPort, fieldNumber: 1)
+    }
+    if self.periodSeconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.periodSeconds, fieldNumber: 2)
+    }
+    if self.timeoutSeconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.timeoutSeconds, fieldNumber: 3)
+    }
+    if self.failureThreshold != 0 {
+      try visitor.visitSingularUInt32Field(value: self.failureThreshold, fieldNumber: 4)
+    }
+    if self.successThreshold != 0 {
+      try visitor.visitSingularUInt32Field(value: self.successThreshold, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_ReadinessCheck, rhs: Martlet_Entries_V1_ReadinessCheck) -> Bool {
+    if lhs.tcpPort != rhs.tcpPort {return false}
+    if lhs.periodSeconds != rhs.periodSeconds {return false}
+    if lhs.timeoutSeconds != rhs.timeoutSeconds {return false}
+    if lhs.failureThreshold != rhs.failureThreshold {return false}
+    if lhs.successThreshold != rhs.successThreshold {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension Martlet_Entries_V1_Endpoints: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

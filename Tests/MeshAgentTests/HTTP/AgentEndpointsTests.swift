@@ -1,6 +1,7 @@
 import Glibc
 import MeshBase
 import MeshTelemetry
+import MeshWire
 import NIOCore
 import NIOPosix
 import Synchronization

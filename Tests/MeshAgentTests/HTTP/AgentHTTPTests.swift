@@ -1,5 +1,6 @@
 import Glibc
 import MeshBase
+import MeshWire
 import NIOPosix
 import Testing
 

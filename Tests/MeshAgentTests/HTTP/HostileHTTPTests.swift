@@ -1,5 +1,6 @@
 import MeshBase
 import MeshTelemetry
+import MeshWire
 import NIOCore
 import NIOPosix
 import Synchronization

@@ -1,7 +1,5 @@
 import Glibc
 package import MeshBase
-import MeshLinux
-import MeshWire
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -40,7 +38,7 @@ package struct ReportServer: Sendable {
 
   private let channel: any Channel
   /// Of a Unix socket: its path, and which file it was made as.
-  private let file: (path: String, id: FileID?)?
+  private let file: (path: String, id: SocketFile?)?
   private let connections: NIOLoopBoundBox<[ObjectIdentifier: any Channel]>
 
   /// Where it listens, if that is a port: for a server that asked for port 0.
@@ -84,7 +82,7 @@ package struct ReportServer: Sendable {
         return ReportServer(channel: channel, file: nil, connections: connections)
       case .unix(let path):
         let listener = try Self.unixListener(path)
-        let id = try DiskFile.status(path, followLinks: false)?.id
+        let id = SocketFile(path: path)
         let channel = try await bootstrap.withBoundSocket(listener).get()
         return ReportServer(channel: channel, file: (path, id), connections: connections)
       }
@@ -100,8 +98,7 @@ package struct ReportServer: Sendable {
   /// Whether the file at the path still is its socket. True for a TCP port.
   package var isReachable: Bool {
     guard let file = self.file else { return true }
-    let found = try? DiskFile.status(file.path, followLinks: false)
-    return found?.id == file.id && file.id != nil
+    return file.id != nil && SocketFile(path: file.path) == file.id
   }
 
   /// Closes the listener; connections end by themselves.
@@ -128,7 +125,7 @@ package struct ReportServer: Sendable {
   /// before bind leaves no moment in which others could connect, and needs no umask, which belongs to all threads.
   private static func unixListener(_ path: String) throws -> CInt {
     let address = try SocketAddress(unixDomainSocketPath: path)
-    if let status = try DiskFile.status(path, followLinks: false) {
+    if let status = SocketFile(path: path) {
       guard status.isSocket else {
         throw MeshError(.conflict, path, "is there and is no socket", next: "remove it, or choose another --run-dir")
       }

@@ -1,3 +1,4 @@
+import MeshBase
 import NIOCore
 package import NIOHTTP1
 
@@ -11,6 +12,21 @@ package struct ReportRequest: Sendable {
     self.method = method
     self.target = target
     self.headers = headers
+  }
+
+  /// Whether its path is one of these, and its method that of the path. Answers 404 and 405 itself, and returns false then.
+  package func isFor(_ paths: [String: HTTPMethod], _ writer: ReportWriter) async throws -> Bool {
+    guard let method = paths[self.target.path] else {
+      let known = paths.keys.sorted().joined(separator: ", ")
+      try await writer.send(MeshError(.notFound, self.target.path, "is not served here", next: "there are \(known)"))
+      return false
+    }
+    guard self.method == method || (method == .GET && self.method == .HEAD) else {
+      let allowed = method == .GET ? "GET, HEAD" : method.rawValue
+      try await writer.send(.methodNotAllowed, [], headers: ["allow": allowed])
+      return false
+    }
+    return true
   }
 }
 

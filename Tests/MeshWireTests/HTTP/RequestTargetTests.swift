@@ -1,7 +1,7 @@
 import MeshBase
 import Testing
 
-@testable import MeshAgent
+@testable import MeshWire
 
 @Suite struct RequestTargetTests {
   @Test("path and query are decoded")

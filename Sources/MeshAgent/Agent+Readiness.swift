@@ -1,0 +1,135 @@
+import Logging
+import MeshBase
+import MeshDatapath
+import MeshLinux
+import MeshSnapshot
+import MeshSync
+import MeshWire
+
+/// What the agent knows of its workloads' readiness.
+struct Readiness: Sendable {
+  struct Health: Sendable, Equatable {
+    /// Of the namespace or cgroup that was checked.
+    var id: FileID
+    var machine: ReadinessMachine
+  }
+
+  /// Of workloads with a check that are enrolled.
+  var health: [ResourceName: Health] = [:]
+  var targets: [ReadinessProber.Target] = []
+  var prober: ReadinessProber?
+  /// Who was ready when the snapshot on disk was written: a restart of the agent takes no endpoint out.
+  var restored: Set<ResourceName> = []
+  var feed: StatusFeed?
+  var told: [ResourceName: WorkloadStatus] = [:]
+  /// Milliseconds on the monotonic clock.
+  var nextLook: Int64 = 0
+
+  static let table = "ready"
+
+  /// For the snapshot file.
+  var table: [String: UInt32] {
+    Dictionary(
+      self.health.filter(\.value.machine.isReady).map { ($0.key.description, 1) },
+      uniquingKeysWith: { first, _ in first })
+  }
+
+  mutating func restore(_ table: [String: UInt32]?) {
+    self.restored = Set((table ?? [:]).keys.compactMap { ResourceName($0) })
+  }
+}
+
+/// Endpoints of workloads with a check are ready while the check says so. Open connections do not notice; new ones go to
+/// other endpoints.
+extension Agent {
+  private static let lookMilliseconds: Int64 = 1000
+  /// After its start the agent takes a workload for the one that it was.
+  private static let restoreNanoseconds: UInt64 = 60_000_000_000
+
+  /// Whether this scan looks at readiness and statuses: at once when workloads came or went, and with the scan after that,
+  /// when they are attached; else once a second, because a look costs a microsecond a workload.
+  func readinessIsDue(_ changed: Bool) -> Bool {
+    let now = MonotonicClock.milliseconds
+    guard changed || now >= self.readiness.nextLook else { return false }
+    self.readiness.nextLook = changed ? now : now + Self.lookMilliseconds
+    return true
+  }
+
+  /// Called whenever workloads or their entries may have changed, before the tables are written.
+  func followReadiness() {
+    var targets: [ReadinessProber.Target] = []
+    for name in self.readiness.health.keys where self.enrolled[name] == nil { self.readiness.health[name] = nil }
+    for (name, workload) in self.enrolled {
+      guard let check = self.snapshot.workloads[name]?.value.readiness else {
+        self.readiness.health[name] = nil
+        if !workload.local.isHealthy { self.enrolled[name]?.local.isHealthy = true }
+        continue
+      }
+      if self.readiness.health[name]?.id != workload.id {
+        let isRestart = MonotonicClock.nanoseconds - self.started < Self.restoreNanoseconds
+        let wasReady = self.readiness.restored.remove(name) != nil && isRestart
+        self.readiness.health[name] = Readiness.Health(
+          id: workload.id, machine: ReadinessMachine(verdict: wasReady ? .ready : .pending))
+      }
+      guard let machine = self.readiness.health[name]?.machine else { continue }
+      if workload.local.isHealthy != machine.isReady { self.enrolled[name]?.local.isHealthy = machine.isReady }
+      guard workload.isAttached else { continue }
+      targets.append(Self.target(workload, check, machine.verdict))
+    }
+    targets.sort { $0.name < $1.name }
+    guard targets != self.readiness.targets else { return }
+    do throws(MeshError) {
+      if self.readiness.prober == nil {
+        self.readiness.prober = try ReadinessProber { [weak self] findings in
+          Task { await self?.readinessChanged(findings) }
+        }
+      }
+      try self.readiness.prober?.follow(targets)
+      self.readiness.targets = targets
+      self.report("readiness cannot be checked", nil)
+    } catch {
+      self.report("readiness cannot be checked", error)
+    }
+  }
+
+  private static func target(
+    _ workload: EnrolledWorkload, _ check: ReadinessCheck, _ verdict: ReadinessMachine.Verdict
+  ) -> ReadinessProber.Target {
+    let place: ReadinessProber.Target.Place =
+      if let cgroup = workload.cgroup {
+        .host(workload.namespace, cgroup: cgroup.id)
+      } else {
+        .namespace(workload.namespace, workload.local.addresses)
+      }
+    let cgroup = workload.cgroup
+    return ReadinessProber.Target(
+      name: workload.name, id: workload.id, check: check, place: place,
+      cgroups: { Set(cgroup?.identifiers() ?? []) }, verdict: verdict)
+  }
+
+  private func readinessChanged(_ findings: [ReadinessProber.Finding]) {
+    for finding in findings where self.readiness.health[finding.name]?.id == finding.id {
+      let wasReady = self.readiness.health[finding.name]?.machine.isReady
+      self.readiness.health[finding.name]?.machine = finding.machine
+      guard wasReady != finding.machine.isReady else { continue }
+      self.logger.notice(
+        finding.machine.isReady ? "workload is ready" : "workload is not ready",
+        metadata: [
+          LogKey.workload: "\(finding.name)", LogKey.reason: "\(finding.machine.failure ?? "its check succeeds")",
+        ])
+    }
+    self.followReadiness()
+    if self.isComplete {
+      self.updateTables(Delta())
+      self.scheduleSave()
+    }
+    self.followStatus()
+  }
+
+  /// Why a workload of this node that runs receives nothing: `CheckFailed(ECONNREFUSED)`. Nil: its check is no reason.
+  func readinessProblem(of name: ResourceName) -> String? {
+    guard let machine = self.readiness.health[name]?.machine, !machine.isReady else { return nil }
+    let reason: WorkloadStatus.Reason = machine.verdict == .pending ? .checkPending : .checkFailed
+    return reason.rawValue + (machine.failure.map { "(\($0))" } ?? "")
+  }
+}

@@ -1,0 +1,236 @@
+import Glibc
+import MeshBase
+import MeshLinux
+import MeshSnapshot
+import Synchronization
+
+/// Carries out checks, on a thread of its own: it makes the connections, `ReadinessSchedule` says which and when.
+///
+/// A workload with a namespace of its own is dialled from inside of it, at its own address: a call to oneself is nobody's to
+/// forbid, and it sees what a caller from elsewhere would see. A workload in the host's namespace shares its addresses, and
+/// a call of the agent's would be judged as anybody's: its port counts as open while a process of its cgroup listens there.
+final class ReadinessProber: Sendable {
+  struct Target: Sendable, Equatable {
+    enum Place: Sendable, Equatable {
+      case namespace(NetworkNamespace, [IPAddress])
+      case host(NetworkNamespace, cgroup: UInt64)
+    }
+
+    var name: ResourceName
+    /// Of its namespace or cgroup: another one under the same name is another workload.
+    var id: FileID
+    var check: ReadinessCheck
+    var place: Place
+    /// Of the host's cgroups: those of the workload's processes.
+    var cgroups: @Sendable () -> Set<UInt64>
+    /// With which it begins.
+    var verdict: ReadinessMachine.Verdict
+
+    /// What is asked for; where it begins is not.
+    static func == (a: Target, b: Target) -> Bool {
+      a.name == b.name && a.id == b.id && a.check == b.check && a.place == b.place
+    }
+  }
+
+  struct Finding: Sendable, Equatable {
+    var name: ResourceName
+    var id: FileID
+    var machine: ReadinessMachine
+  }
+
+  private struct Mailbox {
+    var targets: [Target]?
+    var isStarted = false
+    var isStopping = false
+  }
+
+  private let mailbox = Mutex(Mailbox())
+  private let wakeReader: Descriptor
+  private let wakeWriter: Descriptor
+  private let tell: @Sendable ([Finding]) -> Void
+
+  /// - Parameter tell: called on the prober's thread, with all that changed at one moment.
+  init(tell: @escaping @Sendable ([Finding]) -> Void) throws(MeshError) {
+    do throws(SystemError) {
+      let (reader, writer) = try Descriptor.pipe().split()
+      self.wakeReader = Descriptor(owning: reader)
+      self.wakeWriter = Descriptor(owning: writer)
+      // A full pipe wakes as well.
+      for descriptor in [reader, writer] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
+    } catch {
+      throw error.meshError("readiness checks", "cannot be begun")
+    }
+    self.tell = tell
+  }
+
+  /// All workloads that are to be checked from now on.
+  func follow(_ targets: [Target]) throws(MeshError) {
+    let mustStart = self.mailbox.withLock { box in
+      box.targets = targets
+      defer { box.isStarted = true }
+      return !box.isStarted
+    }
+    guard mustStart else { return self.wake() }
+    do throws(SystemError) {
+      try OwnThread.start(name: "checks") { self.run() }
+    } catch {
+      self.mailbox.withLock { $0.isStarted = false }
+      throw error.meshError("readiness checks", "cannot start a thread")
+    }
+  }
+
+  func stop() {
+    self.mailbox.withLock { $0.isStopping = true }
+    self.wake()
+  }
+
+  private func wake() {
+    var byte: UInt8 = 1
+    _ = write(self.wakeWriter.rawValue, &byte, 1)
+  }
+
+  private func run() {
+    var round = Round()
+    while true {
+      let box = self.mailbox.withLock { box in
+        defer { box.targets = nil }
+        return box
+      }
+      if box.isStopping { return }
+      if let targets = box.targets { round.follow(targets, now: MonotonicClock.duration) }
+      round.begin()
+      let findings = round.takeFindings()
+      if !findings.isEmpty { self.tell(findings) }
+      if round.wait(wake: self.wakeReader.rawValue) {
+        var bytes = [UInt8](repeating: 0, count: 64)
+        while read(self.wakeReader.rawValue, &bytes, bytes.count) > 0 {}
+      }
+    }
+  }
+}
+
+extension ReadinessProber {
+  /// What belongs to the thread.
+  private struct Round {
+    /// Sockets that are made in one go: entering a namespace costs more than a socket.
+    private static let stockSize = 4
+
+    private var schedule = ReadinessSchedule()
+    private var targets: [ResourceName: Target] = [:]
+    private var dials: [ResourceName: Dial] = [:]
+    private var stock: [ResourceName: (isV4: Bool, sockets: [Dial])] = [:]
+    private var told: Set<ResourceName> = []
+    private var random = SystemRandomNumberGenerator()
+
+    mutating func follow(_ wanted: [Target], now: Duration) {
+      let next = Dictionary(wanted.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+      for (name, target) in self.targets where next[name]?.id != target.id {
+        self.perform(self.schedule.remove(name))
+        self.stock[name] = nil
+        self.told.remove(name)
+      }
+      for (name, target) in next { self.schedule.add(name, target.check, verdict: target.verdict, now: now) }
+      self.targets = next
+    }
+
+    /// Begins what is due.
+    mutating func begin() {
+      var chance = self.random
+      let actions = self.schedule.tick(now: MonotonicClock.duration) { Double.random(in: 0..<1, using: &chance) }
+      self.perform(actions)
+    }
+
+    mutating func takeFindings() -> [Finding] {
+      defer { self.told = [] }
+      return self.told.sorted().compactMap { name in
+        guard let target = self.targets[name], let machine = self.schedule[name] else { return nil }
+        return Finding(name: name, id: target.id, machine: machine)
+      }
+    }
+
+    /// Until something is decided or due. True: `wake` is readable.
+    mutating func wait(wake: CInt) -> Bool {
+      var wait = DescriptorWait()
+      wait.addReading(wake)
+      let names = Array(self.dials.keys)
+      for name in names { if let dial = self.dials[name] { wait.addWriting(dial.rawValue) } }
+      let timeout = self.schedule.next.map { max($0 - MonotonicClock.duration, .zero) }
+      let ready = wait.wait(atMost: self.told.isEmpty ? timeout : .zero)
+      for (name, isReady) in zip(names, ready.dropFirst()) where isReady {
+        guard let dial = self.dials.removeValue(forKey: name) else { continue }
+        self.ended(name, dial.outcome())
+      }
+      return ready.first ?? false
+    }
+
+    private mutating func perform(_ actions: [ReadinessSchedule.Action]) {
+      for action in actions {
+        switch action {
+        case .tell(let name): self.told.insert(name)
+        case .abandon(let name): self.dials[name] = nil
+        case .dial(let name): self.dial(name)
+        }
+      }
+    }
+
+    private mutating func dial(_ name: ResourceName) {
+      guard let target = self.targets[name] else { return self.ended(name, .failure("gone")) }
+      switch target.place {
+      case .host(let host, _):
+        self.ended(name, Self.listens(target, in: host))
+      case .namespace(let namespace, let addresses):
+        guard let address = addresses.first(where: \.isV4) ?? addresses.first else {
+          return self.ended(name, .failure("no address"))
+        }
+        do throws(MeshError) {
+          let dial = try self.socket(name, namespace, isV4: address.isV4)
+          let state = dial.begin(to: SocketEndpoint(address, target.check.port))
+          if state == .underWay { self.dials[name] = dial } else { self.ended(name, state) }
+        } catch {
+          self.ended(name, .failure(error.message))
+        }
+      }
+    }
+
+    private mutating func socket(
+      _ name: ResourceName, _ namespace: NetworkNamespace, isV4: Bool
+    ) throws(MeshError) -> Dial {
+      if self.stock[name]?.isV4 != isV4 { self.stock[name] = nil }
+      if let dial = self.stock[name]?.sockets.popLast() { return dial }
+      var made: [Dial] = []
+      try namespace.openStreams(isV4: isV4, count: Self.stockSize) { made.append(Dial($0)) }
+      guard let dial = made.popLast() else { throw MeshError(.exhausted, "\(name)", "no socket") }
+      self.stock[name] = (isV4, made)
+      return dial
+    }
+
+    private static func listens(_ target: Target, in host: NetworkNamespace) -> ReadinessMachine.Outcome {
+      do throws(MeshError) {
+        let listeners = try host.sockets().filter { $0.isListening && $0.local.port == target.check.port }
+        if listeners.isEmpty { return .failure("ECONNREFUSED") }
+        let own = target.cgroups()
+        // 0: the kernel does not say whose it is.
+        return listeners.contains { $0.cgroup == 0 || own.contains($0.cgroup) }
+          ? .success : .failure("another process listens there")
+      } catch {
+        return .failure(error.message)
+      }
+    }
+
+    private mutating func ended(_ name: ResourceName, _ state: Dial.State) {
+      switch state {
+      case .connected: self.ended(name, .success)
+      case .failed(let number): self.ended(name, .failure(SystemError.name(ofErrno: number)))
+      case .underWay: break
+      }
+    }
+
+    private mutating func ended(_ name: ResourceName, _ outcome: ReadinessMachine.Outcome) {
+      var chance = self.random
+      let actions = self.schedule.finished(name, outcome, now: MonotonicClock.duration) {
+        Double.random(in: 0..<1, using: &chance)
+      }
+      self.perform(actions)
+    }
+  }
+}
