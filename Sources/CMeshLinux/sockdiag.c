@@ -16,6 +16,9 @@
 
 #include "netlink.h"
 
+/* net/tcp_states.h */
+#define TCP_LISTEN_STATE 10
+
 struct request {
     struct nlmsghdr header;
     struct inet_diag_req_v2 body;
@@ -86,13 +89,11 @@ static int visit(const struct nlmsghdr *answer, void *context)
     return cmesh_list_add(context, &item);
 }
 
-int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmesh_socket **found, size_t *count)
+static int list_sockets(
+    int socket, uint32_t states, size_t limit, int with_bytes, struct cmesh_socket **found, size_t *count)
 {
     *found = NULL;
     *count = 0;
-    int socket = cmesh_netlink_open(netns, NETLINK_SOCK_DIAG);
-    if (socket < 0)
-        return socket;
     struct cmesh_list list = {.size = sizeof(struct cmesh_socket), .limit = limit};
     const uint8_t families[] = {AF_INET, AF_INET6};
     int result = 0;
@@ -104,7 +105,7 @@ int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmes
                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
                 .nlmsg_seq = i + 1,
             },
-            .body = {.sdiag_family = families[i], .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u,
+            .body = {.sdiag_family = families[i], .sdiag_protocol = IPPROTO_TCP, .idiag_states = states,
                      .idiag_ext = with_bytes ? 1 << (INET_DIAG_INFO - 1) : 0},
         };
         result = cmesh_netlink_request(socket, &request, visit, &list);
@@ -112,7 +113,6 @@ int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmes
         if (result == -ENOENT && families[i] == AF_INET6)
             result = 0;
     }
-    close(socket);
     if (result < 0) {
         free(list.items);
         return result;
@@ -120,6 +120,25 @@ int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmes
     *found = list.items;
     *count = list.count;
     return 0;
+}
+
+int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmesh_socket **found, size_t *count)
+{
+    *found = NULL;
+    *count = 0;
+    int socket = cmesh_netlink_open(netns, NETLINK_SOCK_DIAG);
+    if (socket < 0)
+        return socket;
+    int result = list_sockets(socket, ~0u, limit, with_bytes, found, count);
+    close(socket);
+    return result;
+}
+
+int cmesh_diag_open(int netns) { return cmesh_netlink_open(netns, NETLINK_SOCK_DIAG); }
+
+int cmesh_diag_listeners(int diag, size_t limit, struct cmesh_socket **found, size_t *count)
+{
+    return list_sockets(diag, 1u << TCP_LISTEN_STATE, limit, 0, found, count);
 }
 
 static int ignore(const struct nlmsghdr *answer, void *context)

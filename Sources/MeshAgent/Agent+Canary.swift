@@ -9,8 +9,8 @@ import MeshTelemetry
 /// Proof of effect: what is attached is believed to work when it has been seen to work, from inside each namespace.
 ///
 /// Called from the scan, so the work is spread over the time between two looks at one workload. A look is a connect that the
-/// hook refuses with an error of its own: about two microseconds, no packet. A dial is a whole connection to the node proxy
-/// and costs about forty times that on both sides together, so of many workloads each is dialled less often: five dials a
+/// hook refuses with an error of its own: one or two microseconds, no packet. A dial is a whole connection to the node
+/// proxy and costs twenty times that, so of many workloads each is dialled less often: five dials a
 /// second in all, at least one in two seconds of each workload while there are ten.
 extension Agent {
   private static let dialsPerSecond: Int64 = 5
@@ -24,6 +24,9 @@ extension Agent {
     self.followCanaries(now)
     let interval = max(CanaryMachine.lookInterval, Int64(self.canaries.count) * 1000 / Self.dialsPerSecond)
     var dials = 0
+    // A part in each turn, so that two seconds later not all are due at once again.
+    let mostLooks = self.canaries.count / 4 + 1
+    var looks = 0
     for (name, watch) in self.canaries {
       switch watch.read(now: now) {
       case .nothing: break
@@ -35,7 +38,10 @@ extension Agent {
         watch.wasStrange = true
         self.look(name, watch, now)
       }
-      if watch.machine.wantsLook(now: now) { self.look(name, watch, now) }
+      if watch.machine.wantsLook(now: now), !watch.machine.isProven || looks < mostLooks {
+        if watch.machine.isProven { looks += 1 }
+        self.look(name, watch, now)
+      }
       if dials < Self.mostDials, !watch.isDialling, watch.machine.wantsDial(now: now) {
         dials += 1
         self.dial(name, watch, now, interval)
@@ -48,6 +54,7 @@ extension Agent {
     for (name, watch) in self.canaries where self.enrolled[name]?.id != watch.id {
       self.canaries[name] = nil
       self.canaryProblems[name] = nil
+      self.listenerAlarms[name] = nil
     }
     guard self.canaries.count < self.enrolled.count else { return }
     for (name, workload) in self.enrolled where workload.isAttached && self.canaries[name] == nil {
@@ -63,6 +70,7 @@ extension Agent {
   private func look(_ name: ResourceName, _ watch: CanaryWatch, _ now: Int64) {
     guard let workload = self.enrolled[name] else { return }
     if !workload.local.interfaces.isEmpty { watch.hadEdge = true }
+    if watch.wantsSurvey(now: now) { watch.isIneffective = self.survey(name, workload, watch) }
     let isSteered = watch.pulse()
     watch.machine.mayQuarantine = self.snapshot.workloads[name]?.value.failureMode != .open
     let doubt: CanaryMachine.Doubt?
@@ -70,6 +78,8 @@ extension Agent {
       doubt = .unsteered
     } else if watch.wasStrange {
       doubt = .strangeAnswer
+    } else if watch.isIneffective {
+      doubt = .ineffective
     } else {
       doubt = self.attachmentDoubt(workload) ?? (watch.hadEdge && workload.local.interfaces.isEmpty ? .edgeLost : nil)
     }

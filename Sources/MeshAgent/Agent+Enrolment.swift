@@ -214,20 +214,4 @@ extension Agent {
       self.kernel.detachEdge(interface: interface)
     }
   }
-
-  /// Addresses come and go without the namespace changing. A few namespaces a turn, so that a thousand of them cost no more
-  /// than ten.
-  private func refreshAddresses() -> Bool {
-    if self.addressRefresh.isEmpty { self.addressRefresh = Array(self.enrolled.keys) }
-    var changed = false
-    for _ in 0..<16 {
-      guard let name = self.addressRefresh.popLast() else { break }
-      guard let workload = self.enrolled[name], let addresses = try? workload.namespace.addresses(),
-        addresses != workload.local.addresses
-      else { continue }
-      self.enrolled[name]?.local.addresses = addresses
-      changed = true
-    }
-    return changed
-  }
 }

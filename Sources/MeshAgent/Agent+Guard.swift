@@ -49,6 +49,7 @@ extension Agent {
     self.unmended =
       failure == nil ? [] : Set(self.kernel.faults().lazy.filter { $0.kind != .unpinned }.map(\.place))
     self.report("attachments cannot be put back", failure)
+    self.keepOrder()
   }
 
   /// A veth that was made anew has another index: what is there now counts.

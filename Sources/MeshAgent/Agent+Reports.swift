@@ -56,7 +56,8 @@ extension Agent: AgentReporting {
 
   private var problems: [Problem] {
     (Array(self.failures.values) + Array(self.enrolmentProblems.values)
-      + Array(self.canaryProblems.values) + self.naming.problems + self.planProblems).map {
+      + Array(self.canaryProblems.values) + self.listenerAlarms.keys.compactMap { self.listenerProblem($0) }
+      + self.naming.problems + self.planProblems).map {
         Problem(object: $0.object, message: $0.message + ($0.cause.map { ": \($0)" } ?? ""), next: $0.next)
       }.sorted { ($0.object, $0.message) < ($1.object, $1.message) }
   }
@@ -100,12 +101,14 @@ extension Agent: AgentReporting {
             count: count))
       }
     }
+    var proof = self.proof
+    proof.foreignListeners = self.foreignListeners
     return AgentMetrics(
       status: await self.status(), programs: try await self.programs(), maps: try await self.maps(), edges: self.edges,
       names: names.directory, decisions: decisions,
       mapInsertErrors: self.mapInsertErrors,
       proxyRefusals: Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +),
-      nameCounts: Dictionary(self.nameStats.map { ($0.name, $0.count) }, uniquingKeysWith: +), proof: self.proof)
+      nameCounts: Dictionary(self.nameStats.map { ($0.name, $0.count) }, uniquingKeysWith: +), proof: proof)
   }
 
   private static let reasons = UInt32(MESH_REASON_COUNT.rawValue)
@@ -138,9 +141,10 @@ extension Agent: AgentReporting {
       return WorkloadReport(
         name: entry.name.description, node: entry.node, local: entry.node == self.configuration.node,
         enrolled: self.isProven(entry.name),
-        problem: (self.enrolmentProblems[entry.name] ?? self.canaryProblems[entry.name]).map {
-          $0.message + ($0.cause.map { ": \($0)" } ?? "")
-        },
+        problem: (self.enrolmentProblems[entry.name] ?? self.canaryProblems[entry.name]
+          ?? self.listenerProblem(entry.name)).map {
+            $0.message + ($0.cause.map { ": \($0)" } ?? "")
+          },
         identity: entry.identity.description, addresses: entry.addresses.map(\.description), networkNamespace: path,
         failureMode: entry.failureMode == .open ? "open" : "closed", policies: entry.policies.map(\.description),
         app: entry.app, version: entry.appVersion,

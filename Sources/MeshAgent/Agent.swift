@@ -14,9 +14,9 @@ import MeshTelemetry
 /// The agent of one host: holds the snapshot, the enrolled workloads and the kernel's tables together. Every change comes
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
-/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Names`,
-/// `Agent+Guard`, `Agent+Canary`, `Agent+Readiness`, `Agent+Status`, `Agent+Tables`, `Agent+Proxy`, `Agent+Service`,
-/// `Agent+Reports`.
+/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Interfaces`,
+/// `Agent+Names`, `Agent+Guard`, `Agent+Canary`, `Agent+Listeners`, `Agent+Readiness`, `Agent+Status`, `Agent+Tables`,
+/// `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -81,7 +81,11 @@ package actor Agent {
   var planProblems: [MeshError] = []
   /// By what failed; cleared when it works again.
   var failures: [String: MeshError] = [:]
+  /// Those whose turn has not come yet, and those of which the kernel said something.
   var addressRefresh: [ResourceName] = []
+  var refreshWanted: Set<ResourceName> = []
+  var nextRefreshRound: Int64 = 0
+  let interfaceWatch: InterfaceWatch?
   /// Rows did not fit into their maps: the next plan begins with what is there.
   var tablesAreShort = false
   /// Of services that do not fit.
@@ -101,6 +105,9 @@ package actor Agent {
   var canaries: [ResourceName: CanaryWatch] = [:]
   var canaryProblems: [ResourceName: MeshError] = [:]
   var proof = ProofCounters()
+  var listenerAlarms: [ResourceName: ListenerAlarm] = [:]
+  /// How often ours was moved behind another program, one time after the other.
+  var reorders = 0
 
   var proxy = ProxyStatus(state: .starting)
   var proxyStats = ProxyStats()
@@ -151,6 +158,7 @@ package actor Agent {
     // The pin directory is ours from here on: so is this file.
     try self.cgroups.write(to: configuration.runDirectory)
     self.driver = MapDriver(kernel: self.kernel)
+    self.interfaceWatch = try InterfaceWatch()
     self.refusedAddresses = try self.driver.refusedAddresses()
     for name in MapSizes.Name.allCases {
       let (capacity, limit) = (opened.datapath.capacity(of: name), configuration.mapSizes[name])

@@ -13,6 +13,12 @@ final class CanaryWatch {
   var hadEdge = false
   /// What the last dial came to, if it was somebody else's answer.
   var wasStrange = false
+  /// The programs do not run for a cgroup of it, as of the last survey.
+  var isIneffective = false
+  private var nextSurvey: Int64
+  private var surveyor: ListenerSurvey?
+  /// Listeners that were seen to be the unit's, by cookie: what a socket is does not change.
+  private var owned: Set<UInt64> = []
   private let v4: CanarySocket
   private let v6: CanarySocket?
   /// The one that waits for an answer, and until when.
@@ -27,6 +33,7 @@ final class CanaryWatch {
     self.id = workload.id
     self.namespaceCookie = workload.namespace.cookie
     self.machine = CanaryMachine(now: now)
+    self.nextSurvey = now
     self.v4 = try CanarySocket(in: workload.namespace, isV4: true)
     do throws(MeshError) {
       self.v6 = try CanarySocket(in: workload.namespace, isV4: false)
@@ -35,6 +42,32 @@ final class CanaryWatch {
       guard error.code == .unsupported else { throw error }
       self.v6 = nil
     }
+  }
+
+  /// While something is wrong at every look.
+  func wantsSurvey(now: Int64) -> Bool {
+    guard now >= self.nextSurvey || self.isIneffective else { return false }
+    self.nextSurvey = now + Agent.surveyMilliseconds
+    return true
+  }
+
+  func listeners(of workload: EnrolledWorkload) throws(MeshError) -> [SocketRecord] {
+    let surveyor: ListenerSurvey
+    if let made = self.surveyor { surveyor = made } else { surveyor = try ListenerSurvey(of: workload.namespace) }
+    self.surveyor = nil
+    let listeners = try surveyor.listeners()
+    self.surveyor = surveyor
+    return listeners
+  }
+
+  /// A listener belongs to the unit if it was made in its cgroup, or below, or if a process there holds it.
+  func owns(_ listener: SocketRecord, cgroup: Cgroup) -> Bool {
+    if self.owned.contains(listener.cookie) { return true }
+    guard cgroup.contains(id: listener.cgroup) == true || cgroup.holdsSocket(inode: listener.inode) else {
+      return false
+    }
+    self.owned.insert(listener.cookie)
+    return true
   }
 
   var isDialling: Bool { self.pending != nil }

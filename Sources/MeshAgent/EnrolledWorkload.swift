@@ -8,8 +8,11 @@ import MeshLinux
 final class RelayListener: Sendable {
   let descriptor: Descriptor
   let isV4: Bool
+  /// The kernel's number of the socket.
+  let cookie: UInt64
 
   init(_ descriptor: consuming Descriptor, isV4: Bool) {
+    self.cookie = descriptor.socketCookie
     self.descriptor = descriptor
     self.isV4 = isV4
   }
@@ -44,7 +47,7 @@ struct EnrolledWorkload: Sendable {
   let namespace: NetworkNamespace
   /// In the host's namespace.
   var cgroup: Cgroup?
-  let listeners: [RelayListener]
+  var listeners: [RelayListener]
   var local: LocalWorkload
   /// Admission and edge are attached: only then it counts as enrolled.
   var isAttached = false

@@ -79,6 +79,20 @@ extension KernelDatapath {
     for link in fresh { try self.keep(link) }
   }
 
+  /// Attaches our program of these hooks once more, after all that are there, and then takes the earlier link away: never a
+  /// moment without.
+  package func moveLast(_ hooks: [String], cgroup path: String) throws(MeshError) {
+    let cgroup = try Self.openCgroup(path)
+    for hook in Self.cgroupHooks where hooks.contains(hook.link) {
+      let fresh = try BPFLink.cgroup(
+        hook.link, program: try self.program(hook.program), cgroup: cgroup.descriptor.rawValue,
+        attachType: hook.attachType)
+      let old = self.held.withLock { $0.links[hook.link] }
+      try self.keep(fresh)
+      old?.detach()
+    }
+  }
+
   /// Attaches sk_lookup to a network namespace: the whole of it is governed, or, if the name begins with `host-`, what
   /// workloads declared there.
   ///

@@ -182,7 +182,7 @@ extension ResolvedSnapshot {
       let isHere = self.snapshot.workloads[destination]?.value.node == self.node
       return PolicyVerdict(isAllowed: false, reason: isHere ? .notEnrolled : .noTunnel)
     }
-    if source == destination, !self.isQuarantined(source) { return .allowed }
+    if source == destination, !self.isQuarantined(source), !self.isDisowned(target.port, of: source) { return .allowed }
     let verdict = self.access(
       from: .workload(source, isV4: target.address.isV4), to: destination, port: target.port)
     let caller = self.snapshot.workloads[source]?.value

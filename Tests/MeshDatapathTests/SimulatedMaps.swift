@@ -231,6 +231,7 @@ extension SimulatedMaps {
     if target.address.isLoopback {
       guard inHost, let workload = self.ports[target] else { return [.pass] }
       guard self.config.generation != 0 else { return [.refuse(.notReady)] }
+      if pod.second & MESH_POD_QUARANTINED != 0 { return [.refuse(.quarantined)] }
       return [self.call(pod.first, workload, target)]
     }
     guard self.config.generation != 0 else { return [.refuse(.notReady)] }

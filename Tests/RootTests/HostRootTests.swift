@@ -8,7 +8,7 @@ import Testing
 struct HostRootTests {
   static let vip = "240.0.0.20"
 
-  private struct Host {
+  struct Host {
     let mesh: Mesh
     let api: WorldUnit
     let caller: WorldUnit

@@ -20,7 +20,7 @@ struct LimitRootTests {
 
   @Test("BP-01: services that do not fit are refused, wherever their address; an alarm comes before, and room heals")
   func services() throws {
-    // Three rows a service: two ports and the address.
+    // Three rows a service: two ports and the address. The canary has two.
     try self.withLimits("fullsvc", ["services=16"]) { trio in
       let mesh = trio.mesh
       func resources(_ extra: [(String, String)], _ caller: String = "client") -> String {

@@ -13,3 +13,4 @@
 #include "cmesh_route.h"
 #include "cmesh_sockdiag.h"
 #include "cmesh_text.h"
+#include "cmesh_watch.h"

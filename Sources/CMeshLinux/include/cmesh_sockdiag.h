@@ -28,6 +28,12 @@ struct cmesh_socket {
  * for a moment. */
 int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmesh_socket **found, size_t *count);
 
+/* A socket for asking one namespace many times: entering it costs more than asking. Descriptor or -errno. */
+int cmesh_diag_open(int netns);
+
+/* Its TCP listeners, as above. After an error the socket is good for nothing more. */
+int cmesh_diag_listeners(int diag, size_t limit, struct cmesh_socket **found, size_t *count);
+
 /* SOCK_DESTROY: the owner's calls fail with ECONNABORTED, the peer gets RST. Named by addresses and cookie together.
  * 0, or -errno: -ENOENT if it is gone already, -EOPNOTSUPP without CONFIG_INET_DIAG_DESTROY. */
 int cmesh_netns_destroy_socket(int netns, const struct cmesh_socket *socket);
