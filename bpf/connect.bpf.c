@@ -4,17 +4,16 @@
 #include <linux/in.h>
 #include <linux/errno.h>
 
+#include "lib/asking.h"
 #include "lib/handoff.h"
+#include "lib/names.h"
 #include "lib/relay.h"
 #include "lib/report.h"
 #include "lib/steer.h"
 
-/* asm-generic/socket.h; the same on all architectures that run this. */
-#define MESH_SOL_SOCKET 1
-#define MESH_SO_BINDTODEVICE 25
-
 #define MESH_PROCEED 1
 #define MESH_STOP 0
+#define MESH_ASK 2 /* proceed to the name server */
 
 static __always_inline int mesh_connect_refuse(const struct mesh_flow *flow)
 {
@@ -25,7 +24,7 @@ static __always_inline int mesh_connect_refuse(const struct mesh_flow *flow)
 }
 
 /* Everything but the rewrite of the address, which differs between the families. Returns MESH_PROCEED with
- * flow->tier != NONE when `flow` holds a destination to write. */
+ * flow->tier != NONE, or MESH_ASK, when `flow` holds a destination to write. */
 static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_call *call, struct mesh_flow *flow)
 {
     __u64 netns = bpf_get_netns_cookie(ctx);
@@ -62,6 +61,14 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
         call->leg_workload = leg->workload;
     } else if (!pod) {
         return MESH_PROCEED;
+    } else if (mesh_names_takes_call(pod, &call->address, call->port_be, ctx->sk->src_port)) {
+        /* No flow: nothing is decided about a question, and the name server asks no flow of who comes. */
+        flow->destination = mesh_names_server(mesh_addr_is_v4(&call->address));
+        flow->destination_port_be = pod->names_port_be;
+        if (mesh_asking_steer(ctx, &call->address) == MESH_ASKING_STEERED)
+            return MESH_ASK;
+        bpf_set_retval(-ECONNREFUSED);
+        return MESH_STOP;
     }
 
     int action = mesh_decide(call, config, pod, flow);
@@ -81,13 +88,9 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
     if (action != MESH_ACTION_ADMIT)
         return mesh_connect_refuse(flow);
 
-    /* A socket that is bound to a device cannot reach loopback: the SYN would leave through the device and be lost. */
-    if (flow->tier == MESH_TIER_RELAY && ctx->sk->bound_dev_if != 0) {
-        char none[4] = {0};
-        if (bpf_setsockopt(ctx, MESH_SOL_SOCKET, MESH_SO_BINDTODEVICE, none, sizeof(none)) != 0) {
-            mesh_refuse(flow, MESH_REASON_MAP_ERROR);
-            return mesh_connect_refuse(flow);
-        }
+    if (flow->tier == MESH_TIER_RELAY && !mesh_unbind_device(ctx)) {
+        mesh_refuse(flow, MESH_REASON_MAP_ERROR);
+        return mesh_connect_refuse(flow);
     }
     flow->socket_cookie = bpf_get_socket_cookie(ctx);
     if (mesh_handoff_put(flow->socket_cookie, flow) != 0) {
@@ -98,42 +101,80 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
     return MESH_PROCEED;
 }
 
+/* The same for a UDP socket, which only port 53 concerns. */
+static __always_inline int mesh_connect_datagram(struct bpf_sock_addr *ctx, const struct mesh_addr *address,
+                                                 __u16 *port_be)
+{
+    switch (mesh_asking_datagram(ctx, address, port_be)) {
+    case MESH_ASKING_STEERED:
+        return MESH_ASK;
+    case MESH_ASKING_REFUSED:
+        bpf_set_retval(-ECONNREFUSED);
+        return MESH_STOP;
+    }
+    return MESH_PROCEED;
+}
+
 SEC("cgroup/connect4")
 int mesh_connect4(struct bpf_sock_addr *ctx)
 {
-    if (ctx->protocol != IPPROTO_TCP)
+    if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP)
         return MESH_PROCEED;
     struct mesh_call call = {.address = mesh_context_v4(ctx->user_ip4), .port_be = (__u16)ctx->user_port};
+    if (ctx->protocol == IPPROTO_UDP) {
+        int asks = mesh_connect_datagram(ctx, &call.address, &call.port_be);
+        if (asks != MESH_ASK)
+            return asks;
+        call.address = mesh_names_server(1);
+        ctx->user_ip4 = mesh_addr_word(&call.address, 3);
+        ctx->user_port = call.port_be;
+        return MESH_PROCEED;
+    }
     struct mesh_flow flow = {0};
-    if (mesh_connect(ctx, &call, &flow) == MESH_STOP)
+    int result = mesh_connect(ctx, &call, &flow);
+    if (result == MESH_STOP)
         return MESH_STOP;
-    if (flow.tier != MESH_TIER_NONE) {
+    if (result == MESH_ASK || flow.tier != MESH_TIER_NONE) {
         ctx->user_ip4 = mesh_addr_word(&flow.destination, 3);
         ctx->user_port = flow.destination_port_be;
     }
     return MESH_PROCEED;
 }
 
+static __always_inline void mesh_connect_write6(struct bpf_sock_addr *ctx, const struct mesh_addr *address,
+                                                __u16 port_be)
+{
+    ctx->user_ip6[0] = mesh_addr_word(address, 0);
+    ctx->user_ip6[1] = mesh_addr_word(address, 1);
+    ctx->user_ip6[2] = mesh_addr_word(address, 2);
+    ctx->user_ip6[3] = mesh_addr_word(address, 3);
+    ctx->user_port = port_be;
+}
+
 /* ::ffff:a.b.c.d on an IPv6 socket comes here, not to connect4; its destinations are v4-mapped again. */
 SEC("cgroup/connect6")
 int mesh_connect6(struct bpf_sock_addr *ctx)
 {
-    if (ctx->protocol != IPPROTO_TCP)
+    if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP)
         return MESH_PROCEED;
     struct mesh_call call = {
         .address = mesh_context_v6(ctx->user_ip6),
         .port_be = (__u16)ctx->user_port,
     };
-    struct mesh_flow flow = {0};
-    if (mesh_connect(ctx, &call, &flow) == MESH_STOP)
-        return MESH_STOP;
-    if (flow.tier != MESH_TIER_NONE) {
-        ctx->user_ip6[0] = mesh_addr_word(&flow.destination, 0);
-        ctx->user_ip6[1] = mesh_addr_word(&flow.destination, 1);
-        ctx->user_ip6[2] = mesh_addr_word(&flow.destination, 2);
-        ctx->user_ip6[3] = mesh_addr_word(&flow.destination, 3);
-        ctx->user_port = flow.destination_port_be;
+    if (ctx->protocol == IPPROTO_UDP) {
+        int asks = mesh_connect_datagram(ctx, &call.address, &call.port_be);
+        if (asks != MESH_ASK)
+            return asks;
+        call.address = mesh_names_server(mesh_addr_is_v4(&call.address));
+        mesh_connect_write6(ctx, &call.address, call.port_be);
+        return MESH_PROCEED;
     }
+    struct mesh_flow flow = {0};
+    int result = mesh_connect(ctx, &call, &flow);
+    if (result == MESH_STOP)
+        return MESH_STOP;
+    if (result == MESH_ASK || flow.tier != MESH_TIER_NONE)
+        mesh_connect_write6(ctx, &flow.destination, flow.destination_port_be);
     return MESH_PROCEED;
 }
 

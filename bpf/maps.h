@@ -162,6 +162,18 @@ struct {
     __type(value, struct mesh_leg);
 } MESH_MAP(legs) SEC(".maps");
 
+/* socket that asked port 53 -> whom it asked, in each family; all zero: nobody */
+struct mesh_asked {
+    struct mesh_addr v4;
+    struct mesh_addr v6;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct mesh_asked);
+} MESH_MAP(names) SEC(".maps");
+
 /* interface index at the host end of a veth -> the workload behind it */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

@@ -1,8 +1,7 @@
 /* cgroup/getpeername4, getpeername6: the application sees the address that it dialled, not the one it was steered to. */
 #include <linux/bpf.h>
 
-#include "lib/address.h"
-#include "maps.h"
+#include "lib/asking.h"
 
 #define MESH_IPPROTO_MPTCP 262
 
@@ -28,6 +27,12 @@ int mesh_peername4(struct bpf_sock_addr *ctx)
     if (flow && mesh_addr_is_v4(&flow->original)) {
         ctx->user_ip4 = mesh_addr_word(&flow->original, 3);
         ctx->user_port = flow->original_port_be;
+        return 1;
+    }
+    struct mesh_addr asked;
+    if (mesh_asking_origin(ctx, &tuple.local, tuple.local_port_be, &asked)) {
+        ctx->user_ip4 = mesh_addr_word(&asked, 3);
+        ctx->user_port = bpf_htons(MESH_PORT_NAMES);
     }
     return 1;
 }
@@ -37,13 +42,19 @@ int mesh_peername6(struct bpf_sock_addr *ctx)
 {
     struct mesh_tuple tuple = {.local = mesh_context_v6(ctx->user_ip6), .remote = mesh_context_v6(ctx->sk->src_ip6)};
     const struct mesh_flow *flow = mesh_peer_flow(ctx, &tuple);
+    struct mesh_addr dialled;
+    __u16 port_be = bpf_htons(MESH_PORT_NAMES);
     if (flow) {
-        ctx->user_ip6[0] = mesh_addr_word(&flow->original, 0);
-        ctx->user_ip6[1] = mesh_addr_word(&flow->original, 1);
-        ctx->user_ip6[2] = mesh_addr_word(&flow->original, 2);
-        ctx->user_ip6[3] = mesh_addr_word(&flow->original, 3);
-        ctx->user_port = flow->original_port_be;
+        dialled = flow->original;
+        port_be = flow->original_port_be;
+    } else if (!mesh_asking_origin(ctx, &tuple.local, tuple.local_port_be, &dialled)) {
+        return 1;
     }
+    ctx->user_ip6[0] = mesh_addr_word(&dialled, 0);
+    ctx->user_ip6[1] = mesh_addr_word(&dialled, 1);
+    ctx->user_ip6[2] = mesh_addr_word(&dialled, 2);
+    ctx->user_ip6[3] = mesh_addr_word(&dialled, 3);
+    ctx->user_port = port_be;
     return 1;
 }
 

@@ -21,6 +21,10 @@ const uint32_t cmesh_attach_getsockopt = BPF_CGROUP_GETSOCKOPT;
 const uint32_t cmesh_attach_setsockopt = BPF_CGROUP_SETSOCKOPT;
 const uint32_t cmesh_attach_peername4 = BPF_CGROUP_INET4_GETPEERNAME;
 const uint32_t cmesh_attach_peername6 = BPF_CGROUP_INET6_GETPEERNAME;
+const uint32_t cmesh_attach_sendmsg4 = BPF_CGROUP_UDP4_SENDMSG;
+const uint32_t cmesh_attach_sendmsg6 = BPF_CGROUP_UDP6_SENDMSG;
+const uint32_t cmesh_attach_recvmsg4 = BPF_CGROUP_UDP4_RECVMSG;
+const uint32_t cmesh_attach_recvmsg6 = BPF_CGROUP_UDP6_RECVMSG;
 
 int cmesh_pin(int fd, const char *path)
 {

@@ -121,11 +121,9 @@ int cmesh_netns_open(const char *path)
     return fd;
 }
 
-int cmesh_listen(int socket, struct cmesh_address address, uint16_t port, int backlog)
+int cmesh_bind(int socket, struct cmesh_address address, uint16_t port)
 {
     const int on = 1;
-    if (setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
-        return -errno;
     int bound;
     if (address.high == 0 && address.low >> 32 == 0xffff) {
         struct sockaddr_in name = {
@@ -143,7 +141,16 @@ int cmesh_listen(int socket, struct cmesh_address address, uint16_t port, int ba
         memcpy(&name.sin6_addr.s6_addr[8], &low, 8);
         bound = bind(socket, (struct sockaddr *)&name, sizeof(name));
     }
-    if (bound < 0 || listen(socket, backlog) < 0)
+    return bound < 0 ? -errno : 0;
+}
+
+int cmesh_listen(int socket, struct cmesh_address address, uint16_t port, int backlog)
+{
+    const int on = 1;
+    if (setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
         return -errno;
-    return 0;
+    int error = cmesh_bind(socket, address, port);
+    if (error < 0)
+        return error;
+    return listen(socket, backlog) < 0 ? -errno : 0;
 }

@@ -15,7 +15,8 @@ extension Agent {
     guard self.isComplete else { return self.guardAttachments() }
     let changed = self.followNamespaces()
     let readdressed = self.refreshAddresses()
-    if changed || readdressed { self.updateTables() }
+    let renamed = self.followNames()
+    if changed || readdressed || renamed { self.updateTables() } else { self.settleNames() }
     self.guardAttachments()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)
   }
@@ -52,7 +53,7 @@ extension Agent {
     for name in self.enrolmentProblems.keys where wanted[name] == nil { self.enrolmentProblems[name] = nil }
     for name in wanted.keys where self.enrolled[name] == nil && self.enrolmentProblems[name] == nil {
       self.enrolmentProblems[name] = MeshError(
-        .notFound, "workload \(name)", "\(self.place(of: name)) \(wanted[name] ?? "") is not there yet")
+        .notFound, "workload \(name)", self.absence(of: name, at: wanted[name] ?? ""))
     }
     var changed = false
     for action in actions {
@@ -74,7 +75,8 @@ extension Agent {
               metadata: [LogKey.workload: "\(name)", LogKey.error: "\(error)"])
           }
           self.enrolmentProblems[name] = error
-          self.retryEnrolment[name] = (id, now + 2000)
+          // The port of a listener that the proxy is about to let go is free soon.
+          self.retryEnrolment[name] = (id, now + (error.code == .conflict ? 100 : 2000))
         }
       case .refuse(let name, let path, let owner):
         self.enrolmentProblems[name] = MeshError(
@@ -170,6 +172,7 @@ extension Agent {
         self.adoptedListeners[key] = nil
       }
       if workload.isInHost { self.watchHost(false) }
+      self.naming.forget(name, cookie: workload.namespace.cookie)
       self.detachLookup(Self.lookupName(workload))
     }
     for interface in workload.local.interfaces { self.kernel.detachEdge(interface: interface) }
@@ -218,6 +221,11 @@ extension Agent {
         addresses != workload.local.addresses
       else { continue }
       self.enrolled[name]?.local.addresses = addresses
+      if workload.local.interfaces.isEmpty, !workload.isInHost {
+        // An engine may lay out the network after the container was made: its veth is guarded from now on.
+        self.enrolled[name]?.local.interfaces = (try? workload.namespace.peerInterfaces(in: self.host)) ?? []
+        self.enrolled[name]?.isAttached = false
+      }
       changed = true
     }
     return changed

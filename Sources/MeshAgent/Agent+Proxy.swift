@@ -17,6 +17,8 @@ extension Agent {
       self.proxy.version = version
       self.logger.info("proxy connected", metadata: [LogKey.process: "\(process)", LogKey.version: "\(version)"])
       for workload in self.enrolled.values where workload.isAttached { self.sendListeners(of: workload) }
+      self.naming.proxyConnected()
+      self.settleNames()
       self.retainListeners()
     case .applied(let revision):
       self.proxy.appliedRevision = revision
@@ -30,6 +32,7 @@ extension Agent {
       break
     case .stats(let stats):
       self.note(stats)
+    case .nameStats(let counts): self.nameStats = counts
     case .disconnected(let process):
       self.proxy.state = .restarting
       self.logger.warning("proxy disconnected", metadata: [LogKey.process: "\(process)"])
@@ -42,6 +45,7 @@ extension Agent {
     self.link?.retainListeners(
       namespaceCookies: self.enrolled.values.map(\.namespace.cookie)
         + (self.hostListeners.isEmpty ? [] : [self.host.cookie]))
+    self.retainNames()
   }
 
   /// The proxy counts what it refuses; the agent says it, at most once a second for each reason.
@@ -76,25 +80,36 @@ extension Agent {
     guard let name = self.planner.identifiers.name(.workload, request.workload).flatMap({ ResourceName($0) }),
       let workload = self.enrolled[name]
     else { return }
+    let count = Int(min(request.count, 256))
     var tagged: [CInt] = []
     var failure: MeshError?
+    func tag(_ descriptor: consuming Descriptor) {
+      let raw = descriptor.release()
+      do throws(MeshError) {
+        try self.kernel.tag(socket: raw, as: mesh_leg(workload: request.workload, leg: UInt32(MESH_LEG_OUTBOUND)))
+        tagged.append(raw)
+      } catch {
+        // Untagged it would be refused at connect: it must not reach the proxy.
+        _ = Descriptor(owning: raw)
+        failure = error
+      }
+    }
     do throws(MeshError) {
-      try workload.namespace.openStreams(isV4: request.isV4, count: Int(min(request.count, 256))) { descriptor in
-        let raw = descriptor.release()
-        do throws(MeshError) {
-          try self.kernel.tag(socket: raw, as: mesh_leg(workload: request.workload, leg: UInt32(MESH_LEG_OUTBOUND)))
-          tagged.append(raw)
-        } catch {
-          // Untagged it would be refused at connect: it must not reach the proxy.
-          _ = Descriptor(owning: raw)
-          failure = error
-        }
+      if request.isForNames {
+        try workload.namespace.openDatagrams(isV4: request.isV4, count: count, tag)
+      } else {
+        try workload.namespace.openStreams(isV4: request.isV4, count: count, tag)
       }
     } catch {
       failure = error
     }
     self.report("upstream sockets cannot be made", failure)
-    if !tagged.isEmpty {
+    if !tagged.isEmpty, request.isForNames {
+      self.link?.sendNameStock(
+        tagged,
+        ListenerKey(
+          workload: request.workload, namespaceCookie: workload.namespace.cookie, isV4: request.isV4))
+    } else if !tagged.isEmpty {
       self.link?.sendStock(
         tagged, workload: request.workload, leg: UInt8(MESH_LEG_OUTBOUND), isV4: request.isV4)
     }

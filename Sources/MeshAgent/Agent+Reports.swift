@@ -41,20 +41,24 @@ extension Agent: AgentReporting {
         runDir: self.configuration.runDirectory, stateDir: self.configuration.stateDirectory))
   }
 
-  /// A disk that cannot be written is told, but no connection needs it.
-  private static let diskFailures: Set<String> = ["snapshot cannot be saved", "snapshot file"]
+  /// What is told, but no connection needs: a disk that cannot be written, an engine of containers that does not answer (those
+  /// that it would tell of are problems of their own).
+  private static let harmlessFailures: Set<String> = [
+    "snapshot cannot be saved", "snapshot file", "podman does not tell of its containers", "containers cannot be noted",
+  ]
 
   /// Traffic of this node is decided: a whole snapshot is in the kernel, every workload that is there is enrolled, and the
   /// proxy has the same revision if there is one to have.
   private var isReady: Bool {
     self.isComplete && self.planner.generation > 0
-      && self.failures.keys.allSatisfy(Self.diskFailures.contains)
+      && self.failures.keys.allSatisfy(Self.harmlessFailures.contains)
       && self.enrolled.values.allSatisfy(\.isAttached) && self.proxy.state == .running
       && self.proxy.appliedRevision == self.revision
   }
 
   private var problems: [Problem] {
-    (Array(self.failures.values) + Array(self.enrolmentProblems.values) + self.planProblems).map {
+    (Array(self.failures.values) + Array(self.enrolmentProblems.values) + self.naming.problems + self.planProblems).map
+    {
       Problem(object: $0.object, message: $0.message + ($0.cause.map { ": \($0)" } ?? ""), next: $0.next)
     }.sorted { ($0.object, $0.message) < ($1.object, $1.message) }
   }
@@ -101,7 +105,8 @@ extension Agent: AgentReporting {
       status: await self.status(), programs: try await self.programs(), maps: try await self.maps(), edges: self.edges,
       names: names.directory, decisions: decisions,
       mapInsertErrors: self.mapInsertErrors,
-      proxyRefusals: Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +))
+      proxyRefusals: Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +),
+      nameCounts: Dictionary(self.nameStats.map { ($0.name, $0.count) }, uniquingKeysWith: +))
   }
 
   private static let reasons = UInt32(MESH_REASON_COUNT.rawValue)

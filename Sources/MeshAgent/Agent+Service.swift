@@ -19,14 +19,18 @@ extension Agent {
   /// systemd keeps what is enrolled, and nothing else.
   func followStore() {
     guard self.service.notifySocket != nil else { return }
-    var listeners: [ListenerAdoption.Key: RelayListener] = [:]
+    var listeners: [ListenerAdoption.Key: CInt] = [:]
     for workload in self.enrolled.values {
       for listener in workload.listeners {
-        listeners[ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: listener.isV4)] = listener
+        listeners[ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: listener.isV4)] =
+          listener.descriptor.rawValue
+      }
+      for socket in self.naming.sockets[workload.name] ?? [] {
+        listeners[socket.key(cookie: workload.namespace.cookie)] = socket.descriptor.rawValue
       }
     }
     for listener in self.hostListeners {
-      listeners[ListenerAdoption.Key(cookie: self.host.cookie, isV4: listener.isV4)] = listener
+      listeners[ListenerAdoption.Key(cookie: self.host.cookie, isV4: listener.isV4)] = listener.descriptor.rawValue
     }
     let actions = self.store.actions(wanted: Set(listeners.keys), isComplete: self.isComplete && self.foreignersAreGone)
     for action in actions {
@@ -36,7 +40,7 @@ extension Agent {
         guard let listener = listeners[key], let notice = ServiceNotice.store(name: ListenerStore.name(of: key)) else {
           continue
         }
-        isSaid = self.service.send(notice, descriptors: [listener.descriptor.rawValue])
+        isSaid = self.service.send(notice, descriptors: [listener])
       case .remove(let name):
         // systemd's own name for what has none.
         isSaid = ServiceNotice.remove(name: name).map { self.service.send($0) } ?? true

@@ -15,6 +15,7 @@ extension Agent {
   func updateTables(_ delta: Delta? = nil) {
     // What did not fit the last time is tried again from what is there.
     if self.tablesAreShort { self.adoptPresent() }
+    _ = self.followNames()
     let locals = self.enrolled.values.map(\.local)
     let now = MonotonicClock.duration
     let plan =
@@ -43,6 +44,7 @@ extension Agent {
     self.note(shortfall)
     self.attachEnrolled()
     self.letForeignersGo()
+    self.settleNames()
     self.followStore()
     guard !plan.isEmpty || !plan.delta.isEmpty else { return }
     self.revision += 1

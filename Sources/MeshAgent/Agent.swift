@@ -2,6 +2,7 @@ import CMeshABI
 package import Logging
 import MeshBPF
 import MeshBase
+import MeshContainers
 import MeshDatapath
 import MeshLink
 package import MeshLinux
@@ -14,8 +15,8 @@ import MeshTelemetry
 /// The agent of one host: holds the snapshot, the enrolled workloads and the kernel's tables together. Every change comes
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
-/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Guard`,
-/// `Agent+Tables`, `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
+/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Containers`,
+/// `Agent+Names`, `Agent+Guard`, `Agent+Tables`, `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -68,9 +69,16 @@ package actor Agent {
   var cutsWanted = false
 
   var enrolled: [ResourceName: EnrolledWorkload] = [:]
+  /// What is known of the containers of this host, their first processes, which one each workload is, and what is noted for the next agent.
+  var containers = ContainerBoard()
+  var containerProcesses: [String: ProcessHandle] = [:]
+  var chosenContainers: [String: String] = [:]
+  var savedContainers = ContainerNotes()
   /// In the host's own namespace, shared by all workloads there.
   var hostListeners: [RelayListener] = []
   var adoptedListeners: [ListenerAdoption.Key: RelayListener] = [:]
+  /// Of workloads that resolve names of the mesh.
+  var naming: Naming
   var enrolmentProblems: [ResourceName: MeshError] = [:]
   /// Not before then, unless the namespace is another.
   var retryEnrolment: [ResourceName: (id: FileID, next: Int64)] = [:]
@@ -93,6 +101,8 @@ package actor Agent {
 
   var proxy = ProxyStatus(state: .starting)
   var proxyStats = ProxyStats()
+  /// Of its name server.
+  var nameStats: [NamedCount] = []
   var edges = EdgeLedger()
   /// Open connections are not looked at before then.
   var nextOpenBytes: UInt64 = 0
@@ -178,11 +188,11 @@ package actor Agent {
     self.planner = DatapathPlanner(.init(node: configuration.node), identifiers: identifiers)
     self.planner.adopt(try self.driver.presentKeys(), now: MonotonicClock.duration)
     let stored = ListenerAdoption.stored()
-    self.store = ListenerStore(kept: Set(stored.listeners.keys), strange: stored.strange)
-    self.adoptedListeners = stored.listeners
-    if let proxy = ProxySupervisor.running(in: self.cgroups.proxy) {
-      self.adoptedListeners.merge(ListenerAdoption.listeners(in: proxy)) { stored, _ in stored }
-    }
+    self.store = ListenerStore(kept: stored.found.keys, strange: stored.strange)
+    var found = stored.found
+    if let proxy = ProxySupervisor.running(in: self.cgroups.proxy) { ListenerAdoption.add(from: proxy, to: &found) }
+    self.adoptedListeners = found.listeners
+    self.naming = Naming(adopted: found.names, hostFile: configuration.resolverFile)
     let restored = (source: self.snapshotSource, count: self.snapshot.count, listeners: self.adoptedListeners.count)
     logger.info(
       "agent opened",

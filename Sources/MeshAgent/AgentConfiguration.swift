@@ -21,10 +21,14 @@ package struct AgentConfiguration: Sendable {
   /// The account of the proxy.
   package var proxyUser: String
   package var proxyLoops: Int
+  /// Name servers of workloads that do not say which (resolv.conf(5)).
+  package var resolverFile: String
   /// Of maps that are made now; those of a predecessor keep theirs.
   package var mapSizes: MapSizes
   /// Unix socket of the control plane; nil: serve the snapshot on disk only.
   package var controlSocket: String?
+  /// Unix socket of podman's REST API, for Workloads that name a container.
+  package var podmanSocket: String
   package var metricsAddress: SocketEndpoint
   package var healthAddress: SocketEndpoint
   /// How often namespaces are looked at. A vanished one is let go within this time.
@@ -44,8 +48,10 @@ package struct AgentConfiguration: Sendable {
     self.proxyExecutable = "/usr/libexec/martlet-proxy"
     self.proxyUser = "martlet-proxy"
     self.proxyLoops = 0
+    self.resolverFile = "/etc/resolv.conf"
     self.mapSizes = .defaults
     self.controlSocket = nil
+    self.podmanSocket = "/run/podman/podman.sock"
     self.metricsAddress = SocketEndpoint(IPAddress(v4: 0), MeshPort.metrics)
     self.healthAddress = SocketEndpoint(IPAddress(v4: 0), MeshPort.health)
     self.scanMilliseconds = 250

@@ -2,38 +2,81 @@ import MeshBase
 import MeshLinux
 
 /// After the agent's own restart its listeners live on: in systemd's descriptor store, and in the proxy that runs on (copied
-/// back by pidfd_getfd(2)). New ones cannot be opened while the old are there, and must not: connections wait in them.
+/// back by pidfd_getfd(2)). New ones cannot be opened while the old are there, and must not: connections and questions wait
+/// in them.
 enum ListenerAdoption {
+  /// Its word is part of the name under which systemd keeps the socket.
+  enum Kind: String, Sendable {
+    case outbound
+    case nameDatagrams = "names-udp"
+    case nameListener = "names-tcp"
+  }
+
   struct Key: Hashable, Sendable {
     var cookie: UInt64
     var isV4: Bool
+    var kind = Kind.outbound
+
+    init(cookie: UInt64, isV4: Bool, kind: Kind = .outbound) {
+      self.cookie = cookie
+      self.isV4 = isV4
+      self.kind = kind
+    }
+
+    /// Nil for a socket that the agent does not open.
+    init?(_ socket: ServingSocket) {
+      guard socket.local.address == .loopback(isV4: socket.isV4) else { return nil }
+      switch (socket.local.port, socket.isDatagram) {
+      case (MeshPort.outbound, false): self.kind = .outbound
+      case (MeshPort.dns, true): self.kind = .nameDatagrams
+      case (MeshPort.dns, false): self.kind = .nameListener
+      default: return nil
+      }
+      self.cookie = socket.cookie
+      self.isV4 = socket.isV4
+    }
   }
 
-  /// The relay listeners that the process holds, by namespace and family.
-  static func listeners(in process: ProcessHandle) -> [Key: RelayListener] {
-    var found: [Key: RelayListener] = [:]
-    process.copyListeners(port: MeshPort.outbound) { descriptor, isV4, cookie in
-      found[Key(cookie: cookie, isV4: isV4)] = RelayListener(descriptor, isV4: isV4)
+  struct Found {
+    var listeners: [Key: RelayListener] = [:]
+    var names: [Key: NameSocket] = [:]
+
+    var keys: Set<Key> { Set(self.listeners.keys).union(self.names.keys) }
+
+    mutating func take(_ descriptor: consuming Descriptor, _ key: Key) {
+      guard self.listeners[key] == nil, self.names[key] == nil else { return }
+      switch key.kind {
+      case .outbound: self.listeners[key] = RelayListener(descriptor, isV4: key.isV4)
+      case .nameDatagrams, .nameListener:
+        self.names[key] = NameSocket(descriptor, isV4: key.isV4, isDatagram: key.kind == .nameDatagrams)
+      }
     }
-    return found
+  }
+
+  private static let ports: Set<UInt16> = [MeshPort.outbound, MeshPort.dns]
+
+  /// Adds what the process holds and nobody else gave.
+  static func add(from process: ProcessHandle, to found: inout Found) {
+    var copied = Found()
+    process.copySockets(ports: self.ports) { descriptor, socket in
+      if let key = Key(socket) { copied.take(descriptor, key) }
+    }
+    found.listeners.merge(copied.listeners) { stored, _ in stored }
+    found.names.merge(copied.names) { stored, _ in stored }
   }
 
   /// Those that systemd kept for us, and what it keeps that is none of them: names to be removed. A descriptor counts as what
   /// it is, and only under its own name, so that it can be removed by it.
-  static func stored() -> (listeners: [Key: RelayListener], strange: Set<String>) {
-    var found: [Key: RelayListener] = [:]
+  static func stored() -> (found: Found, strange: Set<String>) {
+    var found = Found()
     var strange: Set<String> = []
     StoredDescriptors.take { descriptor, name in
-      guard let facts = descriptor.listener(port: MeshPort.outbound) else {
+      guard let key = descriptor.serving(ports: self.ports).flatMap({ Key($0) }), ListenerStore.name(of: key) == name
+      else {
         strange.insert(name)
         return
       }
-      let key = Key(cookie: facts.cookie, isV4: facts.isV4)
-      guard ListenerStore.name(of: key) == name else {
-        strange.insert(name)
-        return
-      }
-      found[key] = RelayListener(descriptor, isV4: facts.isV4)
+      found.take(descriptor, key)
     }
     return (found, strange)
   }

@@ -43,5 +43,5 @@ struct ListenerStore: Equatable {
 
   /// The namespace's cookie names it for good. The workload's name would not do: another workload can take over the namespace
   /// with its listener, and a name can be longer than the 255 bytes that systemd takes.
-  static func name(of key: Key) -> String { "outbound-\(key.isV4 ? "v4" : "v6")-\(key.cookie)" }
+  static func name(of key: Key) -> String { "\(key.kind.rawValue)-\(key.isV4 ? "v4" : "v6")-\(key.cookie)" }
 }

@@ -24,7 +24,8 @@ package enum HookOwners {
     let hooks = [
       ("connect4", cmesh_attach_connect4), ("connect6", cmesh_attach_connect6), ("sock_ops", cmesh_attach_sockops),
       ("getpeername4", cmesh_attach_peername4), ("getpeername6", cmesh_attach_peername6),
-      ("getsockopt", cmesh_attach_getsockopt),
+      ("sendmsg4", cmesh_attach_sendmsg4), ("sendmsg6", cmesh_attach_sendmsg6), ("recvmsg4", cmesh_attach_recvmsg4),
+      ("recvmsg6", cmesh_attach_recvmsg6), ("getsockopt", cmesh_attach_getsockopt),
     ]
     var owners: [HookOwner] = []
     for (hook, type) in hooks {

@@ -17,6 +17,10 @@ extension KernelDatapath {
       CgroupHook(link: "sockops", program: "mesh_sockops", attachType: cmesh_attach_sockops),
       CgroupHook(link: "peername4", program: "mesh_peername4", attachType: cmesh_attach_peername4),
       CgroupHook(link: "peername6", program: "mesh_peername6", attachType: cmesh_attach_peername6),
+      CgroupHook(link: "recvmsg4", program: "mesh_recvmsg4", attachType: cmesh_attach_recvmsg4),
+      CgroupHook(link: "recvmsg6", program: "mesh_recvmsg6", attachType: cmesh_attach_recvmsg6),
+      CgroupHook(link: "sendmsg4", program: "mesh_sendmsg4", attachType: cmesh_attach_sendmsg4),
+      CgroupHook(link: "sendmsg6", program: "mesh_sendmsg6", attachType: cmesh_attach_sendmsg6),
       CgroupHook(link: "connect4", program: "mesh_connect4", attachType: cmesh_attach_connect4),
       CgroupHook(link: "connect6", program: "mesh_connect6", attachType: cmesh_attach_connect6),
     ]
@@ -34,7 +38,7 @@ extension KernelDatapath {
   private static let hostLookupPrefix = "lookup-host-"
   private static let edgePrefix = "edge-"
 
-  /// Attaches connect, sockops and getpeername to a cgroup and all below it. A second call with the same cgroup changes
+  /// Attaches connect, sockops, getpeername and the hooks of datagrams to a cgroup and all below it. A second call with the same cgroup changes
   /// nothing but missing links.
   package func attach(cgroup path: String) throws(MeshError) {
     try self.attach(Self.cgroupHooks, cgroup: path)

@@ -9,8 +9,8 @@ struct AttachCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "attach", abstract: "Load, pin and attach the BPF programs by hand.",
     discussion: """
-      Loads the objects of --bpf-dir as a transaction, pins maps and links below --pin-dir, attaches connect, sockops and \
-      getpeername to --cgroup-root, and sk_lookup to each --netns. What is pinned there already is adopted: maps stay, \
+      Loads the objects of --bpf-dir as a transaction, pins maps and links below --pin-dir, attaches connect, sockops, \
+      getpeername and the hooks of datagrams to --cgroup-root, and sk_lookup to each --netns. What is pinned there already is adopted: maps stay, \
       programs are exchanged in place. The maps are empty after a first load, so nobody is governed until an agent fills \
       them. The agent does all this itself; this is for those who look for a fault. Fails while an agent owns --pin-dir.
 

@@ -26,10 +26,11 @@ package struct Martlet: AsyncParsableCommand {
           StatusCommand.self, ShowCommand.self, ObserveCommand.self, ExplainCommand.self, LogLevelCommand.self,
           BugReportCommand.self,
         ]),
-      CommandGroup(name: "Host", subcommands: [CheckCommand.self, BenchCommand.self, PurgeCommand.self]),
+      CommandGroup(
+        name: "Host", subcommands: [CheckCommand.self, BenchCommand.self, HostsCommand.self, PurgeCommand.self]),
       CommandGroup(
         name: "Enrol, without a race at start",
-        subcommands: [EnrollCommand.self, UnenrollCommand.self, WaitCommand.self]),
+        subcommands: [EnrollCommand.self, UnenrollCommand.self, WaitCommand.self, OCIHookCommand.self]),
       CommandGroup(
         name: "Programs, by hand", subcommands: [AttachCommand.self, DetachCommand.self, VerifyCommand.self]),
       CommandGroup(name: "Resources", subcommands: [DryRunCommand.self]),

@@ -90,7 +90,8 @@ extension Compilation {
             ports: workload.spec.location.isInHost ? Set(workload.spec.ports.values).sorted() : [],
             failureMode: workload.spec.failureMode, policies: policies[index],
             app: labels[Self.canonicalName] ?? labels["app"],
-            appVersion: labels[Self.canonicalRevision] ?? labels["version"] ?? "latest")))
+            appVersion: labels[Self.canonicalRevision] ?? labels["version"] ?? "latest",
+            resolvesNames: workload.spec.dns, nameServers: workload.spec.nameServers)))
     }
   }
 

@@ -92,6 +92,10 @@ package struct WorkloadSpec: Hashable, Sendable {
   package var location: WorkloadLocation = .none
   package var weight: UInt32 = 1
   package var failureMode: FailureMode = .closed
+  /// Names of the mesh resolve in it.
+  package var dns = false
+  /// Who is asked for other names.
+  package var nameServers: [IPAddress] = []
   /// Port numbers that a Service may ask for by name; in the host's namespace also what is governed.
   package var ports: [String: UInt16] = [:]
 }

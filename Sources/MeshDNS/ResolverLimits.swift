@@ -64,7 +64,7 @@ package struct ResolverCounters: Hashable, Sendable {
   package var streams: UInt64 = 0
   /// Sent to a client without records, because it takes less.
   package var truncated: UInt64 = 0
-  /// Not passed on: held an address of the mesh.
+  /// Clients that an answer was not passed on to, because it held an address of the mesh.
   package var filtered: UInt64 = 0
   /// Clients that were told that nobody could be asked.
   package var exhausted: UInt64 = 0

@@ -33,7 +33,7 @@ extension ResolverMachine {
       return self.askNext(attempt.question, now: now, using: &random)
     }
     if reply.hasAddress(in: zone.guardedRanges) {
-      self.counters.filtered += 1
+      self.counters.filtered += UInt64(pending.waiters.count)
       return self.finish(attempt.question, nil)
     }
     if reply.isTruncated, pending.transport == .udp {

@@ -76,7 +76,11 @@ extension DatapathPlanner {
     for (name, local) in self.resolved.locals.sorted(by: { $0.key < $1.key }) {
       let number = self.identifiers.take(.workload, name.description, now: now)
       let isOpen = self.resolved.snapshot.workloads[name]?.value.failureMode == .open
-      let row = PodRow(workload: number, flags: isOpen ? MESH_POD_OPEN : 0)
+      var row = PodRow(workload: number, flags: isOpen ? MESH_POD_OPEN : 0)
+      if let names = local.names {
+        row.namesPort = self.configuration.namesPort
+        if names.takesLoopback { row.flags |= MESH_POD_NAMES_LOOPBACK }
+      }
       if let cgroup = local.cgroup {
         if units[cgroup] == nil { units[cgroup] = row }
       } else if pods[local.netnsCookie] == nil {
@@ -231,6 +235,7 @@ extension DatapathPlanner.WorkloadRow {
 extension DatapathPlanner.PodRow {
   func abi(outboundPort: UInt16) -> mesh_pod {
     mesh_pod(
-      workload: self.workload, flags: self.flags, outbound_port_be: outboundPort.bigEndian, zero16: 0, zero32: 0)
+      workload: self.workload, flags: self.flags, outbound_port_be: outboundPort.bigEndian,
+      names_port_be: self.namesPort.bigEndian, zero32: 0)
   }
 }

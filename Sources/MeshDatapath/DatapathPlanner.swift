@@ -19,6 +19,8 @@ package struct DatapathPlanner: Sendable {
     package var grace: Duration = .milliseconds(20)
     /// The relay listener in each namespace.
     package var outboundPort: UInt16 = MeshPort.outbound
+    /// The name server there.
+    package var namesPort: UInt16 = MeshPort.dns
 
     package init(node: String) { self.node = node }
   }
@@ -53,6 +55,8 @@ package struct DatapathPlanner: Sendable {
   struct PodRow: Hashable, Sendable {
     var workload: UInt32
     var flags: UInt32
+    /// 0: port 53 is left alone.
+    var namesPort: UInt16 = 0
   }
 
   struct VethRow: Hashable, Sendable {

@@ -11,6 +11,8 @@ package struct LocalWorkload: Hashable, Sendable {
   package var addresses: [IPAddress]
   /// Interface indexes at the host end of its veths.
   package var interfaces: [UInt32]
+  /// What it asks port 53 goes to the name server of the node proxy in its namespace. Nil: it is left alone.
+  package var names: NameSteering?
 
   package init(
     name: ResourceName, netnsCookie: UInt64, addresses: [IPAddress], interfaces: [UInt32] = [], cgroup: UInt64? = nil
@@ -21,4 +23,12 @@ package struct LocalWorkload: Hashable, Sendable {
     self.interfaces = interfaces
     self.cgroup = cgroup
   }
+}
+
+/// Which questions for names go to the node proxy.
+package struct NameSteering: Hashable, Sendable {
+  /// Those to 127/8 and ::1 too; else they are for a resolver of the workload's own.
+  package var takesLoopback: Bool
+
+  package init(takesLoopback: Bool) { self.takesLoopback = takesLoopback }
 }

@@ -21,12 +21,14 @@ package struct LinkCodec: Sendable {
     case retainListeners = 6
     case superseded = 7
     case nameServers = 8
+    case retainNames = 9
     case hello = 65
     case applied = 66
     case rejected = 67
     case stockWanted = 68
     case listenerAccepted = 69
     case stats = 70
+    case nameStats = 71
   }
 
   // MARK: agent to proxy
@@ -58,6 +60,8 @@ package struct LinkCodec: Sendable {
     case .withdraw(let workload): Self.frame(.withdraw, &output) { $0.writeInteger(workload) }
     case .retainListeners(let cookies):
       Self.frame(.retainListeners, &output) { for cookie in cookies { $0.writeInteger(cookie) } }
+    case .retainNames(let cookies):
+      Self.frame(.retainNames, &output) { for cookie in cookies { $0.writeInteger(cookie) } }
     case .superseded: Self.frame(.superseded, &output) { _ in }
     case .nameServers(let cookie, let servers):
       Self.frame(.nameServers, &output) {
@@ -82,10 +86,8 @@ package struct LinkCodec: Sendable {
     case .remove: message = .remove(EntryKey(try body.entryKind(), try body.text()))
     case .commit: message = .commit(revision: try body.integer())
     case .withdraw: message = .withdraw(workload: try body.integer())
-    case .retainListeners:
-      var cookies: [UInt64] = []
-      while !body.isEmpty { cookies.append(try body.integer()) }
-      message = .retainListeners(cookies: cookies)
+    case .retainListeners: message = .retainListeners(cookies: try body.integers())
+    case .retainNames: message = .retainNames(cookies: try body.integers())
     case .superseded: message = .superseded
     case .nameServers:
       let cookie: UInt64 = try body.integer()
@@ -139,6 +141,13 @@ package struct LinkCodec: Sendable {
           $0.writeInteger(refused.count)
         }
       }
+    case .nameStats(let counts):
+      Self.frame(.nameStats, &output) {
+        for one in counts {
+          $0.writeText(one.name)
+          $0.writeInteger(one.count)
+        }
+      }
     }
   }
 
@@ -165,6 +174,10 @@ package struct LinkCodec: Sendable {
         stats.refused.append(.init(reason: try body.text(), count: try body.integer()))
       }
       message = .stats(stats)
+    case .nameStats:
+      var counts: [NamedCount] = []
+      while !body.isEmpty { counts.append(NamedCount(try body.text(), try body.integer())) }
+      message = .nameStats(counts)
     default: throw body.malformed("kind")
     }
     try body.end()
@@ -195,6 +208,14 @@ struct LinkReader {
   mutating func integer<Number: FixedWidthInteger>() throws(MeshError) -> Number {
     guard let number = self.body.readInteger(as: Number.self) else { throw self.malformed("it ends early") }
     return number
+  }
+
+  /// Up to the end.
+  mutating func integers<Number: FixedWidthInteger>() throws(MeshError) -> [Number] {
+    var numbers: [Number] = []
+    numbers.reserveCapacity(self.body.readableBytes / MemoryLayout<Number>.size)
+    while !self.isEmpty { numbers.append(try self.integer()) }
+    return numbers
   }
 
   mutating func flag() throws(MeshError) -> Bool {

@@ -13,6 +13,8 @@ package enum AgentMessage: Equatable, Sendable {
   case withdraw(workload: UInt32)
   /// Listeners of other namespaces than these are no longer wanted. Sent after a (re)connect, when every listener was.
   case retainListeners(cookies: [UInt64])
+  /// The same for the sockets that names are answered on: not every namespace has some.
+  case retainNames(cookies: [UInt64])
   /// Name servers that are asked on behalf of the namespace, in this order.
   case nameServers(cookie: UInt64, servers: [SocketEndpoint])
   /// Another proxy took over: accept no more, finish what is open, do not connect again.
@@ -29,6 +31,18 @@ package enum ProxyMessage: Equatable, Sendable {
   case stockWanted(StockRequest)
   case listenerAccepted(ListenerKey)
   case stats(ProxyStats)
+  /// What the name server did since the proxy started, by stable words.
+  case nameStats([NamedCount])
+}
+
+package struct NamedCount: Hashable, Sendable {
+  package var name: String
+  package var count: UInt64
+
+  package init(_ name: String, _ count: UInt64) {
+    self.name = name
+    self.count = count
+  }
 }
 
 /// `count` fresh upstream sockets are wanted, made in the namespace of `workload` and tagged with it.

@@ -16,6 +16,7 @@ package enum AgentLinkEvent: Sendable {
   case snapshot(Snapshot, revision: UInt64)
   case withdraw(workload: UInt32)
   case retainListeners(cookies: [UInt64])
+  case retainNames(cookies: [UInt64])
   case nameServers(cookie: UInt64, servers: [SocketEndpoint])
   /// Another proxy took over; the link has ended for good.
   case superseded
@@ -217,6 +218,7 @@ final class AgentLinkCore {
       self.onEvent(.snapshot(try self.assembler.commit(revision: revision), revision: revision))
     case .withdraw(let workload): self.onEvent(.withdraw(workload: workload))
     case .retainListeners(let cookies): self.onEvent(.retainListeners(cookies: cookies))
+    case .retainNames(let cookies): self.onEvent(.retainNames(cookies: cookies))
     case .nameServers(let cookie, let servers): self.onEvent(.nameServers(cookie: cookie, servers: servers))
     case .superseded:
       self.stop()

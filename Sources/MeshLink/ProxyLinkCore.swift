@@ -164,6 +164,7 @@ final class ProxyLinkCore {
     case .stockWanted(let request): self.onEvent(.stockWanted(request))
     case .listenerAccepted(let key): self.onEvent(.listenerAccepted(key))
     case .stats(let stats): self.onEvent(.stats(stats))
+    case .nameStats(let counts): self.onEvent(.nameStats(counts))
     }
   }
 

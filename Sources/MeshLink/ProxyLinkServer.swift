@@ -8,13 +8,14 @@ import NIOPosix
 /// What the agent hears from its proxy. Delivered on the link's event loop, in order: do not block there.
 package enum ProxyLinkEvent: Equatable, Sendable {
   /// A proxy said hello and has both sockets. Whatever an earlier one had is gone: send every listener again (then
-  /// `retainListeners`), and stock as it asks. The published snapshot is sent by the link itself.
+  /// `retainListeners` and `retainNames`), and stock as it asks. The published snapshot is sent by the link itself.
   case connected(process: Int32, version: String)
   case applied(revision: UInt64)
   case rejected(revision: UInt64, message: String)
   case stockWanted(StockRequest)
   case listenerAccepted(ListenerKey)
   case stats(ProxyStats)
+  case nameStats([NamedCount])
   case disconnected(process: Int32)
 }
 
@@ -185,5 +186,10 @@ package final class ProxyLinkServer: Sendable {
   /// workloads that went while no agent ran.
   package func retainListeners(namespaceCookies: [UInt64]) {
     self.loop.execute { self.core.value.send(.retainListeners(cookies: namespaceCookies)) }
+  }
+
+  /// The same for sockets that names are answered on.
+  package func retainNames(namespaceCookies: [UInt64]) {
+    self.loop.execute { self.core.value.send(.retainNames(cookies: namespaceCookies)) }
   }
 }

@@ -86,6 +86,17 @@ package enum DiskFile {
     }
   }
 
+  /// A regular file, through links as well: for what others wrote, as files of /etc.
+  package static func readText(_ path: String, limit: Int) throws(MeshError) -> String {
+    guard let status = try self.status(path) else { throw MeshError(.notFound, path, "is not there") }
+    guard status.mode & S_IFMT == S_IFREG else { throw MeshError(.invalid, path, "is no file") }
+    do throws(SystemError) {
+      return try FileBytes.readText(path, limit: limit)
+    } catch {
+      throw error.meshError(path, "cannot read")
+    }
+  }
+
   package static func rename(_ old: String, to new: String) throws(MeshError) {
     guard Glibc.rename(old, new) == 0 else { throw self.error(new, "cannot replace it") }
   }

@@ -7,7 +7,7 @@ extension NetworkNamespace {
   /// IPv6 one for IPv6 only.
   package func openListener(_ endpoint: SocketEndpoint, backlog: Int32 = 1024) throws(MeshError) -> Descriptor {
     do throws(SystemError) {
-      let socket = try self.makeSocket(isV4: endpoint.address.isV4)
+      let socket = try self.makeSocket(isV4: endpoint.address.isV4, Self.nonBlockingStream)
       try SystemError.checkNegated(
         cmesh_listen(
           socket.rawValue, cmesh_address(high: endpoint.address.high, low: endpoint.address.low), endpoint.port,
@@ -18,10 +18,25 @@ extension NetworkNamespace {
     }
   }
 
+  /// A UDP socket inside the namespace, bound: non-blocking, without SO_REUSEADDR (no one may share the port), an IPv6 one
+  /// for IPv6 only.
+  package func openDatagrams(_ endpoint: SocketEndpoint) throws(MeshError) -> Descriptor {
+    do throws(SystemError) {
+      let socket = try self.makeSocket(isV4: endpoint.address.isV4, Self.nonBlockingDatagram)
+      try SystemError.checkNegated(
+        cmesh_bind(
+          socket.rawValue, cmesh_address(high: endpoint.address.high, low: endpoint.address.low), endpoint.port),
+        "bind")
+      return socket
+    } catch {
+      throw error.meshError("\(self.name) \(endpoint)", "cannot take datagrams")
+    }
+  }
+
   /// A TCP socket inside the namespace: non-blocking, neither bound nor connected.
   package func openStream(isV4: Bool) throws(MeshError) -> Descriptor {
     do throws(SystemError) {
-      return try self.makeSocket(isV4: isV4)
+      return try self.makeSocket(isV4: isV4, Self.nonBlockingStream)
     } catch {
       throw error.meshError(self.name, "cannot make a socket")
     }
@@ -29,24 +44,38 @@ extension NetworkNamespace {
 
   /// Many of them for the price of one entry. All or none are made; each is handed to `body`.
   package func openStreams(isV4: Bool, count: Int, _ body: (consuming Descriptor) -> Void) throws(MeshError) {
+    try self.openSockets(isV4: isV4, Self.nonBlockingStream, count: count, body)
+  }
+
+  /// The same of UDP.
+  package func openDatagrams(
+    isV4: Bool, count: Int, _ body: (consuming Descriptor) -> Void
+  ) throws(MeshError) {
+    try self.openSockets(isV4: isV4, Self.nonBlockingDatagram, count: count, body)
+  }
+
+  private func openSockets(
+    isV4: Bool, _ type: CInt, count: Int, _ body: (consuming Descriptor) -> Void
+  ) throws(MeshError) {
     guard count > 0 else { return }
     var made = [CInt](repeating: -1, count: count)
     let result = cmesh_netns_sockets(
-      self.withDescriptor { $0 }, isV4 ? AF_INET : AF_INET6, Self.nonBlockingStream, CInt(IPPROTO_TCP), &made, count)
+      self.withDescriptor { $0 }, isV4 ? AF_INET : AF_INET6, type, 0, &made, count)
     guard result >= 0 else {
       throw SystemError(-result, "setns, socket").meshError(self.name, "cannot make \(count) sockets")
     }
     for rawValue in made { body(Descriptor(owning: rawValue)) }
   }
 
-  private func makeSocket(isV4: Bool) throws(SystemError) -> Descriptor {
-    let result = self.withDescriptor {
-      cmesh_netns_socket($0, isV4 ? AF_INET : AF_INET6, Self.nonBlockingStream, CInt(IPPROTO_TCP))
-    }
+  private func makeSocket(isV4: Bool, _ type: CInt) throws(SystemError) -> Descriptor {
+    let result = self.withDescriptor { cmesh_netns_socket($0, isV4 ? AF_INET : AF_INET6, type, 0) }
     return Descriptor(owning: try SystemError.checkNegated(result, "setns, socket"))
   }
 
+  /// TCP: the default of its family (socket(2)).
   private static var nonBlockingStream: CInt { CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) }
+  /// UDP.
+  private static var nonBlockingDatagram: CInt { CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) }
 
   /// The cookie of the namespace that a socket belongs to.
   package static func cookie(ofSocket socket: CInt) throws(MeshError) -> UInt64 {

@@ -1,44 +1,82 @@
 import Glibc
-import MeshBase
+package import MeshBase
+
+/// A socket that others reach at an address of its own: a TCP listener, or a UDP socket that is bound and not connected.
+package struct ServingSocket: Hashable, Sendable {
+  package var isDatagram: Bool
+  package var local: SocketEndpoint
+  /// Of its family, whatever its address is.
+  package var isV4: Bool
+  /// Of its network namespace.
+  package var cookie: UInt64
+}
 
 extension ProcessHandle {
-  /// Copies every TCP listener on `port` that the process holds, with its family and the cookie of its namespace: how a
-  /// restarted agent gets its listeners back from the proxy that runs on. None from a process that has ended.
-  package func copyListeners(port: UInt16, _ body: (consuming Descriptor, _ isV4: Bool, _ cookie: UInt64) -> Void) {
+  /// Copies every serving socket on one of the ports that the process holds: how a restarted agent gets its sockets back
+  /// from the proxy that runs on. None from a process that has ended.
+  package func copySockets(ports: Set<UInt16>, _ body: (consuming Descriptor, ServingSocket) -> Void) {
     for number in ((try? self.sockets()) ?? [:]).keys.sorted() {
-      guard let descriptor = try? self.copyDescriptor(number), let facts = descriptor.listener(port: port) else {
+      guard let descriptor = try? self.copyDescriptor(number), let facts = descriptor.serving(ports: ports) else {
         continue
       }
+      body(descriptor, facts)
+    }
+  }
+
+  /// The TCP listeners among them, with family and the cookie of the namespace.
+  package func copyListeners(port: UInt16, _ body: (consuming Descriptor, _ isV4: Bool, _ cookie: UInt64) -> Void) {
+    self.copySockets(ports: [port]) { descriptor, facts in
+      guard !facts.isDatagram else { return }
       body(descriptor, facts.isV4, facts.cookie)
     }
   }
 }
 
 extension Descriptor {
-  /// Family and namespace; nil if it is no TCP listener on the port.
-  package borrowing func listener(port: UInt16) -> (isV4: Bool, cookie: UInt64)? {
-    guard let isV4 = Self.listenerFamily(self.rawValue, port: port),
-      let cookie = try? NetworkNamespace.cookie(ofSocket: self.rawValue)
+  /// What is served here; nil if it is no serving socket on one of the ports.
+  package borrowing func serving(ports: Set<UInt16>) -> ServingSocket? {
+    let descriptor = self.rawValue
+    guard let local = Self.name(of: descriptor, getsockname), ports.contains(local.endpoint.port),
+      let isDatagram = Self.isServingDatagrams(descriptor),
+      let cookie = try? NetworkNamespace.cookie(ofSocket: descriptor)
     else { return nil }
-    return (isV4, cookie)
+    return ServingSocket(isDatagram: isDatagram, local: local.endpoint, isV4: local.isV4, cookie: cookie)
   }
 
-  private static func listenerFamily(_ descriptor: CInt, port: UInt16) -> Bool? {
-    var listening: CInt = 0
+  /// False: it listens. Nil: neither.
+  private static func isServingDatagrams(_ descriptor: CInt) -> Bool? {
+    guard let type = self.option(descriptor, SO_TYPE) else { return nil }
+    if type == CInt(SOCK_DGRAM.rawValue) { return self.name(of: descriptor, getpeername) == nil ? true : nil }
+    return self.option(descriptor, SO_ACCEPTCONN) == 1 ? false : nil
+  }
+
+  private static func option(_ descriptor: CInt, _ name: CInt) -> CInt? {
+    var value: CInt = 0
     var length = socklen_t(MemoryLayout<CInt>.size)
-    guard getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0, listening == 1 else {
-      return nil
-    }
+    return getsockopt(descriptor, SOL_SOCKET, name, &value, &length) == 0 ? value : nil
+  }
+
+  private static func name(
+    of descriptor: CInt, _ ask: (CInt, UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) -> CInt
+  ) -> (endpoint: SocketEndpoint, isV4: Bool)? {
     var address = sockaddr_in6()
-    length = socklen_t(MemoryLayout<sockaddr_in6>.size)
+    var length = socklen_t(MemoryLayout<sockaddr_in6>.size)
     let result = withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { ask(descriptor, $0, &length) }
     }
+    guard result == 0 else { return nil }
     // The port stands at the same place for both families.
-    guard result == 0, UInt16(bigEndian: address.sin6_port) == port else { return nil }
+    let port = UInt16(bigEndian: address.sin6_port)
     switch CInt(address.sin6_family) {
-    case AF_INET: return true
-    case AF_INET6: return false
+    case AF_INET:
+      // sin_addr stands where IPv6 has its flow label.
+      return (SocketEndpoint(IPAddress(v4: UInt32(bigEndian: address.sin6_flowinfo)), port), true)
+    case AF_INET6:
+      return withUnsafeBytes(of: &address.sin6_addr) { bytes in
+        let high = UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self))
+        let low = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        return (SocketEndpoint(IPAddress(high: high, low: low), port), false)
+      }
     default: return nil
     }
   }

@@ -12,6 +12,7 @@ extension Martlet_Entries_V1_Workload {
     case .networkNamespace(let path): self.networkNamespace = path
     case .cgroup(let path): self.cgroup = path
     case .systemdUnit(let name): self.systemdUnit = name
+    case .container(let selector): self.container = Martlet_Entries_V1_Container(selector)
     case .none: break
     }
     self.ports = entry.ports.map { UInt32($0) }
@@ -21,6 +22,8 @@ extension Martlet_Entries_V1_Workload {
       case .open: .open
       }
     self.policies = entry.policies.map(\.description)
+    self.resolvesNames = entry.resolvesNames
+    self.nameServers = entry.nameServers.map { Martlet_Entries_V1_Address($0) }
     self.app = entry.app
     self.appVersion = entry.appVersion
   }
@@ -47,7 +50,11 @@ extension WorkloadEntry {
       name: name, node: try field["node"].text(message.node, limit: 253), identity: identity,
       addresses: try field["addresses"].unicastAddresses(message.addresses), failureMode: failureMode,
       app: try field["app"].text(message.app, limit: 253),
-      appVersion: try field["app_version"].text(message.appVersion, limit: 253))
+      appVersion: try field["app_version"].text(message.appVersion, limit: 253), resolvesNames: message.resolvesNames,
+      nameServers: try field["name_servers"].unicastAddresses(message.nameServers))
+    guard self.resolvesNames || self.nameServers.isEmpty else {
+      throw field["name_servers"].error("only a workload that resolves names has them")
+    }
     switch message.location {
     case .networkNamespace(let path):
       self.location = .networkNamespace(path: try field["network_namespace"].absolutePath(path))
@@ -57,6 +64,8 @@ extension WorkloadEntry {
       let unit = try field["systemd_unit"].text(name, limit: 255)
       guard SystemdUnit.isName(unit) else { throw field["systemd_unit"].error("not the name of a unit") }
       self.location = .systemdUnit(name: unit)
+    case .container(let container):
+      self.location = .container(try ContainerSelector(container, field["container"]))
     case nil: self.location = .none
     }
     for (index, number) in message.ports.enumerated() {
@@ -73,6 +82,45 @@ extension WorkloadEntry {
       let policy = try field["policies"][index].resourceName(text)
       guard seen.insert(policy).inserted else { throw field["policies"][index].error("\(policy) occurs twice") }
       self.policies.append(policy)
+    }
+  }
+}
+
+extension Martlet_Entries_V1_Container {
+  init(_ selector: ContainerSelector) {
+    self.init()
+    switch selector {
+    case .id(let id): self.id = id
+    case .name(let name): self.name = name
+    case .labels(let labels):
+      self.labels = labels.sorted { $0.key < $1.key }.map { label in
+        var message = Martlet_Entries_V1_Container.Label()
+        message.key = label.key
+        message.value = label.value
+        return message
+      }
+    }
+  }
+}
+
+extension ContainerSelector {
+  init(_ message: Martlet_Entries_V1_Container, _ field: FieldPath) throws(MeshError) {
+    switch (message.id.isEmpty, message.name.isEmpty, message.labels.isEmpty) {
+    case (false, true, true):
+      guard Self.isID(message.id) else { throw field["id"].error("no container's id") }
+      self = .id(message.id)
+    case (true, false, true):
+      guard Self.isName(message.name) else { throw field["name"].error("no container's name") }
+      self = .name(message.name)
+    case (true, true, false):
+      var labels: [String: String] = [:]
+      for (index, label) in message.labels.enumerated() {
+        guard Self.isLabel(label.key, label.value), labels.updateValue(label.value, forKey: label.key) == nil,
+          labels.count <= Self.maximumLabels
+        else { throw field["labels"][index].error("no label, a second one, or too many") }
+      }
+      self = .labels(labels)
+    default: throw field.error("needs one of id, name and labels")
     }
   }
 }

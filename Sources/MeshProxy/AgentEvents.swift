@@ -72,7 +72,7 @@ final class AgentEvents: Sendable {
     case .retainListeners(let cookies):
       self.dropEarlyListeners { !cookies.contains($0.namespaceCookie) }
       self.listeners.retain(namespaceCookies: cookies)
-      self.names.retain(namespaceCookies: cookies)
+    case .retainNames(let cookies): self.names.retain(namespaceCookies: cookies)
     case .nameServers(let cookie, let servers): self.names.use(servers, for: cookie)
     case .superseded:
       self.logger.info("another proxy took over")

@@ -72,7 +72,8 @@ package struct Proxy: Service {
         try? await Task.sleep(for: .seconds(1))
         stock.tick()
         link.send(.stats(ProxyStats(await relay.counters())))
-        await names.tick()
+        let asked = await names.tick()
+        if !asked.isEmpty { link.send(.nameStats(asked)) }
       }
     }
     self.logger.info("proxy drains")

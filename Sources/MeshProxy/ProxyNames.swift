@@ -97,9 +97,10 @@ final class ProxyNames: Sendable {
     self.server.retain(namespaces: namespaceCookies)
   }
 
-  /// Once a second: says what went wrong since the last time.
-  func tick() async {
-    guard self.inside.state.withLock({ !$0.workloads.isEmpty }) else { return }
+  /// Once a second: says what went wrong since the last time, and returns what was done since the start.
+  func tick() async -> [NamedCount] {
+    let (isAsked, last) = self.inside.state.withLock { (!$0.workloads.isEmpty, $0.counters) }
+    guard isAsked else { return Self.counts(last) }
     let now = await self.server.counters()
     let before = self.inside.state.withLock { state in
       defer { state.counters = now }
@@ -113,6 +114,11 @@ final class ProxyNames: Sendable {
     for (reason, count) in wrong where count > 0 {
       self.logger.notice("names", metadata: [LogKey.reason: "\(reason)", LogKey.count: "\(count)"])
     }
+    return Self.counts(now)
+  }
+
+  private static func counts(_ counters: ResolverCounters) -> [NamedCount] {
+    counters.named.map { NamedCount($0.name, $0.count) }
   }
 
   /// Takes no more questions, waits for those that are under way, and ends. They end by themselves within seconds

@@ -42,6 +42,8 @@ package enum WorkloadLocation: Hashable, Sendable {
   case cgroup(path: String)
   /// The processes of a systemd unit, in the host's own namespace: `web.service`.
   case systemdUnit(name: String)
+  /// A container that has a network namespace of its own.
+  case container(ContainerSelector)
   /// The workload is known by its addresses only.
   case none
 
@@ -49,7 +51,7 @@ package enum WorkloadLocation: Hashable, Sendable {
   package var isInHost: Bool {
     switch self {
     case .cgroup, .systemdUnit: true
-    case .networkNamespace, .none: false
+    case .networkNamespace, .container, .none: false
     }
   }
 }
@@ -65,6 +67,10 @@ package struct WorkloadEntry: Hashable, Sendable {
   /// TCP ports that it serves, sorted. In the host's namespace these and no others are governed; elsewhere empty: all are.
   package var ports: [UInt16]
   package var failureMode: FailureMode
+  /// What it asks port 53 goes to the node proxy, which answers for the names of the mesh.
+  package var resolvesNames: Bool
+  /// Who is asked for other names, on port 53, in this order. Empty: whoever its node finds.
+  package var nameServers: [IPAddress]
   /// Every policy that selects it, sorted. A policy that is not in the snapshot refuses connections to it
   /// (`failureMode`).
   package var policies: [ResourceName]
@@ -76,8 +82,11 @@ package struct WorkloadEntry: Hashable, Sendable {
   package init(
     name: ResourceName, node: String, identity: SPIFFEID, addresses: [IPAddress] = [],
     location: WorkloadLocation = .none, ports: [UInt16] = [], failureMode: FailureMode = .closed,
-    policies: [ResourceName] = [], app: String? = nil, appVersion: String = "latest"
+    policies: [ResourceName] = [], app: String? = nil, appVersion: String = "latest", resolvesNames: Bool = false,
+    nameServers: [IPAddress] = []
   ) {
+    self.resolvesNames = resolvesNames
+    self.nameServers = nameServers
     self.name = name
     self.node = node
     self.identity = identity

@@ -11,6 +11,8 @@ package struct AgentMetrics: Sendable {
   package var mapInsertErrors: [String: UInt64]
   /// Connections that the node proxy refused, by reason; since the proxy started.
   package var proxyRefusals: [String: UInt64]
+  /// What the proxy's name server did, by its words; since the proxy started.
+  package var nameCounts: [String: UInt64]
 
   package struct Decision: Sendable, Hashable {
     package var hook: FlowHook
@@ -27,8 +29,9 @@ package struct AgentMetrics: Sendable {
   package init(
     status: AgentStatus, programs: [ProgramReport] = [], maps: [MapReport] = [], edges: EdgeLedger = EdgeLedger(),
     names: NameDirectory = NameDirectory(), decisions: [Decision] = [], mapInsertErrors: [String: UInt64] = [:],
-    proxyRefusals: [String: UInt64] = [:]
+    proxyRefusals: [String: UInt64] = [:], nameCounts: [String: UInt64] = [:]
   ) {
+    self.nameCounts = nameCounts
     self.status = status
     self.programs = programs
     self.maps = maps
@@ -39,9 +42,10 @@ package struct AgentMetrics: Sendable {
     self.proxyRefusals = proxyRefusals
   }
 
-  /// In a fixed order: traffic, datapath, agent.
+  /// In a fixed order: traffic, datapath, agent, names.
   package var families: [MetricFamily] {
     TCPMetrics.families(self.edges, names: self.names) + self.datapath + self.agent
+      + NameMetrics.families(self.nameCounts)
   }
 
   private var datapath: [MetricFamily] {

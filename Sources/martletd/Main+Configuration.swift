@@ -16,6 +16,7 @@ extension Main {
       }
       configuration.controlSocket = try Self.path(String(control.dropFirst("unix:".count)), "--control")
     }
+    configuration.podmanSocket = try Self.path(self.podmanSocket, "--podman-socket")
     configuration.cgroupRoot = try self.cgroupRoot.map { try Self.path($0, "--cgroup-root") }
     configuration.serviceCgroup = try self.serviceCgroup.map { try Self.path($0, "--service-cgroup") }
     configuration.pinDirectory = try Self.path(self.pinDir, "--pin-dir")
@@ -26,6 +27,7 @@ extension Main {
     for limit in self.mapLimit { try configuration.setMapLimit(limit) }
     configuration.proxyExecutable = try Self.path(self.proxy, "--proxy")
     configuration.proxyUser = self.proxyUser
+    configuration.resolverFile = try Self.path(self.resolvConf, "--resolv-conf")
     configuration.proxyLoops = self.proxyLoops
     configuration.metricsAddress = try Self.endpoint(self.metricsAddress, "--metrics-address")
     configuration.healthAddress = try Self.endpoint(self.healthAddress, "--health-address")

@@ -34,6 +34,9 @@ struct Main: AsyncParsableCommand {
       "Unix socket of the control plane. Without it the snapshot on disk is served.", valueName: "unix:path"))
   var control: String?
 
+  @Option(help: ArgumentHelp("Unix socket of podman's REST API, for Workloads that are containers.", valueName: "path"))
+  var podmanSocket = "/run/podman/podman.sock"
+
   @Option(
     help: ArgumentHelp(
       "Directory in cgroup2 whose processes, and those of all below it, are seen (default: where it is mounted).",
@@ -72,6 +75,12 @@ struct Main: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Name servers of workloads with dns: true that name none and have no /etc/netns/NAME/resolv.conf.",
+      valueName: "file"))
+  var resolvConf = "/etc/resolv.conf"
+
+  @Option(
+    help: ArgumentHelp(
       "Entries of a map, as services=100000; several times. See docs/operations.md, Large meshes.",
       valueName: "name=entries"))
   var mapLimit: [String] = []
@@ -90,6 +99,7 @@ struct Main: AsyncParsableCommand {
 
   /// As every program of the house: a wrong command line is exit status 2, not sysexits' 64.
   static func main() async {
+    Heap.keepSmall()
     do {
       let command = try Self.parse()
       try await command.run()

@@ -116,7 +116,7 @@ final class Rig {
     for (name, workload) in [("client", Self.client), ("server", Self.server)] {
       try d.pods.put(
         try self.cookie(name),
-        mesh_pod(workload: workload, flags: 0, outbound_port_be: UInt16(15001).bigEndian, zero16: 0, zero32: 0))
+        mesh_pod(workload: workload, flags: 0, outbound_port_be: UInt16(15001).bigEndian, names_port_be: 0, zero32: 0))
     }
     for (address, workload) in [
       (Self.clientIP, Self.client), (Self.serverIP, Self.server), (Self.clientIP6, Self.client),

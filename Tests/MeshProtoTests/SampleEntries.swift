@@ -39,7 +39,8 @@ enum Sample {
         identity: try #require(SPIFFEID("spiffe://mesh.example/ns/shop/sa/web")),
         addresses: [try #require(IPAddress("10.0.0.1")), try #require(IPAddress("fd00::1"))],
         location: .networkNamespace(path: "/run/netns/web"), failureMode: .open,
-        policies: [try name("shop/a"), try name("shop/b")], app: "web", appVersion: "v2"))
+        policies: [try name("shop/a"), try name("shop/b")], app: "web", appVersion: "v2", resolvesNames: true,
+        nameServers: [try #require(IPAddress("127.0.0.11")), try #require(IPAddress("fd00::53"))]))
   }
 
   static func endpoints() throws -> Entry {

@@ -103,7 +103,8 @@ struct cmesh_link_info {
 int cmesh_link_info(int link, struct cmesh_link_info *info);
 /* Attach types by name, because system headers may be older than the kernel. */
 extern const uint32_t cmesh_attach_connect4, cmesh_attach_connect6, cmesh_attach_sockops, cmesh_attach_getsockopt,
-    cmesh_attach_setsockopt, cmesh_attach_peername4, cmesh_attach_peername6;
+    cmesh_attach_setsockopt, cmesh_attach_peername4, cmesh_attach_peername6, cmesh_attach_sendmsg4,
+    cmesh_attach_sendmsg6, cmesh_attach_recvmsg4, cmesh_attach_recvmsg6;
 
 /* Who is where: ids of the programs at a hook, at most `capacity`, their number or -errno. `cgroup`: all that run for the
  * directory, those of the cgroups above it too. `namespace`: sk_lookup. `tcx` (since Linux 6.6) and `filters` (clsact, read

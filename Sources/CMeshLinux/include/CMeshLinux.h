@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cmesh_cgroup.h"
+#include "cmesh_heap.h"
 #include "cmesh_limits.h"
 #include "cmesh_netns.h"
 #include "cmesh_process.h"

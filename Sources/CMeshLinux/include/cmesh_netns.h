@@ -25,6 +25,10 @@ int cmesh_socket_netns_cookie(int socket, uint64_t *cookie);
  * opened for reading. Close-on-exec descriptor, or -errno: -EMEDIUMTYPE for a file that is no network namespace. */
 int cmesh_netns_open(const char *path);
 
+/* Binds a socket to address and port, with IPV6_V6ONLY for IPv6. Nobody may share them: SO_REUSEADDR, which lets a second
+ * UDP socket take over what the first one gets, is not set. 0 or -errno. */
+int cmesh_bind(int socket, struct cmesh_address address, uint16_t port);
+
 /* Binds a TCP socket to address and port with SO_REUSEADDR (not SO_REUSEPORT: nobody may share it) and IPV6_V6ONLY for
  * IPv6, and listens. 0 or -errno. */
 int cmesh_listen(int socket, struct cmesh_address address, uint16_t port, int backlog);

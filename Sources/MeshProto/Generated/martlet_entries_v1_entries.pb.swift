@@ -277,6 +277,39 @@ package nonisolated struct Martlet_Entries_V1_Operation: Sendable {
   package init() {}
 }
 
+/// How a node finds a container: exactly one field is set.
+package nonisolated struct Martlet_Entries_V1_Container: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The container's id, or the beginning of it.
+  package var id: String = String()
+
+  package var name: String = String()
+
+  /// It bears all of them; sorted by key.
+  package var labels: [Martlet_Entries_V1_Container.Label] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated struct Label: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var key: String = String()
+
+    package var value: String = String()
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package init() {}
+}
+
 package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -319,6 +352,14 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
     set {location = .systemdUnit(newValue)}
   }
 
+  package var container: Martlet_Entries_V1_Container {
+    get {
+      if case .container(let v)? = location {return v}
+      return Martlet_Entries_V1_Container()
+    }
+    set {location = .container(newValue)}
+  }
+
   package var failureMode: Martlet_Entries_V1_Workload.FailureMode = .unspecified
 
   package var policies: [String] = []
@@ -330,6 +371,12 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
   /// TCP ports that it serves; required in the host's namespace.
   package var ports: [UInt32] = []
 
+  /// What it asks port 53 goes to the node proxy.
+  package var resolvesNames: Bool = false
+
+  /// Who is asked for names that are not the mesh's, on port 53; only with resolves_names.
+  package var nameServers: [Martlet_Entries_V1_Address] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// Neither: the workload is known by its addresses only.
@@ -338,6 +385,7 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
     /// Below the cgroup2 root.
     case cgroup(String)
     case systemdUnit(String)
+    case container(Martlet_Entries_V1_Container)
 
   }
 
@@ -996,9 +1044,84 @@ nonisolated extension Martlet_Entries_V1_Operation: SwiftProtobuf.Message, Swift
   }
 }
 
+nonisolated extension Martlet_Entries_V1_Container: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Container"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}labels\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.labels) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.labels.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.labels, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_Container, rhs: Martlet_Entries_V1_Container) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.labels != rhs.labels {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_Container.Label: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = Martlet_Entries_V1_Container.protoMessageName + ".Label"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}value\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.value) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+    }
+    if !self.value.isEmpty {
+      try visitor.visitSingularStringField(value: self.value, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_Container.Label, rhs: Martlet_Entries_V1_Container.Label) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.value != rhs.value {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Workload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}container\0\u{4}\u{7}resolves_names\0\u{3}name_servers\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1039,6 +1162,21 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
         }
       }()
       case 12: try { try decoder.decodeRepeatedUInt32Field(value: &self.ports) }()
+      case 13: try {
+        var v: Martlet_Entries_V1_Container?
+        var hadOneofValue = false
+        if let current = self.location {
+          hadOneofValue = true
+          if case .container(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.location = .container(v)
+        }
+      }()
+      case 20: try { try decoder.decodeSingularBoolField(value: &self.resolvesNames) }()
+      case 21: try { try decoder.decodeRepeatedMessageField(value: &self.nameServers) }()
       default: break
       }
     }
@@ -1090,6 +1228,15 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if !self.ports.isEmpty {
       try visitor.visitPackedUInt32Field(value: self.ports, fieldNumber: 12)
     }
+    try { if case .container(let v)? = self.location {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    } }()
+    if self.resolvesNames != false {
+      try visitor.visitSingularBoolField(value: self.resolvesNames, fieldNumber: 20)
+    }
+    if !self.nameServers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nameServers, fieldNumber: 21)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1104,6 +1251,8 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if lhs.app != rhs.app {return false}
     if lhs.appVersion != rhs.appVersion {return false}
     if lhs.ports != rhs.ports {return false}
+    if lhs.resolvesNames != rhs.resolvesNames {return false}
+    if lhs.nameServers != rhs.nameServers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

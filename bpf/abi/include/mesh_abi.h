@@ -68,10 +68,11 @@ struct mesh_pod {
     __u32 workload;
     __u32 flags;
     __u16 outbound_port_be; /* the relay listener inside its namespace, on 127.0.0.1 and ::1 */
-    __u16 zero16;
+    __u16 names_port_be;    /* the name server there, by UDP and TCP; 0: port 53 is left alone */
     __u32 zero32;
 };
-#define MESH_POD_OPEN 1u /* failureMode: Open */
+#define MESH_POD_OPEN 1u           /* failureMode: Open */
+#define MESH_POD_NAMES_LOOPBACK 2u /* questions to 127/8 and ::1 go to the name server too */
 
 /* workloads: address -> workload, for every workload whose address is known. */
 struct mesh_workload {
