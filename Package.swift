@@ -66,6 +66,7 @@ let floor3: [Target] = [
     name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], exclude: ["protos"],
     swiftSettings: pure),
   .target(name: "MeshDNS", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
+  .target(name: "MeshContainers", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
   .target(name: "MeshTelemetry", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
 ]
 
@@ -111,7 +112,8 @@ let floor6: [Target] = [
   .target(
     name: "MeshAgent",
     dependencies: [
-      "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshSync", "MeshProto", "MeshTelemetry", "MeshRouting",
+      "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshSync", "MeshProto", "MeshContainers", "MeshTelemetry",
+      "MeshRouting",
       "MeshDatapath", "MeshDNS", "MeshLinux", "MeshBPF", "MeshLink", "MeshWire", nio, nioPosix, nioHTTP1, logging,
       lifecycle, grpc,
     ], swiftSettings: driver),
@@ -124,7 +126,8 @@ let floor6: [Target] = [
   .target(
     name: "MeshCommands",
     dependencies: [
-      "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshTelemetry", "MeshCompiler", "MeshLinux", "MeshBPF",
+      "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshContainers", "MeshTelemetry", "MeshCompiler",
+      "MeshLinux", "MeshBPF",
       "MeshDatapath", "MeshStore", arguments, nio, nioPosix, nioHTTP1, yams,
     ], swiftSettings: driver),
 ]
@@ -166,6 +169,7 @@ let side: [Target] = [
   tests("MeshSync", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshProto", ["MeshBase", "MeshSnapshot", "MeshTestSupport", protobuf]),
   tests("MeshDNS", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
+  tests("MeshContainers", ["MeshBase", "MeshSnapshot"]),
   tests("MeshTelemetry", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshCompiler", ["MeshBase", "MeshSnapshot", "MeshPolicy", "MeshTestSupport"]),
   tests("MeshRouting", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),

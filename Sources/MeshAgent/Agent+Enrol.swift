@@ -12,14 +12,23 @@ extension Agent {
         next: "start martlet-control, or look at its log")
     }
     self.note(question)
-    let names = self.workloads(for: question)
+    guard let names = self.workloads(for: question) else {
+      return EnrolReport(
+        .pending, message: "a Workload names a container by what is not known yet of \(question.subject)",
+        next: "podman tells its labels over its API: systemctl enable --now podman.socket")
+    }
     guard !names.isEmpty else { return self.unknown(question) }
-    if let report = self.enrolledReport(names) { return report }
+    if let report = self.enrolledReport(names, question) { return report }
     _ = self.followNamespaces()
     self.updateTables(self.tablesFollow ? Delta() : nil)
-    if let report = self.enrolledReport(names) { return report }
+    if let report = self.enrolledReport(names, question) { return report }
     let name = names[0]
-    let problem = self.enrolmentProblems[name]
+    var problem = self.enrolmentProblems[name]
+    if problem == nil, case .container = question, self.enrolled[name]?.isAttached == true {
+      problem = MeshError(
+        .conflict, question.subject, "\(name) is another container already",
+        next: "a Workload is one container: write another")
+    }
     return EnrolReport(
       .pending, workload: name.description,
       message: problem.map { $0.message + ($0.cause.map { ": \($0)" } ?? "") }
@@ -29,14 +38,19 @@ extension Agent {
 
   /// Where the caller says that the unit is. A unit in a slice of its own is found at once by that.
   private func note(_ question: EnrolQuestion) {
-    guard case .unit(let unit, let cgroup?) = question else { return }
-    let path = self.cgroups.unified.path + cgroup
-    if (try? DiskFile.status(path)) != nil { self.unitPaths[unit] = path }
+    switch question {
+    case .unit(let unit, let cgroup?):
+      let path = self.cgroups.unified.path + cgroup
+      if (try? DiskFile.status(path)) != nil { self.unitPaths[unit] = path }
+    case .container(let id, let process, let name): self.note(container: id, process: process, name: name)
+    case .unit, .namespace: break
+    }
   }
 
-  /// Sorted: of several the first gets it, as in `Enrolment`.
-  private func workloads(for question: EnrolQuestion) -> [ResourceName] {
-    self.locations.filter { _, location in
+  /// Sorted: of several the first gets it, as in `Enrolment`. Nil: that cannot be told yet.
+  private func workloads(for question: EnrolQuestion) -> [ResourceName]? {
+    if case .container(let id, _, _) = question { return self.workloads(ofContainer: id) }
+    return self.locations.filter { _, location in
       switch (question, location) {
       case (.unit(let unit, _), .systemdUnit(let name)): name == unit
       case (.unit(_, let cgroup?), .cgroup(let path)): path == cgroup
@@ -47,10 +61,13 @@ extension Agent {
   }
 
   /// Nil if none of them has what is there now.
-  private func enrolledReport(_ names: [ResourceName]) -> EnrolReport? {
+  private func enrolledReport(_ names: [ResourceName], _ question: EnrolQuestion) -> EnrolReport? {
     let paths = self.pathsToFind()
     for name in names {
-      guard let workload = self.enrolled[name], workload.isAttached, let path = paths[name],
+      // Of a container the namespace that it has now, not that of another one that fits as well.
+      var path = paths[name]
+      if case .container(_, let process, _) = question { path = "/proc/\(process)/ns/net" }
+      guard let workload = self.enrolled[name], workload.isAttached, let path,
         (try? DiskFile.status(path))?.id == workload.id
       else { continue }
       return EnrolReport(

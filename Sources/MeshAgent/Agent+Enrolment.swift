@@ -59,7 +59,7 @@ extension Agent {
     for name in self.enrolmentProblems.keys where wanted[name] == nil { self.enrolmentProblems[name] = nil }
     for name in wanted.keys where self.enrolled[name] == nil && self.enrolmentProblems[name] == nil {
       self.enrolmentProblems[name] = MeshError(
-        .notFound, "workload \(name)", "\(self.place(of: name)) \(wanted[name] ?? "") is not there yet")
+        .notFound, "workload \(name)", self.absence(of: name, at: wanted[name] ?? ""))
     }
     var changed = false
     for action in actions {
@@ -81,7 +81,8 @@ extension Agent {
               metadata: [LogKey.workload: "\(name)", LogKey.error: "\(error)"])
           }
           self.enrolmentProblems[name] = error
-          self.retryEnrolment[name] = (id, now + 2000)
+          // The port of a listener that the proxy is about to let go is free soon.
+          self.retryEnrolment[name] = (id, now + (error.code == .conflict ? 100 : 2000))
         }
       case .refuse(let name, let path, let owner):
         self.enrolmentProblems[name] = MeshError(

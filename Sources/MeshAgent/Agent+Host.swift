@@ -23,6 +23,7 @@ extension Agent {
       case .cgroup(let path): paths[name] = self.cgroups.unified.path + path
       case .systemdUnit(let unit):
         paths[name] = self.path(ofUnit: unit, maySearch: maySearch, searched: &searched)
+      case .container(let selector): paths[name] = self.path(of: selector, for: name) ?? Self.nowhere
       case .none: break
       }
     }
@@ -45,7 +46,15 @@ extension Agent {
     return found ?? self.cgroups.unified.path + usual
   }
 
+  /// A path that never is.
+  private static let nowhere = "/proc/0/ns/net"
+
   /// For messages.
+  func absence(of name: ResourceName, at path: String) -> String {
+    if case .container(let selector) = self.locations[name] { return "no container \(selector) runs here" }
+    return "\(self.place(of: name)) \(path) is not there yet"
+  }
+
   func place(of name: ResourceName) -> String {
     self.locations[name]?.isInHost == true ? "its cgroup" : "its network namespace"
   }

@@ -42,14 +42,17 @@ extension Agent: AgentReporting {
         runDir: self.configuration.runDirectory, stateDir: self.configuration.stateDirectory))
   }
 
-  /// A disk that cannot be written is told, but no connection needs it.
-  private static let diskFailures: Set<String> = ["snapshot cannot be saved", "snapshot file"]
+  /// What is told, but no connection needs: a disk that cannot be written, an engine of containers that does not answer (those
+  /// that it would tell of are problems of their own).
+  private static let harmlessFailures: Set<String> = [
+    "snapshot cannot be saved", "snapshot file", "podman does not tell of its containers", "containers cannot be noted",
+  ]
 
   /// Traffic of this node is decided: a whole snapshot is in the kernel, every workload that is there is proven to be, and the
   /// proxy has the same revision if there is one to have.
   private var isReady: Bool {
     self.isComplete && self.planner.generation > 0
-      && self.failures.keys.allSatisfy(Self.diskFailures.contains)
+      && self.failures.keys.allSatisfy(Self.harmlessFailures.contains)
       && self.enrolled.keys.allSatisfy(self.isProven) && self.proxy.state == .running
       && self.proxy.appliedRevision == self.revision
   }

@@ -30,8 +30,7 @@ extension Agent {
       }
     }
     for listener in self.hostListeners {
-      listeners[ListenerAdoption.Key(cookie: self.host.cookie, isV4: listener.isV4)] =
-        listener.descriptor.rawValue
+      listeners[ListenerAdoption.Key(cookie: self.host.cookie, isV4: listener.isV4)] = listener.descriptor.rawValue
     }
     let actions = self.store.actions(wanted: Set(listeners.keys), isComplete: self.isComplete && self.foreignersAreGone)
     for action in actions {

@@ -2,6 +2,7 @@ import CMeshABI
 package import Logging
 import MeshBPF
 import MeshBase
+import MeshContainers
 import MeshDatapath
 import MeshLink
 package import MeshLinux
@@ -14,9 +15,9 @@ import MeshTelemetry
 /// The agent of one host: holds the snapshot, the enrolled workloads and the kernel's tables together. Every change comes
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
-/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Interfaces`,
-/// `Agent+Names`, `Agent+Guard`, `Agent+Canary`, `Agent+Listeners`, `Agent+Readiness`, `Agent+Status`, `Agent+Tables`,
-/// `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
+/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Containers`,
+/// `Agent+Interfaces`, `Agent+Names`, `Agent+Guard`, `Agent+Canary`, `Agent+Listeners`, `Agent+Readiness`,
+/// `Agent+Status`, `Agent+Tables`, `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -70,6 +71,11 @@ package actor Agent {
   var cutsWanted = false
 
   var enrolled: [ResourceName: EnrolledWorkload] = [:]
+  /// What is known of the containers of this host, their first processes, which one each workload is, and what is noted for the next agent.
+  var containers = ContainerBoard()
+  var containerProcesses: [String: ProcessHandle] = [:]
+  var chosenContainers: [String: String] = [:]
+  var savedContainers = ContainerNotes()
   /// In the host's own namespace, shared by all workloads there.
   var hostListeners: [RelayListener] = []
   var adoptedListeners: [ListenerAdoption.Key: RelayListener] = [:]

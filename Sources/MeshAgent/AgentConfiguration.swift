@@ -27,6 +27,8 @@ package struct AgentConfiguration: Sendable {
   package var mapSizes: MapSizes
   /// Unix socket of the control plane; nil: serve the snapshot on disk only.
   package var controlSocket: String?
+  /// Unix socket of podman's REST API, for Workloads that name a container.
+  package var podmanSocket: String
   package var metricsAddress: SocketEndpoint
   package var healthAddress: SocketEndpoint
   /// How often namespaces are looked at. A vanished one is let go within this time.
@@ -49,6 +51,7 @@ package struct AgentConfiguration: Sendable {
     self.resolverFile = "/etc/resolv.conf"
     self.mapSizes = .defaults
     self.controlSocket = nil
+    self.podmanSocket = "/run/podman/podman.sock"
     self.metricsAddress = SocketEndpoint(IPAddress(v4: 0), MeshPort.metrics)
     self.healthAddress = SocketEndpoint(IPAddress(v4: 0), MeshPort.health)
     self.scanMilliseconds = 250

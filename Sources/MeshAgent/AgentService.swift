@@ -50,6 +50,11 @@ package struct AgentService: Service {
             try? await Task.sleep(for: .milliseconds(self.configuration.scanMilliseconds))
           }
         }
+        tasks.addTask {
+          await ContainerWatch(
+            agent: self.agent, client: PodmanClient(socketPath: self.configuration.podmanSocket)
+          ).run()
+        }
         if let session {
           tasks.addTask {
             do {
@@ -114,6 +119,7 @@ extension Agent {
 
   /// What the disk had is made true at once.
   func reconcileAtStart() {
+    self.restoreContainers()
     if self.isComplete { self.reconcile() }
   }
 }

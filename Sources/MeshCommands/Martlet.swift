@@ -30,7 +30,7 @@ package struct Martlet: AsyncParsableCommand {
         name: "Host", subcommands: [CheckCommand.self, BenchCommand.self, HostsCommand.self, PurgeCommand.self]),
       CommandGroup(
         name: "Enrol, without a race at start",
-        subcommands: [EnrollCommand.self, UnenrollCommand.self, WaitCommand.self]),
+        subcommands: [EnrollCommand.self, UnenrollCommand.self, WaitCommand.self, OCIHookCommand.self]),
       CommandGroup(
         name: "Programs, by hand", subcommands: [AttachCommand.self, DetachCommand.self, VerifyCommand.self]),
       CommandGroup(name: "Resources", subcommands: [GetCommand.self, DryRunCommand.self]),

@@ -84,6 +84,8 @@ struct EnrolmentWait {
   var question: EnrolQuestion
   /// What has to be enrolled, if the caller is in it: not an earlier one of the same name.
   var cgroup: UInt64?
+  /// What no Workload names need not wait.
+  var takesUnknown = false
 
   private static let firstPause = Duration.milliseconds(10)
   private static let longestPause = Duration.milliseconds(250)
@@ -99,6 +101,7 @@ struct EnrolmentWait {
       do {
         let report = try await self.ask(seconds: max(1, min(left, 5)))
         if report.state == .enrolled, self.cgroup == nil || report.cgroup == self.cgroup { return report }
+        if report.state == .unknown, self.takesUnknown { return report }
         failure = StatusError(.no, self.text(report))
       } catch let error as StatusError {
         failure = error

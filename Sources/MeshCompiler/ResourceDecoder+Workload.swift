@@ -38,9 +38,6 @@ extension ResourceDecoder {
     let readiness = spec.optional("readiness")
     if let readiness { result.readiness = Self.readiness(readiness) }
     spec.refuse(
-      ["container"], because: "this version finds no containers by name",
-      next: "use networkNamespace, systemdUnit, cgroup or addresses")
-    spec.refuse(
       ["network"], because: "this version has one network a node", next: "remove the field")
     spec.refuse(["exclude"], because: "this version takes all of a workload's traffic")
     spec.refuse(["locality"], because: "this version balances without regard to place")
@@ -49,7 +46,7 @@ extension ResourceDecoder {
     if result.location == .none, result.addresses.isEmpty, self.isClean {
       spec.owner.fail(
         "nothing says how the node finds the workload",
-        next: "set networkNamespace, systemdUnit or cgroup, or addresses for one by address")
+        next: "set networkNamespace, systemdUnit, cgroup or container, or addresses for one by address")
     }
     if result.location.isInHost, !saysPorts, self.isClean {
       spec.owner.fail(
@@ -81,11 +78,49 @@ extension ResourceDecoder {
           next: "write one like web.service or app@blue.service")
       }
     }
+    if let field = spec.optional("container"), let selector = Self.container(field) {
+      found.append((field, .container(selector)))
+    }
     if let first = found.first { result.location = first.location }
     for other in found.dropFirst() {
       other.field.fail(
-        "the node finds a workload in one way", next: "keep one of networkNamespace, systemdUnit, cgroup")
+        "the node finds a workload in one way", next: "keep one of networkNamespace, systemdUnit, cgroup, container")
     }
+  }
+
+  private static func container(_ field: Field) -> ContainerSelector? {
+    guard var spec = field.fields() else { return nil }
+    var found: [ContainerSelector] = []
+    if let field = spec.optional("id"), let text = field.text() {
+      if ContainerSelector.isID(text) {
+        found.append(.id(text))
+      } else {
+        field.fail("\(quotedForMessage(text)) is no container's id", next: "write at least its first 12 digits")
+      }
+    }
+    if let field = spec.optional("name"), let text = field.text() {
+      if ContainerSelector.isName(text) {
+        found.append(.name(text))
+      } else {
+        field.fail("\(quotedForMessage(text)) is no container's name", next: "use letters, digits, '_', '.' and '-'")
+      }
+    }
+    if let field = spec.optional("labels"), let labels = field.textMap() {
+      if labels.isEmpty || labels.count > ContainerSelector.maximumLabels
+        || !labels.allSatisfy({ ContainerSelector.isLabel($0.key, $0.value) })
+      {
+        field.fail(
+          "no labels of a container", next: "give 1 to \(ContainerSelector.maximumLabels) labels that it bears")
+      } else {
+        found.append(.labels(labels))
+      }
+    }
+    let errors = field.sink.errors
+    spec.finish()
+    guard field.sink.errors == errors else { return nil }
+    if found.count > 1 { field.fail("a container is found in one way", next: "keep one of id, name, labels") }
+    if spec.isEmpty { field.fail("nothing says which container", next: "give its name, id or labels") }
+    return found.count == 1 ? found[0] : nil
   }
 
   /// Absolute, no empty, `.` or `..` part, no control character, at most 4095 bytes.

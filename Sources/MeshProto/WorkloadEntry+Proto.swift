@@ -12,6 +12,7 @@ extension Martlet_Entries_V1_Workload {
     case .networkNamespace(let path): self.networkNamespace = path
     case .cgroup(let path): self.cgroup = path
     case .systemdUnit(let name): self.systemdUnit = name
+    case .container(let selector): self.container = Martlet_Entries_V1_Container(selector)
     case .none: break
     }
     self.ports = entry.ports.map { UInt32($0) }
@@ -65,6 +66,8 @@ extension WorkloadEntry {
       let unit = try field["systemd_unit"].text(name, limit: 255)
       guard SystemdUnit.isName(unit) else { throw field["systemd_unit"].error("not the name of a unit") }
       self.location = .systemdUnit(name: unit)
+    case .container(let container):
+      self.location = .container(try ContainerSelector(container, field["container"]))
     case nil: self.location = .none
     }
     for (index, number) in message.ports.enumerated() {
@@ -84,6 +87,45 @@ extension WorkloadEntry {
       let policy = try field["policies"][index].resourceName(text)
       guard seen.insert(policy).inserted else { throw field["policies"][index].error("\(policy) occurs twice") }
       self.policies.append(policy)
+    }
+  }
+}
+
+extension Martlet_Entries_V1_Container {
+  init(_ selector: ContainerSelector) {
+    self.init()
+    switch selector {
+    case .id(let id): self.id = id
+    case .name(let name): self.name = name
+    case .labels(let labels):
+      self.labels = labels.sorted { $0.key < $1.key }.map { label in
+        var message = Martlet_Entries_V1_Container.Label()
+        message.key = label.key
+        message.value = label.value
+        return message
+      }
+    }
+  }
+}
+
+extension ContainerSelector {
+  init(_ message: Martlet_Entries_V1_Container, _ field: FieldPath) throws(MeshError) {
+    switch (message.id.isEmpty, message.name.isEmpty, message.labels.isEmpty) {
+    case (false, true, true):
+      guard Self.isID(message.id) else { throw field["id"].error("no container's id") }
+      self = .id(message.id)
+    case (true, false, true):
+      guard Self.isName(message.name) else { throw field["name"].error("no container's name") }
+      self = .name(message.name)
+    case (true, true, false):
+      var labels: [String: String] = [:]
+      for (index, label) in message.labels.enumerated() {
+        guard Self.isLabel(label.key, label.value), labels.updateValue(label.value, forKey: label.key) == nil,
+          labels.count <= Self.maximumLabels
+        else { throw field["labels"][index].error("no label, a second one, or too many") }
+      }
+      self = .labels(labels)
+    default: throw field.error("needs one of id, name and labels")
     }
   }
 }

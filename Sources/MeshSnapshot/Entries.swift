@@ -42,6 +42,8 @@ package enum WorkloadLocation: Hashable, Sendable {
   case cgroup(path: String)
   /// The processes of a systemd unit, in the host's own namespace: `web.service`.
   case systemdUnit(name: String)
+  /// A container that has a network namespace of its own.
+  case container(ContainerSelector)
   /// The workload is known by its addresses only.
   case none
 
@@ -49,7 +51,7 @@ package enum WorkloadLocation: Hashable, Sendable {
   package var isInHost: Bool {
     switch self {
     case .cgroup, .systemdUnit: true
-    case .networkNamespace, .none: false
+    case .networkNamespace, .container, .none: false
     }
   }
 }

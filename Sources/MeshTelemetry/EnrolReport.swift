@@ -1,22 +1,37 @@
 package import MeshBase
+import MeshSnapshot
 
 /// What `martlet wait` and the OCI hook ask the agent to enrol now, before it is started.
 package enum EnrolQuestion: Sendable, Hashable {
   /// `cgroup`: where the unit's cgroup is, if the caller knows, as a path below the cgroup2 root.
   case unit(name: String, cgroup: String?)
   case namespace(path: String)
+  /// A container that a runtime is about to start: its whole id, its first process, and its name if the caller knows it.
+  case container(id: String, process: Int32, name: String?)
 
   private static let pathLimit = 4095
 
-  /// From the parameters of a request: `unit` (with `cgroup`) or `netns`.
+  /// From the parameters of a request: `unit` (with `cgroup`), `netns`, or `container` with `process` (and `name`).
   package init(query: [String: String]) throws(MeshError) {
-    switch (query["unit"], query["netns"]) {
-    case (let unit?, nil): self = try Self.unit(unit, cgroup: query["cgroup"])
-    case (nil, let path?):
+    switch (query["unit"], query["netns"], query["container"]) {
+    case (let unit?, nil, nil): self = try Self.unit(unit, cgroup: query["cgroup"])
+    case (nil, let path?, nil):
       guard Self.isPath(path) else { throw Self.error("netns", path, "is no absolute path", "/run/netns/web") }
       self = .namespace(path: path)
-    default: throw MeshError(.invalid, "enrol", "needs a unit or a netns, and only one of them")
+    case (nil, nil, let id?): self = try Self.container(id, process: query["process"], name: query["name"])
+    default: throw MeshError(.invalid, "enrol", "needs a unit, a netns or a container, and only one of them")
     }
+  }
+
+  private static func container(_ id: String, process: String?, name: String?) throws(MeshError) -> EnrolQuestion {
+    guard ContainerSelector.isRuntimeID(id) else {
+      throw self.error("container", id, "is no container's id", "0123456789ab")
+    }
+    guard let process, let number = Int32(strictDecimal: process), number > 1 else {
+      throw self.error("process", process ?? "", "is no process", "4711")
+    }
+    if let name, !ContainerSelector.isName(name) { throw self.error("name", name, "is no container's name", "web") }
+    return .container(id: id, process: number, name: name)
   }
 
   private static func unit(_ name: String, cgroup: String?) throws(MeshError) -> EnrolQuestion {
@@ -34,6 +49,7 @@ package enum EnrolQuestion: Sendable, Hashable {
     switch self {
     case .unit(let name, let cgroup): [("unit", name), ("cgroup", cgroup)]
     case .namespace(let path): [("netns", path)]
+    case .container(let id, let process, let name): [("container", id), ("process", "\(process)"), ("name", name)]
     }
   }
 
@@ -42,6 +58,7 @@ package enum EnrolQuestion: Sendable, Hashable {
     switch self {
     case .unit(let name, _): name
     case .namespace(let path): path
+    case .container(let id, _, let name): "container \(name ?? id)"
     }
   }
 

@@ -16,6 +16,7 @@ extension Main {
       }
       configuration.controlSocket = try Self.path(String(control.dropFirst("unix:".count)), "--control")
     }
+    configuration.podmanSocket = try Self.path(self.podmanSocket, "--podman-socket")
     configuration.cgroupRoot = try self.cgroupRoot.map { try Self.path($0, "--cgroup-root") }
     configuration.serviceCgroup = try self.serviceCgroup.map { try Self.path($0, "--service-cgroup") }
     configuration.pinDirectory = try Self.path(self.pinDir, "--pin-dir")

@@ -35,6 +35,9 @@ struct Main: AsyncParsableCommand {
       "Unix socket of the control plane. Without it the snapshot on disk is served.", valueName: "unix:path"))
   var control: String?
 
+  @Option(help: ArgumentHelp("Unix socket of podman's REST API, for Workloads that are containers.", valueName: "path"))
+  var podmanSocket = "/run/podman/podman.sock"
+
   @Option(
     help: ArgumentHelp(
       "Directory in cgroup2 whose processes, and those of all below it, are seen (default: where it is mounted).",

@@ -186,6 +186,36 @@ struct EntryRefusalTests {
     #expect(throws: MeshError.self) { try Entry.decode(.workload, bytes: sample.encoded() + [0x52, 1, 0x61]) }
   }
 
+  @Test("containers: each way of naming one comes back, and anything but one way is refused")
+  func containers() throws {
+    let sample = try Sample.workload()
+    guard case .workload(var entry) = sample else { return }
+    for selector: ContainerSelector in [.name("web"), .id("0123456789ab"), .labels(["b": "2", "a": "1"])] {
+      entry.location = .container(selector)
+      #expect(try Entry.decode(.workload, bytes: Entry.workload(entry).encoded()) == .workload(entry))
+    }
+    typealias Workload = Martlet_Entries_V1_Workload
+    let cases: [(String, (inout Workload) -> Void)] = [
+      ("container: needs one", { $0.container = .init() }),
+      ("container: needs one", { ($0.container.name, $0.container.id) = ("web", "0123456789ab") }),
+      ("container.name: no container's name", { $0.container.name = "../web" }),
+      ("container.id: no container's id", { $0.container.id = "0123" }),
+      ("container.labels[0]: no label", { $0.container.labels = [.init()] }),
+      (
+        "container.labels[1]: no label, a second one",
+        { workload in
+          var label = Martlet_Entries_V1_Container.Label()
+          label.key = "a"
+          workload.container.labels = [label, label]
+        }
+      ),
+    ]
+    for (text, change) in cases {
+      let refusal = try self.refusal(.workload, sample, Workload.self, change)
+      #expect(refusal.contains(text), "\(refusal)")
+    }
+  }
+
   @Test("XD-14: services and endpoints with duplicates, empty lists, and weights that overflow")
   func services() throws {
     let sample = try Sample.service()

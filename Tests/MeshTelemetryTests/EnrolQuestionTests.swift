@@ -8,7 +8,8 @@ struct EnrolQuestionTests {
   func roundTrip() throws {
     let questions: [EnrolQuestion] = [
       .unit(name: "web.service", cgroup: nil), .unit(name: "app@a.service", cgroup: "/x.slice/app@a.service"),
-      .namespace(path: "/run/netns/web"),
+      .namespace(path: "/run/netns/web"), .container(id: "be380dc16f30", process: 4711, name: "web"),
+      .container(id: "a", process: 2, name: nil),
     ]
     for question in questions {
       let query = Dictionary(
@@ -23,7 +24,10 @@ struct EnrolQuestionTests {
       [:], ["unit": ""], ["unit": "web"], ["unit": "../web.service"], ["unit": "web.service", "netns": "/a"],
       ["unit": "web.service", "cgroup": "/system.slice"], ["unit": "web.service", "cgroup": "/../web.service"],
       ["unit": "web.service", "cgroup": "web.service"], ["netns": "run"], ["netns": "/run//a"], ["netns": "/a/../b"],
-      ["netns": "/a\n"], ["netns": "/" + String(repeating: "a", count: 5000)],
+      ["netns": "/a\n"], ["container": "a"], ["container": "a", "process": "1"], ["container": "a", "process": "-2"],
+      ["container": "a/b", "process": "5"], ["container": "..", "process": "5"], ["container": "", "process": "5"],
+      ["container": "a", "process": "4294967298"], ["container": "a", "process": "5", "name": "a/b"],
+      ["container": "a", "process": "5", "unit": "web.service"], ["netns": "/" + String(repeating: "a", count: 5000)],
     ] as [[String: String]])
   func refused(query: [String: String]) {
     #expect(throws: MeshError.self) { try EnrolQuestion(query: query) }

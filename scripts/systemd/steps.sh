@@ -28,8 +28,26 @@ martlet_start() {
   fi
 }
 
+# What waits for the mesh before it starts would not start again: units' drop-ins of martlet enroll, the hook of podman.
+martlet_release() {
+  for file in /etc/systemd/system/*.service.d/50-martlet.conf; do
+    if [ -e "$file" ] && head -n 1 "$file" | grep -q '^# Written by martlet enroll'; then
+      martlet_say "remove $file"
+      rm -f "$file"
+      rmdir "$(dirname "$file")" 2>/dev/null || true
+    fi
+  done
+  if [ -e /etc/containers/oci/hooks.d/martlet.json ]; then
+    martlet_say "remove /etc/containers/oci/hooks.d/martlet.json"
+    rm -f /etc/containers/oci/hooks.d/martlet.json
+    rmdir -p --ignore-fail-on-non-empty /etc/containers/oci/hooks.d
+  fi
+  if martlet_systemd; then systemctl daemon-reload; fi
+}
+
 # Ends everything of the mesh that runs: the units, the proxy that serves on without its agent, the programs in the kernel.
 martlet_stop() {
+  martlet_release
   martlet_say "disable and stop $martlet_units"
   if martlet_systemd; then systemctl disable -q --now $martlet_units; else systemctl disable -q $martlet_units; fi
   if [ -x /usr/bin/martlet ] && martlet_systemd; then

@@ -4,6 +4,7 @@ restarts under load, a hang, a reboot, removal. Commands are those of docs/insta
 
 usage: systemd.py PACKAGE [SUITE...] (default: bookworm trixie)
 """
+import collections
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ PODS = {"client": 2, "server": 3, "intruder": 4}
 NETWORK = """#!/bin/sh
 set -e
 ip link add br0 type bridge
+ip addr add 10.77.0.1/24 dev br0
 ip link set br0 up
 number=2
 for name in client server intruder; do
@@ -72,7 +74,29 @@ RemainAfterExit=yes
 NetworkNamespacePath=/run/netns/intruder
 ExecStart=/usr/bin/python3 /opt/early.py
 """,
+    # Calls before anything else of it runs, at each start: what it gets is written down.
+    "/etc/systemd/system/web.service": """[Unit]
+Description=A service of the host itself
+StartLimitIntervalSec=0
+[Service]
+Type=exec
+ExecStartPre=/usr/bin/python3 /opt/first.py
+ExecStart=/usr/bin/python3 /opt/echo.py 9100
+TimeoutStopSec=5s
+""",
 }
+
+FIRST = """import socket
+try:
+    with socket.create_connection(("240.0.0.10", 80), 3) as s:
+        s.settimeout(3)
+        s.sendall(b"hello\\n")
+        said = "steered" if s.recv(10) == b"hello\\n" else "closed"
+except OSError as error:
+    said = type(error).__name__
+with open("/run/first.log", "a") as log:
+    log.write(said + "\\n")
+"""
 
 EARLY = """import collections, socket, time
 got = collections.Counter()
@@ -117,7 +141,7 @@ spec:
   selector: {{matchLabels: {{app: server}}}}
   action: ALLOW
   rules:
-    - from: [{{source: {{principals: ["cluster.local/ns/demo/sa/client"]}}}}]
+    - from: [{{source: {{principals: ["cluster.local/ns/demo/sa/client", "cluster.local/ns/demo/sa/web"]}}}}]
 """
 
 
@@ -133,6 +157,7 @@ class Run:
         self.box = nspawn.Container(f"mt-systemd-{suite}", suite, dict(UNITS))
         self.box.write("/opt/network", NETWORK, 0o755)
         self.box.write("/opt/early.py", EARLY)
+        self.box.write("/opt/first.py", FIRST)
         for name in ("echo.py", "load.py"):
             self.box.copy(HERE / name, f"/opt/{name}")
         self.box.copy(package, f"/root/{package.name}")
@@ -217,7 +242,7 @@ class Run:
     def run(self):
         box = self.box
         box.start()
-        for part in (self.install, self.enrol, self.restart, self.hang, self.both_killed, self.upgrade, self.reboot, self.removal):
+        for part in (self.install, self.enrol, self.units, self.restart, self.hang, self.both_killed, self.upgrade, self.reboot, self.removal):
             part()
         unused = sorted(set(self.commands) - self.used)
         self.check("every block of docs/install.md for the package was run", not unused, " ".join(unused))
@@ -256,6 +281,41 @@ class Run:
         self.check("the proxy runs in proxy/", len(proxies) == 1, str(proxies))
         status = box.run(f"cat /proc/{proxies[0]}/status").stdout if proxies else ""
         self.check("the proxy has no capability", re.search(r"^CapEff:\s0+$", status, re.M) is not None)
+
+    def first(self, times=1):
+        """What the first call of web.service got, start after start."""
+        restart = f"rm -f /run/first.log; for i in $(seq {times}); do systemctl restart web.service || echo failed >>/run/first.log; done; cat /run/first.log"
+        return collections.Counter(self.box.run(restart, check=False, timeout=600).stdout.split())
+
+    def units(self):
+        """A service of the host, put into the mesh by one command: no start of it makes a call outside."""
+        box = self.box
+        before = self.first()
+        self.check("a unit outside of the mesh is not steered", before and not before["steered"], str(before))
+        self.doc("enroll")
+        self.check("its Workload is enrolled", "yes" in box.run(["martlet", "show", "workloads", "demo/web"]).stdout)
+        got = self.first(200)
+        self.check("200 restarts of a unit that calls at once: 0 unsteered", got == {"steered": 200}, str(got))
+        verify = box.run(["systemd-analyze", "verify", "--man=no", "web.service"], check=False)
+        self.check("systemd takes the drop-in", verify.returncode == 0 and not (verify.stdout + verify.stderr).strip(), verify.stdout + verify.stderr)
+        again = "martlet enroll web.service --namespace demo --port http=9100"
+        box.run(f"{again} --timeout 2 && mv /etc/martlet/mesh.d/enrolled-web.service.yaml /root/")
+        time.sleep(1)
+        got = self.first()
+        self.check("without a Workload it fails to start", got == {"failed": 1} and self.show("web.service", "ActiveState") == "failed", str(got))
+        said = box.run(["journalctl", "-b", "--no-pager", "-o", "cat", "-u", "web.service"]).stdout
+        self.check("its journal says why", "no Workload of node" in said, said[-500:])
+        box.run(f"mv /root/enrolled-web.service.yaml /etc/martlet/mesh.d/ && {again}")
+        self.check("with it, it starts", self.first() == {"steered": 1})
+        self.doc("unenroll")
+        got = self.first()
+        self.check("unenrolled it starts without the mesh", not got["steered"] and not got["failed"], str(got))
+        box.run(f"{again} && systemctl stop web.service")
+        self.doc("hook")
+        hook = json.loads(box.run(["cat", "/etc/containers/oci/hooks.d/martlet.json"]).stdout)
+        state = json.dumps({"ociVersion": "1.0.2", "id": "ab", "status": "creating", "pid": int(self.show("systemd-journald.service", "MainPID") or 0)})
+        done = box.run([hook["hook"]["path"], *hook["hook"]["args"][1:]], check=False, text=state)
+        self.check("the hook lets a container pass that has no Workload", done.returncode == 0, done.stderr)
 
     def restart(self):
         box = self.box
@@ -343,6 +403,8 @@ class Run:
         box = self.box
         box.run("systemctl disable -q --now backend.service early.service; true")
         self.doc("remove")
+        left = box.run("ls -d /etc/systemd/system/web.service.d /etc/containers 2>/dev/null; true").stdout
+        self.check("nothing waits for the mesh any more", not left, left)
         self.check("removed, the settings stay", box.run("test -e /etc/martlet/mesh.d/demo.yaml", check=False).returncode == 0)
         self.check("no program of ours is attached", box.run("test ! -e /sys/fs/bpf/martlet", check=False).returncode == 0, box.run("ls -R /sys/fs/bpf").stdout)
         self.doc("package")
