@@ -14,8 +14,9 @@ struct PodmanClient: Sendable {
   private static let listDeadline = TimeAmount.seconds(30)
 
   static let list = "/v3.0.0/libpod/containers/json?all=true"
-  /// `filters={"type":["container"]}`
-  static let events = "/v3.0.0/libpod/events?stream=true&filters=%7B%22type%22%3A%5B%22container%22%5D%7D"
+  /// `filters={"type":["container"]}`. Those of the last minute too: a container may be on its way while the agent begins to listen, and
+  /// the list waits for it.
+  static let events = "/v3.0.0/libpod/events?stream=true&since=60s&filters=%7B%22type%22%3A%5B%22container%22%5D%7D"
 
   func body(_ target: String) async throws -> [UInt8] {
     var body: [UInt8] = []
