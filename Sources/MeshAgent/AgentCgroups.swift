@@ -24,12 +24,18 @@ struct AgentCgroups: Sendable {
     let base: Cgroup
     if let path = configuration.serviceCgroup {
       base = try Cgroup.open(path: path)
+      guard Self.isBelow(base.path, self.root.path) else {
+        throw MeshError(
+          .invalid, "--service-cgroup \(path)", "is not below the cgroup root \(self.root.path)",
+          next: "name a cgroup there: what the agent itself dials has to meet the programs, or nothing is proven")
+      }
     } else {
       let own = Self.base(ofOwn: try Cgroup.relativePath(ofProcess: ProcessIdentity.current))
+      let path = unified.path + own
       // Outside of any unit the process is in the root cgroup, where nothing of ours should lie about.
       base =
-        own.isEmpty
-        ? try Cgroup.create(under: self.root, name: "martlet.service") : try Cgroup.open(path: unified.path + own)
+        !own.isEmpty && Self.isBelow(path, self.root.path)
+        ? try Cgroup.open(path: path) : try Cgroup.create(under: self.root, name: "martlet.service")
     }
     self.agent = try Cgroup.create(under: base, name: "agent")
     self.proxy = try Cgroup.create(under: base, name: "proxy")
@@ -48,6 +54,11 @@ struct AgentCgroups: Sendable {
     }
     try self.write(to: runDirectory)
     return true
+  }
+
+  /// Programs that are attached to `root` see what happens in `path`.
+  static func isBelow(_ path: String, _ root: String) -> Bool {
+    (path + "/").hasPrefix(root.hasSuffix("/") ? root : root + "/")
   }
 
   /// The cgroup of the unit, from the one this process was started in: a restarted agent can be started in `agent/`.

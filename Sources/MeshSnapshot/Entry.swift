@@ -56,14 +56,25 @@ package enum Entry: Hashable, Sendable {
   }
 }
 
-/// A value and the hash of its canonical encoding.
+/// A value and the hash of its canonical encoding. A copy costs a reference: a node holds its snapshot in three tables (what
+/// was heard, what is planned, what the proxy has), of which each would have the entries in its own slots.
 package struct Versioned<Value: Hashable & Sendable>: Hashable, Sendable {
-  package var value: Value
+  private var box: Box
   package var version: ContentVersion
 
+  private final class Box: Sendable {
+    let value: Value
+    init(_ value: Value) { self.value = value }
+  }
+
   package init(_ value: Value, version: ContentVersion) {
-    self.value = value
+    self.box = Box(value)
     self.version = version
+  }
+
+  package var value: Value {
+    get { self.box.value }
+    set { self.box = Box(newValue) }
   }
 
   /// Equal versions mean equal content; comparing eight bytes is the point of having them.

@@ -21,7 +21,7 @@ struct LimitRootTests {
   @Test("BP-01: services that do not fit are refused, wherever their address; an alarm comes before, and room heals")
   func services() throws {
     // Three rows a service: two ports and the address.
-    try self.withLimits("fullsvc", ["services=14"]) { trio in
+    try self.withLimits("fullsvc", ["services=16"]) { trio in
       let mesh = trio.mesh
       func resources(_ extra: [(String, String)], _ caller: String = "client") -> String {
         trio.resources(Manifest.allow(caller, to: "server"))
@@ -31,7 +31,7 @@ struct LimitRootTests {
       #expect(try !self.status(trio).contains("almost full"))
       try mesh.apply(resources(fitting))
       #expect(try eventually { try trio.client.call("240.240.0.54:80") == .answer("hello") })
-      #expect(try eventually(within: .seconds(15)) { try self.status(trio).contains("almost full: services 12 of 14") })
+      #expect(try eventually(within: .seconds(15)) { try self.status(trio).contains("almost full: services 14 of 16") })
       #expect(eventually { mesh.agent?.stderr.contains("map almost full") ?? false })
       #expect(try mesh.metrics().contains(#"martlet_health{check="maps"} 0"#))
       #expect(try !self.status(trio).contains(Self.shortage))
