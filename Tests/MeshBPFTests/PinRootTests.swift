@@ -16,7 +16,7 @@ struct PinRootTests {
     #expect(stat(rig.pinPath, &status) == 0)
     #expect(status.st_mode & 0o777 == 0o700)
     let names = PinDirectory.list(rig.pinPath + "/v1/maps")
-    #expect(names.count == 20)
+    #expect(names.count == 21)
     #expect(names.allSatisfy { $0.utf8.count <= 15 && $0.hasSuffix("_v1") })
     let again = #expect(throws: MeshError.self) {
       try KernelDatapath.load(objects: Commands.objects, pins: rig.datapath.pins)

@@ -260,6 +260,17 @@ func code(_ actions: [ResolverAction]) throws -> UInt16 {
     #expect(try asked(resolver.received(queryBytes("b.example"))).upstream == Resolver.first)
   }
 
+  @Test("Where nobody is to be asked other names are refused at once; before that is known it is a failure")
+  func nobody() throws {
+    var told = Resolver(upstreams: [])
+    #expect(try code(told.received(queryBytes("example.org"))) == 5)
+    #expect(told.machine.counters.refused == 1 && told.machine.counters.exhausted == 0)
+    var untold = Resolver(upstreams: [])
+    _ = untold.machine.withdraw(namespace: 1)
+    #expect(try code(untold.received(queryBytes("example.org"))) == 2)
+    #expect(untold.machine.counters.exhausted == 1)
+  }
+
   @Test("SERVFAIL when all are silent, before the client's own five seconds are over")
   func exhausted() throws {
     for upstreams in [[Resolver.first], [Resolver.first, Resolver.second]] {
