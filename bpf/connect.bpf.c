@@ -77,6 +77,10 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
         flow->tier = MESH_TIER_NONE;
         return MESH_PROCEED;
     }
+    if (action == MESH_ACTION_PULSE) {
+        bpf_set_retval(-MESH_PULSE_ERRNO);
+        return MESH_STOP;
+    }
     flow->netns_cookie = netns;
     flow->start_ns = bpf_ktime_get_ns();
     flow->pid = bpf_get_current_pid_tgid() >> 32;
@@ -97,7 +101,8 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
         mesh_refuse(flow, MESH_REASON_MAP_ERROR);
         return mesh_connect_refuse(flow);
     }
-    mesh_count(MESH_HOOK_CONNECT, MESH_REASON_NONE);
+    if (!(flow->flags & MESH_FLOW_CANARY))
+        mesh_count(MESH_HOOK_CONNECT, MESH_REASON_NONE);
     return MESH_PROCEED;
 }
 

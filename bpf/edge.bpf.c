@@ -125,7 +125,8 @@ int mesh_edge(struct __sk_buff *ctx)
     if (!veth || mesh_edge_allowed(ctx, veth))
         return MESH_EDGE_NEXT;
     /* Counted, not recorded: a forger would otherwise fill the ring. */
-    mesh_count(MESH_HOOK_EDGE, MESH_REASON_FORGED_SOURCE);
+    mesh_count(MESH_HOOK_EDGE,
+               veth->workload == MESH_WORKLOAD_NOBODY ? MESH_REASON_QUARANTINED : MESH_REASON_FORGED_SOURCE);
     return MESH_EDGE_DROP;
 }
 

@@ -148,7 +148,7 @@ static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_
     if (flow->tier == MESH_TIER_KERNEL || (flow->tier == MESH_TIER_LEG && old_state != BPF_TCP_SYN_SENT))
         mesh_edge_change(flow, MESH_EDGE_CLOSED, sent, received);
     struct mesh_event *event = 0;
-    if (flow->tier != MESH_TIER_RELAY || !(flow->flags & MESH_FLOW_HAS_LEG))
+    if (flow->tier != MESH_TIER_RELAY || !(flow->flags & (MESH_FLOW_HAS_LEG | MESH_FLOW_CANARY)))
         event = mesh_event_reserve();
     if (event) {
         event->flow = *flow;

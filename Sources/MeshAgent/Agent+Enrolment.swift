@@ -18,6 +18,7 @@ extension Agent {
     let renamed = self.followNames()
     if changed || readdressed || renamed { self.updateTables() } else { self.settleNames() }
     self.guardAttachments()
+    self.proveEffect()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)
   }
 
@@ -43,7 +44,8 @@ extension Agent {
   }
 
   /// True if a workload came or went.
-  private func followNamespaces() -> Bool {
+  func followNamespaces() -> Bool {
+    self.followHostListeners()
     let wanted = self.pathsToFind()
     let now = MonotonicClock.milliseconds
     let actions = Enrolment.actions(wanted: wanted, enrolled: self.enrolled.mapValues(\.id)) { path in
@@ -163,7 +165,10 @@ extension Agent {
       self.link?.withdraw(workload: number)
     }
     if !self.sharesNamespace(workload) {
-      for key in workload.listeners.map({ ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: $0.isV4) }) {
+      // Those of the host's namespace are kept, see `followHostListeners`.
+      for key in workload.isInHost
+        ? [] : workload.listeners.map({ ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: $0.isV4) })
+      {
         self.adoptedListeners[key] = nil
       }
       if workload.isInHost { self.watchHost(false) }

@@ -13,6 +13,7 @@ extension Agent {
     let now = MonotonicClock.milliseconds
     guard now >= self.nextGuard else { return }
     self.nextGuard = now + Self.guardMilliseconds
+    self.lastGuard = now
     let faults = self.kernel.faults()
     // Something that is at fault at every look is named once.
     let fresh = Set(faults).subtracting(self.knownFaults)
@@ -44,11 +45,14 @@ extension Agent {
       }
     }
     self.attachmentsRepaired += UInt64(failure == nil ? faults.count : 0)
+    // A pin that is gone governs nothing.
+    self.unmended =
+      failure == nil ? [] : Set(self.kernel.faults().lazy.filter { $0.kind != .unpinned }.map(\.place))
     self.report("attachments cannot be put back", failure)
   }
 
   /// A veth that was made anew has another index: what is there now counts.
-  private func mendEdges(_ workload: EnrolledWorkload) throws(MeshError) {
+  func mendEdges(_ workload: EnrolledWorkload) throws(MeshError) {
     let present = try workload.namespace.peerInterfaces(in: self.host)
     let old = workload.local.interfaces
     if present != old {

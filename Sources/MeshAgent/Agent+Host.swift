@@ -57,10 +57,9 @@ extension Agent {
         .invalid, "workload \(name)", "its cgroup \(path) is outside of \(root), where this agent's programs are",
         next: "start the agent with a --cgroup-root that holds it")
     }
-    let listeners =
-      if let other = self.enrolled.values.first(where: \.isInHost) { other.listeners } else {
-        try RelayListener.open(in: self.host, adopted: self.adoptedListeners)
-      }
+    if self.hostListeners.isEmpty {
+      self.hostListeners = try RelayListener.open(in: self.host, adopted: self.adoptedListeners)
+    }
     if let unit = try self.kernel.units.get(id.inode) {
       self.planner.restore(workload: name, number: unit.workload)
     }
@@ -71,7 +70,21 @@ extension Agent {
     let local = LocalWorkload(
       name: name, netnsCookie: self.host.cookie, addresses: try self.host.addresses(), cgroup: cgroup.id)
     self.enrolled[name] = EnrolledWorkload(
-      name: name, id: id, namespace: self.host, cgroup: cgroup, listeners: listeners, local: local)
+      name: name, id: id, namespace: self.host, cgroup: cgroup, listeners: self.hostListeners, local: local)
+  }
+
+  /// The listeners there are kept from one start of a unit to the next: the proxy holds them too, and lets go later than the
+  /// unit comes back. They go when no workload is to be found there any more.
+  func followHostListeners() {
+    guard !self.hostListeners.isEmpty, !self.enrolled.values.contains(where: \.isInHost),
+      !self.locations.values.contains(where: \.isInHost)
+    else { return }
+    for listener in self.hostListeners {
+      self.adoptedListeners[ListenerAdoption.Key(cookie: self.host.cookie, isV4: listener.isV4)] = nil
+    }
+    self.hostListeners = []
+    self.retainListeners()
+    self.followStore()
   }
 
   /// Another enrolled workload is in the same namespace, which is then the host's.
@@ -79,12 +92,10 @@ extension Agent {
     workload.isInHost && self.enrolled.values.contains { $0.isInHost }
   }
 
-  /// Whether the programs ask for cgroups and ports in the host's namespace. The proxy's listener there goes with the last
-  /// workload.
+  /// Whether the programs ask for cgroups and ports in the host's namespace.
   func watchHost(_ watch: Bool) {
     let cookie = watch ? self.host.cookie : 0
     guard self.kernel.config.current.host_netns != cookie else { return }
     self.kernel.config.configure { $0.host_netns = cookie }
-    if !watch { self.retainListeners() }
   }
 }

@@ -42,7 +42,9 @@ extension Agent {
   /// Listeners of workloads that are gone end with their connections. Only a whole snapshot can tell which those are.
   func retainListeners() {
     guard self.isComplete else { return }
-    self.link?.retainListeners(namespaceCookies: self.enrolled.values.map(\.namespace.cookie))
+    self.link?.retainListeners(
+      namespaceCookies: self.enrolled.values.map(\.namespace.cookie)
+        + (self.hostListeners.isEmpty ? [] : [self.host.cookie]))
     self.retainNames()
   }
 

@@ -32,9 +32,10 @@ extension Agent: AgentReporting {
         layout: UInt32(MESH_LAYOUT), generation: self.kernel.config.generation,
         programs: UInt64((try? self.kernel.programStatus().count) ?? 0),
         maps: UInt64(self.kernel.mapCount),
-        enrolledWorkloads: UInt64(self.enrolled.values.count { $0.isAttached }),
+        enrolledWorkloads: UInt64(self.enrolled.keys.count { self.isProven($0) }),
         lostEvents: self.counter(Self.reasons * UInt32(MESH_HOOK_COUNT.rawValue)),
-        attachmentsRepaired: self.attachmentsRepaired),
+        attachmentsRepaired: self.attachmentsRepaired,
+        quarantinedWorkloads: UInt64(self.canaries.values.count { $0.machine.isQuarantined })),
       health: self.health(control, proxy), problems: problems,
       instance: InstancePaths(
         cgroupRoot: self.cgroups.root.path, pinDir: self.configuration.pinDirectory,
@@ -44,25 +45,26 @@ extension Agent: AgentReporting {
   /// A disk that cannot be written is told, but no connection needs it.
   private static let diskFailures: Set<String> = ["snapshot cannot be saved", "snapshot file"]
 
-  /// Traffic of this node is decided: a whole snapshot is in the kernel, every workload that is there is enrolled, and the
+  /// Traffic of this node is decided: a whole snapshot is in the kernel, every workload that is there is proven to be, and the
   /// proxy has the same revision if there is one to have.
   private var isReady: Bool {
     self.isComplete && self.planner.generation > 0
       && self.failures.keys.allSatisfy(Self.diskFailures.contains)
-      && self.enrolled.values.allSatisfy(\.isAttached) && self.proxy.state == .running
+      && self.enrolled.keys.allSatisfy(self.isProven) && self.proxy.state == .running
       && self.proxy.appliedRevision == self.revision
   }
 
   private var problems: [Problem] {
-    (Array(self.failures.values) + Array(self.enrolmentProblems.values) + self.naming.problems + self.planProblems).map
-    {
-      Problem(object: $0.object, message: $0.message + ($0.cause.map { ": \($0)" } ?? ""), next: $0.next)
-    }.sorted { ($0.object, $0.message) < ($1.object, $1.message) }
+    (Array(self.failures.values) + Array(self.enrolmentProblems.values)
+      + Array(self.canaryProblems.values) + self.naming.problems + self.planProblems).map {
+        Problem(object: $0.object, message: $0.message + ($0.cause.map { ": \($0)" } ?? ""), next: $0.next)
+      }.sorted { ($0.object, $0.message) < ($1.object, $1.message) }
   }
 
   private func health(_ control: ControlPlaneStatus, _ proxy: ProxyStatus) -> [HealthCheck] {
     let tables = self.failures["tables cannot be written"] ?? self.failures["tables do not fit"]
     return [
+      self.redirectionCheck,
       HealthCheck(
         "datapath", tables == nil ? .ok : .fail, tables?.description ?? "programs are attached and tables written",
         next: tables?.next),
@@ -103,7 +105,7 @@ extension Agent: AgentReporting {
       names: names.directory, decisions: decisions,
       mapInsertErrors: self.mapInsertErrors,
       proxyRefusals: Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +),
-      nameCounts: Dictionary(self.nameStats.map { ($0.name, $0.count) }, uniquingKeysWith: +))
+      nameCounts: Dictionary(self.nameStats.map { ($0.name, $0.count) }, uniquingKeysWith: +), proof: self.proof)
   }
 
   private static let reasons = UInt32(MESH_REASON_COUNT.rawValue)
@@ -135,8 +137,10 @@ extension Agent: AgentReporting {
       if case .networkNamespace(let found) = entry.location { path = found }
       return WorkloadReport(
         name: entry.name.description, node: entry.node, local: entry.node == self.configuration.node,
-        enrolled: self.enrolled[entry.name]?.isAttached ?? false,
-        problem: self.enrolmentProblems[entry.name].map { $0.message + ($0.cause.map { ": \($0)" } ?? "") },
+        enrolled: self.isProven(entry.name),
+        problem: (self.enrolmentProblems[entry.name] ?? self.canaryProblems[entry.name]).map {
+          $0.message + ($0.cause.map { ": \($0)" } ?? "")
+        },
         identity: entry.identity.description, addresses: entry.addresses.map(\.description), networkNamespace: path,
         failureMode: entry.failureMode == .open ? "open" : "closed", policies: entry.policies.map(\.description),
         app: entry.app, version: entry.appVersion,

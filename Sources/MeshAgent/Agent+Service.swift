@@ -32,6 +32,10 @@ extension Agent {
     for socket in self.naming.sockets[.host] ?? [] {
       listeners[socket.key(cookie: self.host.cookie)] = socket.descriptor.rawValue
     }
+    for listener in self.hostListeners {
+      listeners[ListenerAdoption.Key(cookie: self.host.cookie, isV4: listener.isV4)] =
+        listener.descriptor.rawValue
+    }
     let actions = self.store.actions(wanted: Set(listeners.keys), isComplete: self.isComplete && self.foreignersAreGone)
     for action in actions {
       let isSaid: Bool

@@ -14,8 +14,8 @@ import MeshTelemetry
 /// The agent of one host: holds the snapshot, the enrolled workloads and the kernel's tables together. Every change comes
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
-/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Host`, `Agent+Names`, `Agent+Guard`,
-/// `Agent+Tables`, `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
+/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Names`,
+/// `Agent+Guard`, `Agent+Canary`, `Agent+Tables`, `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -68,6 +68,8 @@ package actor Agent {
   var cutsWanted = false
 
   var enrolled: [ResourceName: EnrolledWorkload] = [:]
+  /// In the host's own namespace, shared by all workloads there.
+  var hostListeners: [RelayListener] = []
   var adoptedListeners: [ListenerAdoption.Key: RelayListener] = [:]
   /// Of workloads that resolve names of the mesh.
   var naming: Naming
@@ -88,8 +90,15 @@ package actor Agent {
   var nextMapFill: Int64 = 0
   /// When attachments are looked at next, what was wrong the last time, and how many were put back.
   var nextGuard: Int64 = 0
+  var lastGuard: Int64 = 0
   var knownFaults: Set<AttachmentFault> = []
   var attachmentsRepaired: UInt64 = 0
+  /// Could not be put back at the last look.
+  var unmended: Set<AttachmentFault.Place> = []
+  /// One for each workload that is attached, what is wrong with them, and how often what happened.
+  var canaries: [ResourceName: CanaryWatch] = [:]
+  var canaryProblems: [ResourceName: MeshError] = [:]
+  var proof = ProofCounters()
 
   var proxy = ProxyStatus(state: .starting)
   var proxyStats = ProxyStats()
@@ -177,7 +186,10 @@ package actor Agent {
     for (name, entry) in self.snapshot.workloads {
       self.locations[name] = Self.location(of: entry.value, on: configuration.node)
     }
-    self.planner = DatapathPlanner(.init(node: configuration.node), identifiers: identifiers)
+    var planning = DatapathPlanner.Configuration(node: configuration.node)
+    planning.hasCanary = true
+    planning.probeCgroup = self.cgroups.agent.id
+    self.planner = DatapathPlanner(planning, identifiers: identifiers)
     self.planner.adopt(try self.driver.presentKeys(), now: MonotonicClock.duration)
     let stored = ListenerAdoption.stored()
     self.store = ListenerStore(kept: stored.found.keys, strange: stored.strange)

@@ -17,6 +17,9 @@ struct ConnectionSweep: Sendable {
   let host: NetworkNamespace
   let kernel: KernelDatapath
   let logger: Logger
+  /// When the tables that it judges by were written. What began later was judged by the kernel, by these or later ones: a
+  /// unit that is started again while the sweep of its stop runs keeps its new connections.
+  let began = MonotonicClock.nanoseconds
 
   func run() {
     var sweep = self
@@ -70,7 +73,9 @@ struct ConnectionSweep: Sendable {
     guard !cuts.isEmpty else { return }
     let byCookie = Dictionary(records.map { ($0.cookie, $0) }, uniquingKeysWith: { first, _ in first })
     for denied in cuts {
-      guard let record = byCookie[denied.socket.cookie], try namespace.destroy(record) else { continue }
+      guard let record = byCookie[denied.socket.cookie], self.start(of: record, in: namespace) <= self.began,
+        try namespace.destroy(record)
+      else { continue }
       self.logger.notice(
         "connection cut",
         metadata: [
@@ -78,6 +83,16 @@ struct ConnectionSweep: Sendable {
           LogKey.reason: "\(denied.verdict.reason)", LogKey.policy: "\(denied.verdict.policy?.description ?? "-")",
         ])
     }
+  }
+
+  /// When the connect hook let the connection begin, from either end of it. 0: it did not see it.
+  private func start(of record: SocketRecord, in namespace: NetworkNamespace) -> UInt64 {
+    let called = mesh_tuple(local: record.local, remote: record.remote, namespace: namespace.cookie)
+    let accepted = mesh_tuple(local: record.remote, remote: record.local, namespace: namespace.cookie)
+    for key in [called, accepted] {
+      if let flow = (try? self.kernel.flows.get(key)) ?? nil { return flow.start_ns }
+    }
+    return 0
   }
 
   /// `net.ipv4.ip_local_port_range`; the kernel's default where it cannot be read.

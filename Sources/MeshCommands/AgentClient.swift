@@ -8,11 +8,14 @@ import NIOPosix
 package struct AgentClient: Sendable {
   package let socketPath: String
   /// Of a whole answer; flows have none.
-  private static let deadline = TimeAmount.seconds(60)
+  private let deadline: TimeAmount
   private static let bodyLimit = 256 << 20
   private static let lineLimit = 1 << 20
 
-  package init(socketPath: String) { self.socketPath = socketPath }
+  package init(socketPath: String, seconds: Int64 = 60) {
+    self.socketPath = socketPath
+    self.deadline = .seconds(seconds)
+  }
 
   /// GET, decoded. Throws the agent's own error, or `StatusError` 3 if there is no answer.
   package func get<Value: Decodable & Sendable>(
@@ -25,7 +28,7 @@ package struct AgentClient: Sendable {
     _ method: HTTPMethodWord = .get, _ path: String, query: [(String, String?)] = []
   ) async throws -> [UInt8] {
     var body: [UInt8] = []
-    try await self.exchange(method, path, query: query, deadline: Self.deadline) { buffer in
+    try await self.exchange(method, path, query: query, deadline: self.deadline) { buffer in
       guard body.count + buffer.count <= Self.bodyLimit else {
         throw MeshError(.exhausted, path, "the answer is larger than \(Self.bodyLimit) bytes")
       }

@@ -9,6 +9,9 @@ package enum CommandLineRun {
     case no = 1
     case usage = 2
     case unreachable = 3
+    /// A condition of a systemd unit that fails the unit: 1 to 254 would skip it as if nothing were wrong
+    /// (systemd.service(5), ExecCondition=).
+    case failsUnit = 255
   }
 
   /// Parses, runs, prints what is to be said, and returns the exit status. ArgumentParser's own status for a wrong

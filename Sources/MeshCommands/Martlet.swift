@@ -8,7 +8,7 @@ package struct Martlet: AsyncParsableCommand {
     abstract: "The command line of the Martlet service mesh.",
     discussion: """
       Most commands ask the agent of this host over agent.sock in --run-dir, and need root. check, verify, attach, \
-      detach, purge, dryrun and bench work without an agent.
+      detach, purge, dryrun, bench, enroll and unenroll work without an agent.
 
       Exit status: 0 yes, 1 the answer is no or the command failed, 2 wrong command line, 3 the agent cannot be reached.
 
@@ -28,6 +28,9 @@ package struct Martlet: AsyncParsableCommand {
         ]),
       CommandGroup(
         name: "Host", subcommands: [CheckCommand.self, BenchCommand.self, HostsCommand.self, PurgeCommand.self]),
+      CommandGroup(
+        name: "Enrol, without a race at start",
+        subcommands: [EnrollCommand.self, UnenrollCommand.self, WaitCommand.self]),
       CommandGroup(
         name: "Programs, by hand", subcommands: [AttachCommand.self, DetachCommand.self, VerifyCommand.self]),
       CommandGroup(name: "Resources", subcommands: [DryRunCommand.self]),

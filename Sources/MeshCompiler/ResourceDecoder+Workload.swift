@@ -29,7 +29,11 @@ extension ResourceDecoder {
       default: field.fail("\(quotedForMessage(text)) is no failure mode", next: "use Open or Closed")
       }
     }
-    if let field = spec.optional("ports") { result.ports = Self.workloadPorts(field) }
+    var saysPorts = false
+    if let field = spec.optional("ports") {
+      saysPorts = true
+      result.ports = Self.workloadPorts(field)
+    }
     Self.names(&spec, &result)
     spec.refuse(
       ["container"], because: "this version finds no containers by name",
@@ -45,10 +49,10 @@ extension ResourceDecoder {
         "nothing says how the node finds the workload",
         next: "set networkNamespace, systemdUnit or cgroup, or addresses for one by address")
     }
-    if result.location.isInHost, result.ports.isEmpty, self.isClean {
+    if result.location.isInHost, !saysPorts, self.isClean {
       spec.owner.fail(
         "a workload in the host's namespace shares its addresses with others: it needs ports",
-        next: "list what it serves under spec.ports; only that is governed")
+        next: "list what it serves under spec.ports, [] if nothing; only that is governed")
     }
     return result
   }
@@ -117,7 +121,7 @@ extension ResourceDecoder {
 
   private static func workloadPorts(_ field: Field) -> [String: UInt16] {
     var result: [String: UInt16] = [:]
-    for field in field.list() ?? [] {
+    for field in field.list(allowEmpty: true) ?? [] {
       guard var item = field.fields() else { continue }
       let name = item.required("name").flatMap { field in field.text().flatMap { Self.portName(field, $0) } }
       let portField = item.required("port")

@@ -16,6 +16,9 @@ extension ResolvedSnapshot {
     guard self.isEnrolled(destination), let workload = self.snapshot.workloads[destination]?.value else {
       return PolicyVerdict(isAllowed: false, reason: .policyMissing)
     }
+    if self.isQuarantined(destination) || self.isDisowned(port, of: destination) || self.isQuarantined(source) {
+      return PolicyVerdict(isAllowed: false, reason: .quarantined)
+    }
     let policies = workload.policies.compactMap { self.snapshot.policies[$0] }
     guard policies.count == workload.policies.count else {
       switch workload.failureMode {
@@ -40,6 +43,13 @@ extension ResolvedSnapshot {
         addresses.map {
           evaluate(policies: policies, source: PolicySource(identity: caller.identity, address: $0), port: port)
         })
+    }
+  }
+
+  private func isQuarantined(_ source: AccessSource) -> Bool {
+    switch source {
+    case .workload(let name, _): self.isQuarantined(name)
+    case .outside(let address): self.workload(at: address).map { self.isQuarantined($0.name) } ?? false
     }
   }
 }

@@ -15,6 +15,11 @@ extension ConnectionCut {
     }
     return sockets.compactMap { socket in
       guard !socket.isListening, !socket.remote.address.isUnspecified else { return nil }
+      if let maker = units[socket.cgroup], self.resolved.isQuarantined(maker) {
+        return SocketCut(
+          workload: maker, socket: socket, isClient: self.mayCall(socket, listened),
+          verdict: PolicyVerdict(isAllowed: false, reason: .quarantined))
+      }
       if let caller = self.hostCallers[[socket.local, socket.remote]], let verdict = self.calls(caller, socket),
         !verdict.isAllowed
       {

@@ -81,6 +81,12 @@ package struct ConnectionCut: Sendable {
       } else {
         isClient = nil
       }
+      // Whoever it called: that is not decided anywhere any more.
+      if self.resolved.isQuarantined(workload) {
+        return SocketCut(
+          workload: workload, socket: socket, isClient: isClient ?? true,
+          verdict: PolicyVerdict(isAllowed: false, reason: .quarantined))
+      }
       if isClient != false, let verdict = self.calls(workload, socket), !verdict.isAllowed {
         return SocketCut(workload: workload, socket: socket, isClient: true, verdict: verdict)
       }

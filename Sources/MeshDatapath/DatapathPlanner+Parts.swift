@@ -22,7 +22,11 @@ extension DatapathPlanner {
       }
     }
     for place in change.places {
-      let row = self.resolved.workload(servedAt: place).map { self.row(of: $0, now) }
+      let row = self.resolved.workload(servedAt: place).map { owner in
+        var row = self.row(of: owner, now)
+        if self.resolved.isDisowned(place.port, of: owner.name) { row.flags |= MESH_WORKLOAD_QUARANTINED }
+        return row
+      }
       guard row != self.ports[place] else { continue }
       self.ports[place] = row
       if let row {
@@ -38,7 +42,8 @@ extension DatapathPlanner {
       workload: self.identifiers.take(.workload, owner.name.description, now: now),
       flags: (self.resolved.isEnrolled(owner.name) ? MESH_WORKLOAD_LOCAL : 0)
         | (owner.node == self.resolved.node ? MESH_WORKLOAD_PLACED : 0)
-        | (owner.failureMode == .open ? MESH_WORKLOAD_OPEN : 0))
+        | (owner.failureMode == .open ? MESH_WORKLOAD_OPEN : 0)
+        | (self.resolved.isQuarantined(owner.name) ? MESH_WORKLOAD_QUARANTINED : 0))
   }
 
   mutating func planServices(
@@ -76,7 +81,9 @@ extension DatapathPlanner {
     for (name, local) in self.resolved.locals.sorted(by: { $0.key < $1.key }) {
       let number = self.identifiers.take(.workload, name.description, now: now)
       let isOpen = self.resolved.snapshot.workloads[name]?.value.failureMode == .open
-      var row = PodRow(workload: number, flags: isOpen ? MESH_POD_OPEN : 0)
+      var row = PodRow(
+        workload: number,
+        flags: (isOpen ? MESH_POD_OPEN : 0) | (local.isQuarantined ? MESH_POD_QUARANTINED : 0))
       if let names = local.names {
         row.namesPort = self.configuration.namesPort
         if names.takesLoopback { row.flags |= MESH_POD_NAMES_LOOPBACK }
@@ -89,8 +96,14 @@ extension DatapathPlanner {
       let owned = (self.resolved.snapshot.workloads[name]?.value.addresses ?? []).filter {
         self.resolved.workload(at: $0)?.name == name
       }
-      let veth = VethRow(workload: number, v4: owned.first { $0.isV4 }, v6: owned.first { !$0.isV4 })
+      let veth =
+        local.isQuarantined
+        ? VethRow(workload: MESH_WORKLOAD_NOBODY)
+        : VethRow(workload: number, v4: owned.first { $0.isV4 }, v6: owned.first { !$0.isV4 })
       for interface in local.interfaces where veths[interface] == nil { veths[interface] = veth }
+    }
+    if let probe = self.configuration.probeCgroup, !units.isEmpty, units[probe] == nil {
+      units[probe] = PodRow(workload: 0, flags: MESH_POD_PROBE)
     }
     let port = self.configuration.outboundPort
     for (cookie, row) in pods where self.pods[cookie] != row { puts.pods.put(cookie, row.abi(outboundPort: port)) }
@@ -161,7 +174,8 @@ extension DatapathPlanner {
     for interface in present.veths where self.veths[interface] == nil { plan.after.veths.delete(interface) }
     for key in present.workloads where self.workloads[IPAddress(key)] == nil { plan.after.workloads.delete(key) }
     for key in present.ports where self.ports[SocketEndpoint(key)] == nil { plan.after.ports.delete(key) }
-    for key in present.services where self.services.published[ServiceKey(key)] == nil {
+    for key in present.services
+    where self.services.published[ServiceKey(key)] == nil && !self.isCanary(ServiceKey(key)) {
       plan.after.services.delete(key)
     }
     let endpoints = self.services.endpointKeys

@@ -21,6 +21,10 @@ package struct DatapathPlanner: Sendable {
     package var outboundPort: UInt16 = MeshPort.outbound
     /// The name server there.
     package var namesPort: UInt16 = MeshPort.dns
+    /// The canary's rows are in the tables.
+    package var hasCanary = false
+    /// The cgroup from which the canary of the host's namespace is dialled, while workloads are enrolled there.
+    package var probeCgroup: UInt64?
 
     package init(node: String) { self.node = node }
   }
@@ -99,6 +103,7 @@ package struct DatapathPlanner: Sendable {
 
     var switching = MapChanges()
     self.planWorkloads(change, &switching, &plan.after, now)
+    self.planCanary(&switching)
     self.planServices(change, &plan, &switching, now)
     var podPuts = MapChanges()
     var podDeletions = MapChanges()

@@ -76,6 +76,10 @@ extension ResolvedSnapshot {
       }
       return self.explainWorkload(owner, from: source, to: target, &result)
     }
+    if self.isQuarantined(source) {
+      result.tier = .kernel
+      return result.refuse(.quarantined, "workload \(source) is in quarantine: nothing that it calls passes")
+    }
     if let (service, port) = self.service(at: target) {
       result.service = service.name
       result.tier = .kernel
@@ -178,7 +182,7 @@ extension ResolvedSnapshot {
       let isHere = self.snapshot.workloads[destination]?.value.node == self.node
       return PolicyVerdict(isAllowed: false, reason: isHere ? .notEnrolled : .noTunnel)
     }
-    if source == destination { return .allowed }
+    if source == destination, !self.isQuarantined(source) { return .allowed }
     let verdict = self.access(
       from: .workload(source, isV4: target.address.isV4), to: destination, port: target.port)
     let caller = self.snapshot.workloads[source]?.value

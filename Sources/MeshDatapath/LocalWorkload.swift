@@ -13,6 +13,10 @@ package struct LocalWorkload: Hashable, Sendable {
   package var interfaces: [UInt32]
   /// What it asks port 53 goes to the name server of the node proxy in its namespace. Nil: it is left alone.
   package var names: NameSteering?
+  /// Its redirection is lost and could not be repaired: nothing reaches it, nothing comes from it.
+  package var isQuarantined = false
+  /// In the host's namespace: declared ports on which somebody else listens. Calls to them are refused.
+  package var disownedPorts: Set<UInt16> = []
 
   package init(
     name: ResourceName, netnsCookie: UInt64, addresses: [IPAddress], interfaces: [UInt32] = [], cgroup: UInt64? = nil

@@ -6,8 +6,8 @@ package import MeshSnapshot
 /// - an enrolled workload has the addresses that its namespace has (written ones first, in their order); one in the host's
 ///   namespace owns only its ports of them, loopback included;
 /// - an endpoint without addresses has those of its workload; one with addresses that belong to a workload has its name;
-/// - an endpoint of a workload that is placed on this node is ready only if that workload is enrolled here, and an endpoint
-///   whose workload is not known yet is not ready.
+/// - an endpoint of a workload that is placed on this node is ready only if that workload is enrolled here and not in
+///   quarantine, and an endpoint whose workload is not known yet is not ready.
 ///
 /// It is kept up to date by changes and answers with its own change, which is what the planner and the proxy need.
 /// A resolved entry that differs from what was distributed has a version of its own, equal for equal content.
@@ -43,6 +43,14 @@ package struct ResolvedSnapshot: Sendable {
   }
 
   package func isEnrolled(_ workload: ResourceName) -> Bool { self.locals[workload] != nil }
+
+  /// Nothing of it passes, in neither direction.
+  package func isQuarantined(_ workload: ResourceName) -> Bool { self.locals[workload]?.isQuarantined ?? false }
+
+  /// Somebody else listens on the port that the workload declared in the host's namespace.
+  func isDisowned(_ port: UInt16, of workload: ResourceName) -> Bool {
+    self.locals[workload]?.disownedPorts.contains(port) ?? false
+  }
 
   /// The owner of an address: an enrolled workload before others, then the first by name. Nil for a host's own address.
   package func workload(at address: IPAddress) -> WorkloadEntry? {
@@ -300,7 +308,10 @@ extension ResolvedSnapshot {
     if new.value.endpoints != source.value.endpoints {
       new.version = source.version.mixed { mix in
         for endpoint in new.value.endpoints {
-          mix(IPAddress(high: endpoint.isReady ? 1 : 0, low: UInt64(endpoint.addresses.count)))
+          mix(
+            IPAddress(
+              high: endpoint.isReady ? 1 : 0, low: UInt64(endpoint.addresses.count) | UInt64(endpoint.ports.count) << 32
+            ))
           for address in endpoint.addresses { mix(address) }
           for byte in endpoint.workload?.description.utf8 ?? "".utf8 { mix(IPAddress(high: 0, low: UInt64(byte))) }
         }
@@ -333,8 +344,10 @@ extension ResolvedSnapshot {
     } else if workload.node == self.node, self.locals[name] != nil {
       result.addresses = endpoint.addresses.filter { workload.addresses.contains($0) }
     }
-    let runs = workload.node != self.node || self.locals[name] != nil
-    if workload.location.isInHost { result.ports.removeAll { !workload.ports.contains($0.targetPort) } }
+    let runs = workload.node != self.node || self.locals[name].map { !$0.isQuarantined } ?? false
+    if workload.location.isInHost {
+      result.ports.removeAll { !workload.ports.contains($0.targetPort) || self.isDisowned($0.targetPort, of: name) }
+    }
     result.isReady = endpoint.isReady && runs && !result.addresses.isEmpty
     return result
   }

@@ -9,12 +9,18 @@ package struct AcceptedFlow: Sendable, Hashable {
   /// The agent's number of the workload that dialled: the proxy dials on its behalf.
   package var sourceWorkload: UInt32
   package var namespaceCookie: UInt64
+  /// Of the socket that dialled.
+  package var socketCookie: UInt64
 
-  package init(original: SocketEndpoint, sourceWorkload: UInt32, namespaceCookie: UInt64) {
+  package init(original: SocketEndpoint, sourceWorkload: UInt32, namespaceCookie: UInt64, socketCookie: UInt64 = 0) {
     self.original = original
     self.sourceWorkload = sourceWorkload
     self.namespaceCookie = namespaceCookie
+    self.socketCookie = socketCookie
   }
+
+  /// The agent dialled, to see who answers; the proxy answers by itself.
+  package var isCanary: Bool { self.original == SocketEndpoint(Canary.address, Canary.answerPort) }
 
   /// Why an accepted socket is none of the proxy's connections.
   package enum Refusal: String, Error, Sendable {
@@ -38,7 +44,7 @@ package struct AcceptedFlow: Sendable, Hashable {
     return .success(
       AcceptedFlow(
         original: SocketEndpoint(address, UInt16(bigEndian: flow.original_port_be)),
-        sourceWorkload: flow.source_workload, namespaceCookie: flow.netns_cookie))
+        sourceWorkload: flow.source_workload, namespaceCookie: flow.netns_cookie, socketCookie: flow.socket_cookie))
   }
 
   /// Tells the kernel for which accepted connection an upstream socket will dial, so that the leg is told with its service

@@ -180,8 +180,12 @@ final class RelayLoop {
 
   /// Reads the flow of an accepted socket and starts its relay, or closes it with RST.
   private func begin(_ descriptor: CInt, _ listener: RelayListener) {
+    let flow = listener.flow(descriptor)
+    if case .success(let canary) = flow, canary.isCanary, !listener.isWithdrawn {
+      return Self.answer(canary, on: descriptor)
+    }
     self.counters.accepted += 1
-    switch listener.flow(descriptor) {
+    switch flow {
     case .success(let flow) where !listener.isWithdrawn:
       self.lastConnection &+= 1
       let connection = RelayConnection(number: self.lastConnection, flow: flow, loop: self, client: descriptor)
@@ -198,6 +202,13 @@ final class RelayLoop {
       self.count(refusal.rawValue)
       cmesh_relay_reset(descriptor)
     }
+  }
+
+  /// Sixteen bytes fit into every fresh socket. Nobody counts them as a connection.
+  private static func answer(_ canary: AcceptedFlow, on descriptor: CInt) {
+    let answer = CanaryAnswer(namespaceCookie: canary.namespaceCookie, socketCookie: canary.socketCookie)
+    _ = answer.bytes.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) }
+    close(descriptor)
   }
 
   // MARK: for connections

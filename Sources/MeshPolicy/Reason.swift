@@ -34,6 +34,8 @@ package enum Reason: UInt8, Hashable, Sendable, CaseIterable, CustomStringConver
   case serviceLoop = 15
   /// The destination is placed on this node, but it is not enrolled here.
   case notEnrolled = 16
+  /// The redirection of one end is lost and could not be repaired.
+  case quarantined = 17
 
   package var word: String {
     switch self {
@@ -54,6 +56,7 @@ package enum Reason: UInt8, Hashable, Sendable, CaseIterable, CustomStringConver
     case .notReady: "not_ready"
     case .serviceLoop: "service_loop"
     case .notEnrolled: "not_enrolled"
+    case .quarantined: "quarantined"
     }
   }
 

@@ -71,8 +71,8 @@ extension WorkloadEntry {
       }
       self.ports.append(port)
     }
-    guard self.location.isInHost == !self.ports.isEmpty else {
-      throw field["ports"].error("a workload in the host's namespace has ports, and no other has")
+    guard self.location.isInHost || self.ports.isEmpty else {
+      throw field["ports"].error("only a workload in the host's namespace has ports")
     }
     var seen: Set<ResourceName> = []
     for (index, text) in message.policies.enumerated() {

@@ -13,6 +13,7 @@ package struct AgentMetrics: Sendable {
   package var proxyRefusals: [String: UInt64]
   /// What the proxy's name server did, by its words; since the proxy started.
   package var nameCounts: [String: UInt64]
+  package var proof: ProofCounters
 
   package struct Decision: Sendable, Hashable {
     package var hook: FlowHook
@@ -29,7 +30,7 @@ package struct AgentMetrics: Sendable {
   package init(
     status: AgentStatus, programs: [ProgramReport] = [], maps: [MapReport] = [], edges: EdgeLedger = EdgeLedger(),
     names: NameDirectory = NameDirectory(), decisions: [Decision] = [], mapInsertErrors: [String: UInt64] = [:],
-    proxyRefusals: [String: UInt64] = [:], nameCounts: [String: UInt64] = [:]
+    proxyRefusals: [String: UInt64] = [:], nameCounts: [String: UInt64] = [:], proof: ProofCounters = ProofCounters()
   ) {
     self.nameCounts = nameCounts
     self.status = status
@@ -40,11 +41,12 @@ package struct AgentMetrics: Sendable {
     self.decisions = decisions
     self.mapInsertErrors = mapInsertErrors
     self.proxyRefusals = proxyRefusals
+    self.proof = proof
   }
 
   /// In a fixed order: traffic, datapath, agent, names.
   package var families: [MetricFamily] {
-    TCPMetrics.families(self.edges, names: self.names) + self.datapath + self.agent
+    TCPMetrics.families(self.edges, names: self.names) + self.datapath + self.proofFamilies + self.agent
       + NameMetrics.families(self.nameCounts)
   }
 

@@ -128,10 +128,12 @@ package struct DatapathStatus: Codable, Sendable, Hashable {
   package var lostEvents: UInt64
   /// Links and pins that somebody else removed and the agent put back.
   package var attachmentsRepaired: UInt64
+  /// Workloads whose redirection is lost and could not be repaired: nothing of them passes.
+  package var quarantinedWorkloads: UInt64
 
   package init(
     layout: UInt32 = 0, generation: UInt32 = 0, programs: UInt64 = 0, maps: UInt64 = 0, enrolledWorkloads: UInt64 = 0,
-    lostEvents: UInt64 = 0, attachmentsRepaired: UInt64 = 0
+    lostEvents: UInt64 = 0, attachmentsRepaired: UInt64 = 0, quarantinedWorkloads: UInt64 = 0
   ) {
     self.layout = layout
     self.generation = generation
@@ -140,6 +142,7 @@ package struct DatapathStatus: Codable, Sendable, Hashable {
     self.enrolledWorkloads = enrolledWorkloads
     self.lostEvents = lostEvents
     self.attachmentsRepaired = attachmentsRepaired
+    self.quarantinedWorkloads = quarantinedWorkloads
   }
 }
 

@@ -92,6 +92,7 @@ package enum RefusalReason: String, LenientWord {
   case notReady = "not_ready"
   case serviceLoop = "service_loop"
   case notEnrolled = "not_enrolled"
+  case quarantined
   case unknown
 
   /// From `enum mesh_reason`: the order of the cases is the order of the numbers.
@@ -126,6 +127,7 @@ package enum RefusalReason: String, LenientWord {
     case .notReady: "the agent has not published a complete generation yet"
     case .serviceLoop: "the endpoint's address is itself a service's"
     case .notEnrolled: "the destination is placed on this node, and its network namespace is not enrolled"
+    case .quarantined: "one end is in quarantine: its calls are not steered, or somebody else listens on its port"
     case .unknown: "a reason that this version does not know"
     }
   }
@@ -148,6 +150,7 @@ package enum RefusalReason: String, LenientWord {
     case .notReady: "martlet status; wait until it is ready"
     case .serviceLoop: "write the address of what serves the EndpointSlice, or a TCPRoute to that Service"
     case .notEnrolled: "martlet show workloads -o yaml says why: is it running, is networkNamespace right?"
+    case .quarantined: "martlet show workloads -o yaml says what is lost; the agent goes on repairing"
     case .unknown: "use a martlet of the agent's version"
     }
   }

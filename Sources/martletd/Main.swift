@@ -99,6 +99,7 @@ struct Main: AsyncParsableCommand {
 
   /// As every program of the house: a wrong command line is exit status 2, not sysexits' 64.
   static func main() async {
+    Heap.keepSmall()
     do {
       let command = try Self.parse()
       try await command.run()

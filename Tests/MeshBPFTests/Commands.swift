@@ -14,6 +14,15 @@ enum Commands {
   static let python =
     FileManager.default.isExecutableFile(atPath: "/usr/bin/python3") ? "/usr/bin/python3" : "python3"
 
+  /// Connects as fast as one thread can, in C; compiled once.
+  static func connectLoop() throws -> String { try self.compiledLoop.get() }
+
+  private static let compiledLoop = Result {
+    let program = repository + "/.build/connloop"
+    try run(["clang", "-O2", "-o", program, repository + "/scripts/bench.d/connloop.c"])
+    return program
+  }
+
   /// Runs to the end and returns standard output.
   @discardableResult
   static func run(_ words: [String], seconds: Int = 60, allowFailure: Bool = false) throws -> String {

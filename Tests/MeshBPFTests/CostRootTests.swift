@@ -55,9 +55,7 @@ struct CostRootTests {
   func perConnection() throws {
     let rig = try Rig.make(sizes: .defaults)
     try Self.fill(rig)
-    let program = NSTemporaryDirectory() + "mt-bpf-\(getpid())-connloop"
-    try Commands.run(["clang", "-O2", "-o", program, Commands.repository + "/scripts/bench.d/connloop.c"])
-    defer { unlink(program) }
+    let program = try Commands.connectLoop()
     try rig.serve(words: rig.words("server", [program, "serve", Rig.serverIP, "8080"]))
     let reader = try rig.datapath.readEvents { _ in }
     defer { reader.stop() }

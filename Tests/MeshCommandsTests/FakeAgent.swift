@@ -70,6 +70,15 @@ final class FakeAgent: AgentReporting {
       : ExplainReport(
         source: "default/client", destination: "default/web:81", tier: .none, verdict: .deny, reason: .noServicePort)
   }
+  /// What the next questions get, one each; the last stays.
+  let enrolments = Mutex<[EnrolReport]>([])
+  let enrolQuestions = Mutex<[EnrolQuestion]>([])
+  func enrol(_ question: EnrolQuestion) async throws(MeshError) -> EnrolReport {
+    self.enrolQuestions.withLock { $0.append(question) }
+    let report = self.enrolments.withLock { $0.count > 1 ? $0.removeFirst() : $0.first }
+    guard let report else { throw MeshError(.internal, "fake", "has no answer") }
+    return report
+  }
   func setLogLevel(_ level: LogLevelWord) async throws(MeshError) { self.level.withLock { $0 = level } }
 
   /// Serves this agent in a fresh run directory while `body` runs.

@@ -16,12 +16,13 @@ struct ABITests {
       (.noTunnel, MESH_REASON_NO_TUNNEL), (.unknownAddress, MESH_REASON_UNKNOWN_ADDRESS),
       (.invalidBackend, MESH_REASON_INVALID_BACKEND), (.forgedSource, MESH_REASON_FORGED_SOURCE),
       (.notReady, MESH_REASON_NOT_READY), (.serviceLoop, MESH_REASON_SERVICE_LOOP),
-      (.notEnrolled, MESH_REASON_NOT_ENROLLED),
+      (.notEnrolled, MESH_REASON_NOT_ENROLLED), (.quarantined, MESH_REASON_QUARANTINED),
     ]
     for (reason, abi) in pairs { #expect(UInt32(reason.rawValue) == abi.rawValue) }
     #expect(pairs.count == Int(MESH_REASON_COUNT.rawValue))
     #expect(Set(pairs.map(\.0)) == Set(Reason.allCases))
     #expect(PolicyKey.anyClass == MESH_CLASS_ANY)
+    #expect(Canary.pulseError == MESH_PULSE_ERRNO)
   }
 
   @Test("Addresses keep their bytes in network order, and come back")

@@ -187,6 +187,7 @@ extension SimulatedMaps {
 
   private func call(_ source: UInt32, _ destination: Pair, _ target: SocketEndpoint) -> SimulatedDecision {
     if MeshPort.all.contains(target.port) { return .refuse(.meshPort) }
+    if destination.second & MESH_WORKLOAD_QUARANTINED != 0 { return .refuse(.quarantined) }
     guard destination.second & MESH_WORKLOAD_LOCAL != 0 else {
       return .refuse(destination.second & MESH_WORKLOAD_PLACED != 0 ? .notEnrolled : .noTunnel)
     }
@@ -233,6 +234,7 @@ extension SimulatedMaps {
       return [self.call(pod.first, workload, target)]
     }
     guard self.config.generation != 0 else { return [.refuse(.notReady)] }
+    if pod.second & MESH_POD_QUARANTINED != 0 { return [.refuse(.quarantined)] }
     if let service = self.services[ServiceKey(target.address, target.port)] {
       guard UInt32(service.mode) != MESH_MODE_ADDRESS.rawValue else { return [.refuse(.noServicePort)] }
       guard service.slots > 0 else { return [.refuse(.noEndpoint)] }

@@ -37,7 +37,7 @@ struct AttachmentRootTests {
       #expect(log.contains("path=connect4 reason=detached"), "\(log.suffix(2000))")
       #expect(log.split(separator: "\n").count { $0.contains("path=connect4") } == 1)
       #expect(try trio.mesh.http("http://127.0.0.1:15020/metrics").contains("martlet_attachments_repaired_total 5"))
-      #expect(try trio.mesh.health("/readyz"))
+      #expect(try eventually { try trio.mesh.health("/readyz") })
     }
   }
 

@@ -38,6 +38,11 @@ static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival
         return 0;
     }
 
+    if (local->flags & MESH_WORKLOAD_QUARANTINED) {
+        flow->reason = MESH_REASON_QUARANTINED;
+        return 0;
+    }
+
     struct mesh_judgement judgement;
     struct mesh_tuple tuple = {
         .local = arrival->local,
@@ -66,6 +71,10 @@ static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival
         const struct mesh_workload *remote = bpf_map_lookup_elem(&MESH_MAP(wload), &arrival->remote);
         if (remote && remote->workload == local->workload)
             return 1;
+        if (remote && (remote->flags & MESH_WORKLOAD_QUARANTINED)) {
+            flow->reason = MESH_REASON_QUARANTINED;
+            return 0;
+        }
     }
     if (config->generation == 0) {
         if (local->flags & MESH_WORKLOAD_OPEN)

@@ -18,6 +18,7 @@ enum mesh_action {
     MESH_ACTION_PASS = 0,   /* not the mesh's business: untouched */
     MESH_ACTION_ADMIT = 1,  /* a flow: destination and tier are in it */
     MESH_ACTION_REFUSE = 2, /* the reason is in the flow */
+    MESH_ACTION_PULSE = 3,  /* the agent asks whether calls come here: they do */
 };
 
 static __always_inline int mesh_refuse(struct mesh_flow *flow, __u8 reason)
@@ -50,6 +51,8 @@ static __always_inline int mesh_steer_workload(const struct mesh_workload *desti
     flow->destination_workload = destination->workload;
     if (mesh_is_own_port(flow->destination_port_be))
         return mesh_refuse(flow, MESH_REASON_MESH_PORT);
+    if (destination->flags & MESH_WORKLOAD_QUARANTINED)
+        return mesh_refuse(flow, MESH_REASON_QUARANTINED);
     if (!(destination->flags & MESH_WORKLOAD_LOCAL))
         return mesh_refuse(flow, destination->flags & MESH_WORKLOAD_PLACED ? MESH_REASON_NOT_ENROLLED
                                                                            : MESH_REASON_NO_TUNNEL);
@@ -107,6 +110,21 @@ static __always_inline int mesh_steer_service(const struct mesh_service *service
     return mesh_steer_workload(destination, flow);
 }
 
+static __always_inline int mesh_is_canary(const struct mesh_service *service)
+{
+    return service && (service->mode == MESH_MODE_CANARY || service->mode == MESH_MODE_PULSE);
+}
+
+/* The agent dials it from inside the namespace. It asks for no policy and no endpoint: it asks whether a call is seen. */
+static __always_inline int mesh_steer_canary(const struct mesh_service *service, const struct mesh_pod *pod,
+                                             struct mesh_flow *flow)
+{
+    if (service->mode == MESH_MODE_PULSE)
+        return MESH_ACTION_PULSE;
+    flow->flags |= MESH_FLOW_CANARY;
+    return mesh_steer_relay(pod, flow);
+}
+
 /* `flow` is zero when it comes in. Fills everything that does not need the socket or the task. `pod` is NULL only for a
  * leg that is dialled from a namespace of no workload. */
 static __always_inline int mesh_decide(const struct mesh_call *call, const struct mesh_config *config,
@@ -125,6 +143,12 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
     else
         return MESH_ACTION_PASS;
 
+    struct mesh_service_key key = {.address = call->address, .port_be = call->port_be, .protocol = 6};
+    if (pod && !call->is_leg && (pod->flags & MESH_POD_PROBE)) {
+        const struct mesh_service *canary = bpf_map_lookup_elem(&MESH_MAP(svc), &key);
+        return mesh_is_canary(canary) ? mesh_steer_canary(canary, pod, flow) : MESH_ACTION_PASS;
+    }
+
     const struct mesh_workload *destination = 0;
     if (mesh_addr_is_loopback(&call->address)) {
         /* Of a namespace of its own, loopback is the workload itself. */
@@ -136,18 +160,24 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
     if (flow->generation == 0)
         return pod && (pod->flags & MESH_POD_OPEN) ? MESH_ACTION_PASS : mesh_refuse(flow, MESH_REASON_NOT_READY);
 
+    int is_quarantined = pod && (pod->flags & MESH_POD_QUARANTINED);
     if (destination)
-        return mesh_steer_workload(destination, flow);
+        return is_quarantined ? mesh_refuse(flow, MESH_REASON_QUARANTINED) : mesh_steer_workload(destination, flow);
     /* A leg dials an endpoint that the proxy chose: it is never steered again. */
     if (!call->is_leg && pod) {
-        struct mesh_service_key key = {.address = call->address, .port_be = call->port_be, .protocol = 6};
         const struct mesh_service *service = bpf_map_lookup_elem(&MESH_MAP(svc), &key);
+        if (mesh_is_canary(service))
+            return mesh_steer_canary(service, pod, flow);
+        if (is_quarantined)
+            return mesh_refuse(flow, MESH_REASON_QUARANTINED);
         if (service)
             return mesh_steer_service(service, pod, config, flow);
         key.port_be = 0;
         if (bpf_map_lookup_elem(&MESH_MAP(svc), &key))
             return mesh_refuse(flow, MESH_REASON_NO_SERVICE_PORT);
     }
+    if (is_quarantined)
+        return mesh_refuse(flow, MESH_REASON_QUARANTINED);
     destination = bpf_map_lookup_elem(&MESH_MAP(wload), &call->address);
     if (destination && (destination->flags & MESH_WORKLOAD_HOST)) {
         destination = mesh_host_port(&call->address, call->port_be);

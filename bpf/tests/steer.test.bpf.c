@@ -107,6 +107,53 @@ CHECK(check_refused_services)
     return 0;
 }
 
+CHECK(check_canary)
+{
+    SETUP;
+    EXPECT(put_service(1501, MESH_MODE_CANARY, 0, 0) == 0 && put_service(1502, MESH_MODE_PULSE, 0, 0) == 0);
+    call.port_be = bpf_htons(1502);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PULSE);
+    call.port_be = bpf_htons(1501);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_RELAY);
+    EXPECT(flow.flags == MESH_FLOW_CANARY && flow.destination_port_be == bpf_htons(15001));
+    /* Also of a workload in quarantine: it is how one leaves it. */
+    pod.flags = MESH_POD_QUARANTINED;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.flags == MESH_FLOW_CANARY);
+    /* The agent's own cgroup is governed for nothing else. */
+    pod.flags = MESH_POD_PROBE;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.flags == MESH_FLOW_CANARY);
+    call.port_be = bpf_htons(80);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    config.generation = 0;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    return 0;
+}
+
+CHECK(check_quarantine)
+{
+    SETUP;
+    pod.flags = MESH_POD_QUARANTINED;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_QUARANTINED);
+    call.address = mesh_addr_v4(SERVER_IP);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_QUARANTINED);
+    call.address = mesh_addr_v4(bpf_htonl(0x08080808));
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_QUARANTINED);
+    /* The proxy's leg for it, too. */
+    call.is_leg = 1;
+    call.leg_workload = CLIENT;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_QUARANTINED);
+    call.is_leg = 0;
+    /* Its own loopback is its own. */
+    call.address = mesh_addr_v4(bpf_htonl(0x7f000001));
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    /* Others do not reach it. */
+    pod.flags = 0;
+    call.address = mesh_addr_v4(VIP);
+    EXPECT(put_workload(SERVER_IP, SERVER, MESH_WORKLOAD_LOCAL | MESH_WORKLOAD_QUARANTINED) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_QUARANTINED);
+    return 0;
+}
+
 CHECK(check_endpoints_of_no_workload)
 {
     SETUP;
@@ -273,6 +320,19 @@ CHECK(check_arrival_mesh_port_and_start)
     EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_NOT_READY);
     EXPECT(put_workload(SERVER_IP, SERVER, MESH_WORKLOAD_LOCAL | MESH_WORKLOAD_OPEN) == 0);
     EXPECT(admit(&arrival, &config, &flow) == 1);
+    return 0;
+}
+
+CHECK(check_arrival_in_quarantine)
+{
+    ARRIVAL;
+    EXPECT(put_workload(SERVER_IP, SERVER, MESH_WORKLOAD_LOCAL | MESH_WORKLOAD_QUARANTINED) == 0);
+    EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_QUARANTINED);
+    /* Nor does anything come from one. */
+    EXPECT(put_workload(SERVER_IP, SERVER, MESH_WORKLOAD_LOCAL) == 0 && admit(&arrival, &config, &flow) == 1);
+    EXPECT(put_workload(CLIENT_IP, CLIENT, MESH_WORKLOAD_LOCAL | MESH_WORKLOAD_QUARANTINED) == 0);
+    arrival.remote = mesh_addr_v4(CLIENT_IP);
+    EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_QUARANTINED);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 """The kernel tier between two workloads of this host, against `direct`: the same kind of pair on the same bridge, outside of the
 mesh. Rounds are pairs of one measurement each, the order alternating; what counts is the quotient within a pair.
+The two transfers of a pair take turns of 100 ms: alone on the machine, but never seconds apart.
 
 No program may run more often because more bytes are sent. `edge` is told apart: it is a packet filter, whose runs follow
 the packets (of up to 64 KiB between namespaces), not the connections. What it costs is a line of its own.
@@ -7,6 +8,7 @@ the packets (of up to 64 KiB between namespaces), not the connections. What it c
 import json
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 
@@ -57,12 +59,16 @@ def tcp_rows(bench):
         world.start_agent()
         world.wait_ready()
 
-        def measure(side, streams, length):
-            pod, address = (client, VIP) if side == "martlet" else (caller, callee.address)
-            words = ["iperf3", "-c", address, "-p", "5201", "-t", f"{length:g}", "-P", streams, "-J"]
+        sides = {"martlet": (client, VIP), "direct": (caller, callee.address)}
+
+        def words(side, streams, length):
+            return ["iperf3", "-c", sides[side][1], "-p", "5201", "-t", f"{length:g}", "-P", streams, "-J"]
+
+        def send(streams, length):
+            """Gbit/s of one transfer through the mesh."""
             for attempt in range(3):
                 try:
-                    return pod.json(words)["end"]["sum_received"]["bits_per_second"] / 1e9
+                    return client.json(words("martlet", streams, length))["end"]["sum_received"]["bits_per_second"] / 1e9
                 except harness.Failure:  # The server ends one test before it takes another.
                     if attempt == 2:
                         raise
@@ -71,31 +77,89 @@ def tcp_rows(bench):
         for row in wanted:
             harness.say(f"{row}: {rounds} rounds of {seconds:g} s each side")
             samples = {"martlet": [], "direct": []}
-            for side in samples:
-                measure(side, BULK[row], 1)
             for number in range(rounds):
                 order = ["martlet", "direct"] if number % 2 == 0 else ["direct", "martlet"]
+                commands = {side: words(side, BULK[row], 4 * seconds + 10) for side in order}
+                parts = [
+                    in_turns({side: sides[side][0] for side in order}, commands, seconds / PARTS) for _ in range(PARTS)]
                 for side in order:
-                    samples[side].append(measure(side, BULK[row], seconds))
+                    samples[side].append(sum(part[side] for part in parts) / PARTS)
                 harness.say(f"  round {number + 1} of {rounds}: {samples['martlet'][-1] / samples['direct'][-1]:.3f}")
             ratios = [own / other for own, other in zip(samples["martlet"], samples["direct"])]
             detail = {
                 "load_before": world.load, "paired_ratio_median": round(statistics.median(ratios), 4), "paired_ratio_bound95": round(bound(ratios), 4),
-                **runs_and_bytes(world, lambda length: measure("martlet", BULK[row], length))}
+                **runs_and_bytes(world, lambda length: send(BULK[row], length))}
             yield harness.Row(row, "Gbit/s", False, samples, rounds, ratios={"direct": ratios}, detail=detail)
     finally:
         world.close()
 
 
+# A connection keeps a pace of its own for as long as it lives (which processor wakes which): several to a round.
+PARTS, TURN, DRAIN = 4, 0.1, 0.01
+
+
+def in_turns(pods, commands, seconds):
+    """Gbit/s of one iperf3 a side, of `seconds` each, in turns of 100 ms: while one side sends, the other is stopped. What the
+    machine does for longer than a turn, to one processor or to all, then happens to both sides of the pair. Bytes are those
+    of the sender's link, read when what was on the way has arrived."""
+    clients = {}
+    try:
+        for side, pod in pods.items():
+            clients[side] = start_sending(pod, commands[side])
+            clients[side].send_signal(signal.SIGSTOP)
+        worlds.time.sleep(DRAIN)
+        sent, spent = dict.fromkeys(pods, 0), dict.fromkeys(pods, 0.0)
+        for _ in range(max(1, round(seconds / TURN))):
+            for side, pod in pods.items():
+                before, begin = link_bytes(pod), worlds.time.monotonic()
+                clients[side].send_signal(signal.SIGCONT)
+                worlds.time.sleep(TURN)
+                clients[side].send_signal(signal.SIGSTOP)
+                spent[side] += worlds.time.monotonic() - begin
+                worlds.time.sleep(DRAIN)
+                sent[side] += link_bytes(pod) - before
+        return {side: sent[side] * 8 / 1e9 / spent[side] for side in pods}
+    finally:
+        for process in clients.values():
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)
+        for process in clients.values():
+            process.wait(10)
+
+
+def link_bytes(pod):
+    with open(f"/sys/class/net/{pod.link}/statistics/rx_bytes") as file:
+        return int(file.read())
+
+
+def start_sending(pod, command):
+    """An iperf3 that has sent its first megabytes. The server ends one test before it takes another: again if refused."""
+    for _ in range(5):
+        begin = link_bytes(pod)
+        process = pod.start(command)
+        deadline = worlds.time.monotonic() + 5
+        while worlds.time.monotonic() < deadline and process.poll() is None:
+            if link_bytes(pod) - begin > 20_000_000:
+                return process
+            worlds.time.sleep(0.005)
+        process.kill()
+        process.wait(5)
+        worlds.time.sleep(0.3)
+    raise harness.Failure(f"iperf3 does not send: {' '.join(map(str, command))}")
+
+
 def runs_and_bytes(world, send):
     """Runs of each program for a short and a long transfer. The same: they do not follow the bytes."""
     with worlds.Statistics():
-        counts, sent = [], []
+        counts, sent, idle = [], [], []
         for length in (1, 3):
+            before = world.programs()
+            worlds.time.sleep(length)
+            idle.append(runs_since(before, world.programs()))
             before = world.programs()
             sent.append(send(length) * length / 8)
             after = world.programs()
-            counts.append({name: runs - before.get(name, (0, 0))[0] for name, (runs, _) in after.items()})
+            counts.append(runs_since(before, after))
             edge_time = sum(
                 after[name][1] - before.get(name, (0, 0))[1] for name in after
                 if name.removeprefix("mesh_") in PER_PACKET)
@@ -103,17 +167,23 @@ def runs_and_bytes(world, send):
     edge_runs = sum(runs for name, runs in long.items() if name.removeprefix("mesh_") in PER_PACKET)
     edge = {"runs_per_gigabyte": round(edge_runs / sent[-1]), "cpu_ms_per_gigabyte": round(edge_time / sent[-1] / 1e6, 2)}
     harness.say(f"  edge: {edge['runs_per_gigabyte']} runs/GB, {edge['cpu_ms_per_gigabyte']} ms CPU/GB")
-    # A few runs more or less are those of the connections' own life: iperf3's control connection closes when it does.
+    # What the agent's own sockets cause follows the time (a look at the open connections each second). A few runs more or
+    # less are those of the connections' own life: iperf3's control connection closes when it does.
     grown = sorted(
         name for name in long
-        if name.removeprefix("mesh_") not in PER_PACKET and long[name] > short.get(name, 0) + 16)
+        if name.removeprefix("mesh_") not in PER_PACKET
+        and long[name] - idle[1].get(name, 0) > short.get(name, 0) - idle[0].get(name, 0) + 16)
     if grown:
         raise harness.Failure(
             f"programs ran more often for more bytes: "
             f"{', '.join(f'{name} {short.get(name, 0)} and {long[name]} runs' for name in grown)}")
     return {
-        "gigabytes_short_long": [round(value, 2) for value in sent], "runs_short": short, "runs_long": long,
+        "gigabytes_short_long": [round(value, 2) for value in sent], "runs_short": short, "runs_long": long, "runs_idle_long": idle[1],
         "programs_that_follow_bytes": grown, "edge": edge}
+
+
+def runs_since(before, after):
+    return {name: runs - before.get(name, (0, 0))[0] for name, (runs, _) in after.items()}
 
 
 # ---- connections

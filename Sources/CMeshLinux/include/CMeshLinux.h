@@ -3,7 +3,9 @@
  * on failure; none keeps state, none prints, none ends the process. */
 #pragma once
 
+#include "cmesh_canary.h"
 #include "cmesh_cgroup.h"
+#include "cmesh_heap.h"
 #include "cmesh_limits.h"
 #include "cmesh_netns.h"
 #include "cmesh_process.h"

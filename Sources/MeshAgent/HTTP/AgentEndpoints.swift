@@ -38,7 +38,7 @@ package enum AgentEndpoints {
   private static let paths: [String: HTTPMethod] = [
     "/v1/status": .GET, "/v1/workloads": .GET, "/v1/services": .GET, "/v1/policies": .GET, "/v1/connections": .GET,
     "/v1/programs": .GET, "/v1/maps": .GET, "/v1/explain": .GET, "/v1/flows": .GET, "/v1/metrics": .GET,
-    "/v1/log-level": .POST,
+    "/v1/log-level": .POST, "/v1/enrol": .POST,
   ]
 
   /// `agent.sock`: JSON for the command line.
@@ -73,6 +73,7 @@ package enum AgentEndpoints {
       }
       let question = try ExplainQuestion(source: source, destination: destination)
       try await writer.send(json: try await agent.explain(question))
+    case "/v1/enrol": try await writer.send(json: try await agent.enrol(try EnrolQuestion(query: target.query)))
     case "/v1/flows": try await FlowStream(target).run(agent.flows, writer)
     case "/v1/log-level":
       guard let level = target.query["level"].flatMap({ LogLevelWord(rawValue: $0) }), level != .unknown else {

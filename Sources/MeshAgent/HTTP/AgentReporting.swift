@@ -14,6 +14,8 @@ package protocol AgentReporting: Sendable {
   func programs() async throws(MeshError) -> [ProgramReport]
   func maps() async throws(MeshError) -> [MapReport]
   func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport
+  /// Enrols it now if that can be, and says whether it is.
+  func enrol(_ question: EnrolQuestion) async throws(MeshError) -> EnrolReport
   /// One of `LogLevelWord`.
   func setLogLevel(_ level: LogLevelWord) async throws(MeshError)
   /// Where the agent publishes flow records.

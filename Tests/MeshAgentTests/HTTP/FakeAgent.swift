@@ -33,6 +33,9 @@ final class FakeAgent: AgentReporting {
   func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport {
     ExplainReport(source: "\(question.source)", destination: "\(question.target)", tier: .kernel, verdict: .deny)
   }
+  func enrol(_ question: EnrolQuestion) async throws(MeshError) -> EnrolReport {
+    EnrolReport(.enrolled, workload: "shop/web", cgroup: 77, message: question.subject)
+  }
   func setLogLevel(_ level: LogLevelWord) async throws(MeshError) { self.level.withLock { $0 = level } }
 
   static func record(_ workload: String) -> FlowRecord {

@@ -59,7 +59,8 @@ enum mesh_reason {
     MESH_REASON_NOT_READY = 14,      /* the agent has not published a complete generation yet */
     MESH_REASON_SERVICE_LOOP = 15,   /* the endpoint's address is a service's */
     MESH_REASON_NOT_ENROLLED = 16,   /* the destination is placed on this node, but it is not enrolled here */
-    MESH_REASON_COUNT = 17,
+    MESH_REASON_QUARANTINED = 17,    /* one end's redirection is lost and could not be repaired */
+    MESH_REASON_COUNT = 18,
 };
 
 /* pods: network namespace cookie -> the workload that owns the namespace. units: cgroup id -> the workload whose processes
@@ -73,6 +74,8 @@ struct mesh_pod {
 };
 #define MESH_POD_OPEN 1u           /* failureMode: Open */
 #define MESH_POD_NAMES_LOOPBACK 2u /* questions to 127/8 and ::1 go to the name server too */
+#define MESH_POD_QUARANTINED 4u    /* nothing that it calls passes, but the canary */
+#define MESH_POD_PROBE 8u /* no workload: the agent's own cgroup in the host's namespace, governed for the canary only */
 
 /* workloads: address -> workload, for every workload whose address is known. */
 struct mesh_workload {
@@ -84,6 +87,8 @@ struct mesh_workload {
 #define MESH_WORKLOAD_PLACED 4u /* placed on this node, enrolled or not */
 #define MESH_WORKLOAD_NONE 8u   /* no workload, but a service whose rows do not fit: calls to it are refused */
 #define MESH_WORKLOAD_HOST 16u  /* a host's own address: `ports` says whose the port is, and most are nobody's */
+#define MESH_WORKLOAD_QUARANTINED 32u /* nothing reaches it or comes from it */
+#define MESH_WORKLOAD_NOBODY 0xffffffffu /* in veths: the owner of no address, so that nothing passes */
 
 /* ports: address and port in a host's own namespace -> the workload that declared it. */
 struct mesh_port_key {
@@ -106,7 +111,12 @@ enum mesh_mode {
     MESH_MODE_KERNEL = 1,
     MESH_MODE_PROXY = 2,
     MESH_MODE_ADDRESS = 3, /* the port 0 entry */
+    MESH_MODE_CANARY = 4,  /* the agent's proof: relayed, and answered by the node proxy itself */
+    MESH_MODE_PULSE = 5,   /* the agent's proof: answered by the connect hook, with MESH_PULSE_ERRNO */
 };
+
+/* EDOTDOT, which no protocol of the kernel gives for connect(): only the hook can have said it. */
+#define MESH_PULSE_ERRNO 73
 
 struct mesh_service {
     __u32 service;
@@ -215,6 +225,7 @@ struct mesh_flow {
     __u32 zero32;
 };
 #define MESH_FLOW_HAS_LEG 1u /* in flows, of the tier RELAY: a leg was dialled, which speaks for this connection */
+#define MESH_FLOW_CANARY 2u  /* the agent's canary: nobody is told of it */
 
 /* flows: the 4-tuple as the accepting side sees it -> flow, while the client's socket lives. netns_cookie is 0 unless the
  * tuple is loopback, because loopback tuples repeat between namespaces and sk_lookup cannot read a cookie. */

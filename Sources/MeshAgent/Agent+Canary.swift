@@ -1,0 +1,191 @@
+import Logging
+import MeshBPF
+import MeshBase
+import MeshDatapath
+import MeshLinux
+import MeshSnapshot
+import MeshTelemetry
+
+/// Proof of effect: what is attached is believed to work when it has been seen to work, from inside each namespace.
+///
+/// Called from the scan, so the work is spread over the time between two looks at one workload. A look is a connect that the
+/// hook refuses with an error of its own: about two microseconds, no packet. A dial is a whole connection to the node proxy
+/// and costs about forty times that on both sides together, so of many workloads each is dialled less often: five dials a
+/// second in all, at least one in two seconds of each workload while there are ten.
+extension Agent {
+  private static let dialsPerSecond: Int64 = 5
+  /// In one turn: after a start all workloads want their first at once.
+  private static let mostDials = 16
+  private static let mendMilliseconds: Int64 = 200
+
+  func proveEffect() {
+    guard self.planner.generation > 0 else { return }
+    let now = MonotonicClock.milliseconds
+    self.followCanaries(now)
+    let interval = max(CanaryMachine.lookInterval, Int64(self.canaries.count) * 1000 / Self.dialsPerSecond)
+    var dials = 0
+    for (name, watch) in self.canaries {
+      switch watch.read(now: now) {
+      case .nothing: break
+      case .answered:
+        self.proof.answers += 1
+        self.carryOut(watch.machine.answered(), name, watch)
+      case .silent: self.carryOut(watch.machine.silent(), name, watch)
+      case .strange:
+        watch.wasStrange = true
+        self.look(name, watch, now)
+      }
+      if watch.machine.wantsLook(now: now) { self.look(name, watch, now) }
+      if dials < Self.mostDials, !watch.isDialling, watch.machine.wantsDial(now: now) {
+        dials += 1
+        self.dial(name, watch, now, interval)
+      }
+    }
+  }
+
+  /// One for each workload that is attached, made anew with its enrolment.
+  private func followCanaries(_ now: Int64) {
+    for (name, watch) in self.canaries where self.enrolled[name]?.id != watch.id {
+      self.canaries[name] = nil
+      self.canaryProblems[name] = nil
+    }
+    guard self.canaries.count < self.enrolled.count else { return }
+    for (name, workload) in self.enrolled where workload.isAttached && self.canaries[name] == nil {
+      do throws(MeshError) {
+        self.canaries[name] = try CanaryWatch(workload, now: now)
+        self.canaryProblems[name] = nil
+      } catch {
+        self.tell(name, error)
+      }
+    }
+  }
+
+  private func look(_ name: ResourceName, _ watch: CanaryWatch, _ now: Int64) {
+    guard let workload = self.enrolled[name] else { return }
+    if !workload.local.interfaces.isEmpty { watch.hadEdge = true }
+    let isSteered = watch.pulse()
+    watch.machine.mayQuarantine = self.snapshot.workloads[name]?.value.failureMode != .open
+    let doubt: CanaryMachine.Doubt?
+    if isSteered == false {
+      doubt = .unsteered
+    } else if watch.wasStrange {
+      doubt = .strangeAnswer
+    } else {
+      doubt = self.attachmentDoubt(workload) ?? (watch.hadEdge && workload.local.interfaces.isEmpty ? .edgeLost : nil)
+    }
+    watch.wasStrange = false
+    self.carryOut(watch.machine.looked(doubt, now: now), name, watch)
+  }
+
+  /// What the guard could not put back.
+  private func attachmentDoubt(_ workload: EnrolledWorkload) -> CanaryMachine.Doubt? {
+    guard !self.unmended.isEmpty else { return nil }
+    let places: [AttachmentFault.Place] =
+      [.cgroup, .lookup(Self.lookupName(workload))] + workload.local.interfaces.map { .edge($0) }
+    return places.contains { self.unmended.contains($0) } ? .detached : nil
+  }
+
+  private func dial(_ name: ResourceName, _ watch: CanaryWatch, _ now: Int64, _ interval: Int64) {
+    watch.machine.dialled(now: now, interval: interval)
+    // A proxy that is not there cannot answer, and dials would wait in its listener.
+    guard self.proxy.state == .running else { return self.carryOut(watch.machine.silent(), name, watch) }
+    self.proof.dials += 1
+    if watch.dial(now: now) == .silent { self.carryOut(watch.machine.silent(), name, watch) }
+  }
+
+  private func carryOut(_ action: CanaryMachine.Action, _ name: ResourceName, _ watch: CanaryWatch) {
+    switch action {
+    case .none: break
+    case .doubt(let doubt):
+      self.proof.lost[doubt.rawValue, default: 0] += 1
+      self.tell(name, Self.problem(name, doubt, "is being repaired"))
+      self.mendNow(name)
+    case .repair: self.mendNow(name)
+    case .quarantine(let doubt):
+      self.proof.quarantines += 1
+      self.tell(
+        name, Self.problem(name, doubt, "cannot be repaired: the workload is in quarantine, nothing of it passes"))
+      self.quarantine(name, true)
+    case .repaired(let doubt):
+      self.canaryProblems[name] = nil
+      self.logger.notice(
+        "redirection is repaired", metadata: [LogKey.workload: "\(name)", LogKey.reason: "\(doubt.rawValue)"])
+    case .release:
+      self.canaryProblems[name] = nil
+      self.logger.notice("quarantine ends", metadata: [LogKey.workload: "\(name)"])
+      self.quarantine(name, false)
+    case .proved:
+      self.canaryProblems[name] = nil
+      self.logger.debug("canary answered", metadata: [LogKey.workload: "\(name)"])
+    case .unproven:
+      self.tell(
+        name,
+        MeshError(
+          .unavailable, "workload \(name)", "the node proxy does not answer from its namespace",
+          next: "martlet status: does the proxy run?"))
+    }
+  }
+
+  private static func problem(_ name: ResourceName, _ doubt: CanaryMachine.Doubt, _ state: String) -> MeshError {
+    let (what, next) =
+      switch doubt {
+      case .unsteered: ("its calls do not reach the connect hook", "martlet check names the programs at the hooks")
+      case .strangeAnswer:
+        ("its canary was answered by somebody else", "ss -ltnp in its namespace: who has port 15001?")
+      case .detached: ("its programs are detached", "martlet check names the programs at the hooks")
+      case .ineffective:
+        (
+          "the programs do not run for the cgroup of its processes",
+          "start the agent with a --cgroup-root that holds that cgroup"
+        )
+      case .edgeLost: ("no veth leads to it any more", "ip link: where is its interface?")
+      }
+    return MeshError(.conflict, "workload \(name)", "\(what); it \(state)", next: next)
+  }
+
+  private func tell(_ name: ResourceName, _ error: MeshError) {
+    if self.canaryProblems[name]?.description != error.description {
+      self.logger.error(
+        "redirection is in doubt", metadata: [LogKey.workload: "\(name)", LogKey.error: "\(error)"])
+    }
+    self.canaryProblems[name] = error
+  }
+
+  private func quarantine(_ name: ResourceName, _ isOn: Bool) {
+    self.enrolled[name]?.local.isQuarantined = isOn
+    self.updateTables()
+  }
+
+  /// The guard looks at once, and once for all that are in doubt in one turn.
+  private func mendNow(_ name: ResourceName) {
+    if MonotonicClock.milliseconds - self.lastGuard >= Self.mendMilliseconds {
+      self.nextGuard = 0
+      self.guardAttachments()
+    }
+    guard let workload = self.enrolled[name], workload.local.interfaces.isEmpty, self.canaries[name]?.hadEdge == true
+    else { return }
+    do throws(MeshError) { try self.mendEdges(workload) } catch { self.report("attachments cannot be put back", error) }
+  }
+
+  var redirectionCheck: HealthCheck {
+    let doubted = self.canaries.filter { $0.value.machine.doubt != nil }.keys.sorted()
+    let unproven = self.enrolled.keys.filter { !self.isProven($0) }.count
+    guard let first = doubted.first else {
+      return HealthCheck(
+        "redirection", unproven == 0 ? .ok : .warn,
+        unproven == 0
+          ? "the canaries of \(self.canaries.count) workloads were answered"
+          : "\(unproven) of \(self.enrolled.count) workloads have no proof yet")
+    }
+    let quarantined = self.canaries.values.count { $0.machine.isQuarantined }
+    return HealthCheck(
+      "redirection", .warn,
+      "\(doubted.count) workloads are in doubt, \(quarantined) of them in quarantine; \(first) first",
+      next: self.canaryProblems[first]?.next)
+  }
+
+  /// The workload is enrolled and its canary was answered.
+  func isProven(_ name: ResourceName) -> Bool {
+    self.enrolled[name]?.isAttached == true && self.canaries[name]?.machine.isProven == true
+  }
+}
