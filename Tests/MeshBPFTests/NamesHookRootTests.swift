@@ -142,7 +142,8 @@ struct NamesHookRootTests {
     let rig = try self.rig()
     try rig.adopt()
     #expect(try self.ask(rig, "unconnected", "8.8.8.8,53") == "mesh@8.8.8.8,53")
-    // A hook that somebody detached is found and put back.
+    // A process knows what it has attached itself.
+    try rig.datapath.attach(cgroup: rig.cgroup)
     let link = try BPFLink.pinned("sendmsg4", path: rig.datapath.pins.linkPath("sendmsg4"))
     link.detach()
     #expect(rig.datapath.faults().map(\.description) == ["sendmsg4 detached"])
