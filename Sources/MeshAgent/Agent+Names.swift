@@ -11,6 +11,7 @@ extension Agent {
   /// Looks at every enrolled workload, before the tables are planned. True if what they say changes.
   func followNames() -> Bool {
     let now = MonotonicClock.milliseconds
+    if self.configuration.answersHost { self.prepareHostNames(now) }
     var changed = false
     for (name, workload) in self.enrolled where !workload.isInHost {
       var steering: NameSteering?
@@ -24,6 +25,14 @@ extension Agent {
     return changed
   }
 
+  private func prepareHostNames(_ now: Int64) {
+    do throws(MeshError) {
+      try self.naming.prepareHost(self.host, now: now)
+    } catch {
+      self.logger.error("the host's questions for names cannot be answered", metadata: [LogKey.error: "\(error)"])
+    }
+  }
+
   /// Without sockets questions are refused, or left alone if the workload is declared open.
   private func prepareNames(
     _ entry: WorkloadEntry, _ workload: EnrolledWorkload, _ now: Int64
@@ -34,20 +43,27 @@ extension Agent {
       self.logger.error(
         "names cannot be answered", metadata: [LogKey.workload: "\(entry.name)", LogKey.error: "\(error)"])
     }
-    guard self.naming.sockets[entry.name] != nil || entry.failureMode == .closed else { return nil }
-    return NameSteering(takesLoopback: self.naming.choices[entry.name]?.takesLoopback ?? false)
+    let owner = Naming.Owner.workload(entry.name)
+    guard self.naming.sockets[owner] != nil || entry.failureMode == .closed else { return nil }
+    return NameSteering(takesLoopback: self.naming.choices[owner]?.takesLoopback ?? false)
   }
 
   /// After the tables were written: what is wanted no more is closed, and the proxy gets what it does not have.
   func settleNames() {
     var isEnded = false
-    for name in self.naming.choices.keys {
+    for owner in self.naming.choices.keys {
+      guard case .workload(let name) = owner else {
+        self.sendNames(of: owner, number: 0, cookie: self.host.cookie)
+        continue
+      }
       guard let workload = self.enrolled[name] else { continue }
       if workload.local.names == nil, self.snapshot.workloads[name]?.value.resolvesNames != true {
         self.naming.forget(name, cookie: workload.namespace.cookie)
         isEnded = true
-      } else if workload.isAttached {
-        self.sendNames(of: workload)
+      } else if workload.isAttached,
+        let number = self.planner.identifiers.number(.workload, name.description)
+      {
+        self.sendNames(of: owner, number: number, cookie: workload.namespace.cookie)
       }
     }
     guard isEnded else { return }
@@ -55,10 +71,9 @@ extension Agent {
     self.followStore()
   }
 
-  private func sendNames(of workload: EnrolledWorkload) {
-    guard let number = self.planner.identifiers.number(.workload, workload.name.description) else { return }
-    let cookie = workload.namespace.cookie
-    for socket in self.naming.takeNew(workload.name) {
+  /// `number` 0: of no workload.
+  private func sendNames(of owner: Naming.Owner, number: UInt32, cookie: UInt64) {
+    for socket in self.naming.takeNew(owner) {
       let key = ListenerKey(workload: number, namespaceCookie: cookie, isV4: socket.isV4)
       do throws(MeshError) {
         try self.link?.sendNameListener(socket.descriptor.rawValue, isDatagram: socket.isDatagram, key)
@@ -66,14 +81,10 @@ extension Agent {
         self.report("name listener cannot be handed over", error)
       }
     }
-    if let servers = self.naming.takeServers(workload.name) {
+    if let servers = self.naming.takeServers(owner) {
       self.link?.useNameServers(servers, namespaceCookie: cookie)
-      self.logger.info(
-        "name servers",
-        metadata: [
-          LogKey.workload: "\(workload.name)",
-          "servers": "\(servers.map(\.address.description).joined(separator: " "))",
-        ])
+      let list = servers.map(\.address.description).joined(separator: " ")
+      self.logger.info("name servers", metadata: [LogKey.workload: "\(number)", "servers": "\(list)"])
     }
   }
 
@@ -81,7 +92,10 @@ extension Agent {
   func retainNames() {
     guard self.isComplete else { return }
     self.naming.dropAdopted()
-    self.link?.retainNames(
-      namespaceCookies: self.enrolled.values.filter { self.naming.sockets[$0.name] != nil }.map(\.namespace.cookie))
+    let cookies = self.naming.sockets.keys.compactMap { owner -> UInt64? in
+      guard case .workload(let name) = owner else { return self.host.cookie }
+      return self.enrolled[name]?.namespace.cookie
+    }
+    self.link?.retainNames(namespaceCookies: cookies)
   }
 }

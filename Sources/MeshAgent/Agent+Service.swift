@@ -25,9 +25,12 @@ extension Agent {
         listeners[ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: listener.isV4)] =
           listener.descriptor.rawValue
       }
-      for socket in self.naming.sockets[workload.name] ?? [] {
+      for socket in self.naming.sockets[.workload(workload.name)] ?? [] {
         listeners[socket.key(cookie: workload.namespace.cookie)] = socket.descriptor.rawValue
       }
+    }
+    for socket in self.naming.sockets[.host] ?? [] {
+      listeners[socket.key(cookie: self.host.cookie)] = socket.descriptor.rawValue
     }
     for listener in self.hostListeners {
       listeners[ListenerAdoption.Key(cookie: self.host.cookie, isV4: listener.isV4)] = listener.descriptor.rawValue

@@ -21,6 +21,8 @@ package struct AgentConfiguration: Sendable {
   /// The account of the proxy.
   package var proxyUser: String
   package var proxyLoops: Int
+  /// Names of the mesh are answered in the host's own namespace too, for its resolver.
+  package var answersHost: Bool
   /// Name servers of workloads that do not say which (resolv.conf(5)).
   package var resolverFile: String
   /// Of maps that are made now; those of a predecessor keep theirs.
@@ -48,6 +50,7 @@ package struct AgentConfiguration: Sendable {
     self.proxyExecutable = "/usr/libexec/martlet-proxy"
     self.proxyUser = "martlet-proxy"
     self.proxyLoops = 0
+    self.answersHost = false
     self.resolverFile = "/etc/resolv.conf"
     self.mapSizes = .defaults
     self.controlSocket = nil

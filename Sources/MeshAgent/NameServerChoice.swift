@@ -9,6 +9,14 @@ struct NameServerChoice: Hashable, Sendable {
   /// The workload's own questions go to loopback, where it has no resolver.
   var takesLoopback: Bool
 
+  /// Nobody is asked.
+  static let nobody = NameServerChoice(servers: [], takesLoopback: false)
+
+  private init(servers: [SocketEndpoint], takesLoopback: Bool) {
+    self.servers = servers
+    self.takesLoopback = takesLoopback
+  }
+
   /// - Parameters:
   ///   - declared: `nameServers` of the Workload: used as they are. One on loopback is a resolver in the workload's own
   ///     namespace, which answers what the mesh does not know.

@@ -33,7 +33,7 @@ struct HostsCommand: AsyncParsableCommand {
     let old = try ReplacedFile(path: self.file)
     guard let new = HostsFile.replacing(lines, in: old.bytes) else {
       throw MeshError(
-        .invalid, self.file, "has a mark of martlet without its other half",
+        .conflict, self.file, "has a mark of martlet without its other half",
         next: "remove the lines '# BEGIN martlet' and '# END martlet', and what is between them, by hand")
     }
     guard new != old.bytes else {

@@ -55,6 +55,11 @@ extension ResolverMachine {
       return []
     }
     guard !namespace.upstreams.isEmpty else {
+      // Nobody is to be asked; or it was not said yet who.
+      if self.namespaces[client.namespace] != nil {
+        self.counters.refused += 1
+        return [.answer(client, query.answer(.refused))]
+      }
       self.counters.exhausted += 1
       return [.answer(client, query.answer(.serverFailure))]
     }

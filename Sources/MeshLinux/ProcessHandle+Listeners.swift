@@ -22,14 +22,6 @@ extension ProcessHandle {
       body(descriptor, facts)
     }
   }
-
-  /// The TCP listeners among them, with family and the cookie of the namespace.
-  package func copyListeners(port: UInt16, _ body: (consuming Descriptor, _ isV4: Bool, _ cookie: UInt64) -> Void) {
-    self.copySockets(ports: [port]) { descriptor, facts in
-      guard !facts.isDatagram else { return }
-      body(descriptor, facts.isV4, facts.cookie)
-    }
-  }
 }
 
 extension Descriptor {

@@ -27,6 +27,7 @@ extension Main {
     for limit in self.mapLimit { try configuration.setMapLimit(limit) }
     configuration.proxyExecutable = try Self.path(self.proxy, "--proxy")
     configuration.proxyUser = self.proxyUser
+    configuration.answersHost = self.hostNames
     configuration.resolverFile = try Self.path(self.resolvConf, "--resolv-conf")
     configuration.proxyLoops = self.proxyLoops
     configuration.metricsAddress = try Self.endpoint(self.metricsAddress, "--metrics-address")

@@ -80,6 +80,9 @@ struct Main: AsyncParsableCommand {
       valueName: "file"))
   var resolvConf = "/etc/resolv.conf"
 
+  @Flag(help: "Answer names of the mesh on 127.0.0.1:15053 and [::1]:15053 of the host, for its own resolver.")
+  var hostNames = false
+
   @Option(
     help: ArgumentHelp(
       "Entries of a map, as services=100000; several times. See docs/operations.md, Large meshes.",

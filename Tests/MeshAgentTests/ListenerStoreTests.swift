@@ -22,6 +22,18 @@ struct ListenerStoreTests {
     #expect(store.actions(wanted: [Self.first, Self.second], isComplete: true) == [])
   }
 
+  @Test("each kind of socket of a namespace has a name of its own")
+  func kinds() {
+    let kinds: [ListenerAdoption.Kind] = [.outbound, .nameDatagrams, .nameListener]
+    let names = kinds.flatMap { kind in
+      [true, false].map { ListenerStore.name(of: Key(cookie: 7, isV4: $0, kind: kind)) }
+    }
+    #expect(
+      names == [
+        "outbound-v4-7", "outbound-v6-7", "names-udp-v4-7", "names-udp-v6-7", "names-tcp-v4-7", "names-tcp-v6-7",
+      ])
+  }
+
   @Test("what was handed back and is still wanted is left alone")
   func adopts() {
     let store = ListenerStore(kept: [Self.first])

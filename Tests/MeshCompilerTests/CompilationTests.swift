@@ -148,6 +148,19 @@ struct CompilationTests {
     #expect(result.summary.selected == [Samples.name("default/nobody"): 1])
   }
 
+  @Test("a workload that resolves names says so, and whom to ask")
+  func names() throws {
+    let name = Samples.name("shop/web-1")
+    let plain = try #require(Samples.compile(Samples.workload).snapshot.workloads[name]?.value)
+    #expect(!plain.resolvesNames && plain.nameServers.isEmpty)
+    let asking = Samples.workload.replacing(
+      "weight: 3", with: "dns: true\n  nameServers: [10.0.0.53, 127.0.0.11, \"fd00::53\"]")
+    let result = Samples.compile(asking)
+    let workload = try #require(result.snapshot.workloads[name]?.value, "\(result.problems)")
+    #expect(workload.resolvesNames)
+    #expect(workload.nameServers.map(\.description) == ["10.0.0.53", "127.0.0.11", "fd00::53"])
+  }
+
   @Test("A List is its items, and a JSON file is YAML")
   func list() {
     let result = Samples.compile(

@@ -87,6 +87,23 @@ struct FieldTests {
     Row(Samples.workload, "weight: 3", "container: {name: a, id: 0123456789ab}", "spec.container", "in one way"),
     Row(Samples.workload, "weight: 3", "locality: a", "spec.locality", "not supported"),
     Row(Samples.workload, "weight: 3", "labels: {a: b}", "spec.labels", "metadata.labels"),
+    Row(Samples.workload, "weight: 3", "dns: \"true\"", "spec.dns", "the text"),
+    Row(Samples.workload, "weight: 3", "nameServers: [10.0.0.53]", "spec.nameServers", "without dns: true"),
+    Row(
+      Samples.workload, "weight: 3", "dns: false\n  nameServers: [10.0.0.53]", "spec.nameServers", "without dns: true"),
+    Row(Samples.workload, "weight: 3", "dns: true\n  nameServers: [ns.a]", "spec.nameServers[0]", "no IP address"),
+    Row(
+      Samples.workload, "weight: 3", "dns: true\n  nameServers: [\"fe80::1\"]", "spec.nameServers[0]", "no address of"),
+    Row(
+      Samples.workload, "weight: 3", "dns: true\n  nameServers: [1.1.1.1, 1.1.1.1]", "spec.nameServers[1]",
+      "stands twice"),
+    Row(
+      Samples.workload, "weight: 3", "dns: true\n  nameServers: [1.1.1.1, 2.2.2.2, 3.3.3.3, 4.4.4.4]",
+      "spec.nameServers", "too many"),
+    Row(
+      Samples.workload, "networkNamespace: /run/netns/web", "systemdUnit: web.service\n  dns: true", "spec.dns",
+      "as the host does"),
+    Row(Samples.workload, "networkNamespace: /run/netns/web", "dns: true", "spec.dns", "no network namespace"),
     Row(Samples.workload, "weight: 3", "wieght: 3", "spec.wieght", "unknown field"),
     Row(
       Samples.workload, "  networkNamespace: /run/netns/web\n  addresses: [10.1.0.2, \"fd00::2\"]\n", "", "spec",

@@ -260,6 +260,17 @@ func code(_ actions: [ResolverAction]) throws -> UInt16 {
     #expect(try asked(resolver.received(queryBytes("b.example"))).upstream == Resolver.first)
   }
 
+  @Test("Where nobody is to be asked other names are refused at once; before that is known it is a failure")
+  func nobody() throws {
+    var told = Resolver(upstreams: [])
+    #expect(try code(told.received(queryBytes("example.org"))) == 5)
+    #expect(told.machine.counters.refused == 1 && told.machine.counters.exhausted == 0)
+    var untold = Resolver(upstreams: [])
+    _ = untold.machine.withdraw(namespace: 1)
+    #expect(try code(untold.received(queryBytes("example.org"))) == 2)
+    #expect(untold.machine.counters.exhausted == 1)
+  }
+
   @Test("SERVFAIL when all are silent, before the client's own five seconds are over")
   func exhausted() throws {
     for upstreams in [[Resolver.first], [Resolver.first, Resolver.second]] {
@@ -397,11 +408,11 @@ func code(_ actions: [ResolverAction]) throws -> UInt16 {
     #expect(resolver.machine.counters.filtered == 1)
   }
 
-  @Test("Without an upstream mesh names are answered and others SERVFAIL")
+  @Test("Without an upstream mesh names are answered and others refused; the mesh's own port is none")
   func noUpstream() throws {
     var resolver = Resolver(upstreams: [endpoint("127.0.0.1:15053")])
     #expect(try code(resolver.received(queryBytes("web.default"))) == 0)
-    #expect(try code(resolver.received(queryBytes("example.org"))) == 2)
+    #expect(try code(resolver.received(queryBytes("example.org"))) == 5)
     #expect(try code(resolver.received(queryBytes("a"), from: Resolver.client(1, namespace: 9))) == 2)
   }
 

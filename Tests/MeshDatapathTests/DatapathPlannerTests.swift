@@ -260,6 +260,33 @@ struct DatapathPlannerTests {
     #expect(planner.plan(for: snapshot, locals: locals, now: .seconds(3)).isEmpty)
   }
 
+  @Test("A workload's questions for names are led where its node says, and only if it says so")
+  func names() throws {
+    var planner = DatapathPlanner(self.configuration())
+    var snapshot = Snapshot()
+    let worker = WorkloadEntry(name: name("w0"), node: RandomMesh.node, identity: LargeMesh.identity)
+    snapshot.insert(Versioned(.workload(worker), version: ContentVersion(value: 1)))
+    var local = LocalWorkload(name: name("w0"), netnsCookie: 7, addresses: [address("10.0.0.10")])
+    func pods(_ plan: Plan) -> [mesh_pod] {
+      var rows: [mesh_pod] = []
+      for case .changes(let changes) in plan.flip { rows += changes.pods.values }
+      return rows
+    }
+    func rows(_ names: NameSteering?, _ second: Int64) -> [mesh_pod] {
+      local.names = names
+      return pods(planner.plan(for: snapshot, locals: [local], now: .seconds(second)))
+    }
+    let left = rows(nil, 1)
+    #expect(left.map(\.names_port_be) == [0] && left.map(\.flags) == [0])
+    let taken = rows(NameSteering(takesLoopback: false), 2)
+    #expect(taken.map { UInt16(bigEndian: $0.names_port_be) } == [15053] && taken.map(\.flags) == [0])
+    let all = rows(NameSteering(takesLoopback: true), 3)
+    #expect(all.map { UInt16(bigEndian: $0.names_port_be) } == [15053])
+    #expect(all.map(\.flags) == [MESH_POD_NAMES_LOOPBACK])
+    #expect(rows(NameSteering(takesLoopback: true), 4).isEmpty)
+    #expect(rows(nil, 5).map(\.names_port_be) == [0])
+  }
+
   @Test("A second policy change within the grace of a flip waits, an endpoint change does not")
   func deferral() {
     var mesh = RandomMesh(seed: 1)

@@ -61,11 +61,12 @@ import Testing
     let handle = try ProcessHandle.open(pid: holder.pid)
     #expect(try handle.sockets() == [20: UInt64(record.inode)])
     var copied: [String] = []
-    handle.copyListeners(port: 15001) { listener, isV4, cookie in
-      copied.append("\(isV4) \(cookie == pod.namespace.cookie) \(listener.rawValue >= 0)")
+    handle.copySockets(ports: [15001, 15053]) { listener, facts in
+      copied.append("\(facts.isV4) \(facts.isDatagram) \(facts.local) \(listener.rawValue >= 0)")
+      #expect(facts.cookie == pod.namespace.cookie)
     }
-    #expect(copied == ["true true true"])
-    handle.copyListeners(port: 15002) { _, _, _ in copied.append("another port") }
+    #expect(copied == ["true false 127.0.0.1:15001 true"])
+    handle.copySockets(ports: [15002]) { _, _ in copied.append("another port") }
     #expect(copied.count == 1)
     let copy = try handle.copyDescriptor(20)
     #expect(fcntl(copy.rawValue, F_GETFD) == FD_CLOEXEC)

@@ -64,6 +64,37 @@ import Testing
     #expect(flags.allSatisfy { $0 != 0 })
   }
 
+  @Test("A UDP socket that is bound is nobody else's; unconnected ones are made many at once")
+  func datagrams() throws {
+    let world = try World("datagrams")
+    let pod = try world.node("a").pod("web", v4: "10.77.0.2", v6: "fd77::2")
+    let v4 = try pod.namespace.openDatagrams(SocketEndpoint(.loopbackV4, 15053))
+    let v6 = try pod.namespace.openDatagrams(SocketEndpoint(.loopbackV6, 15053))
+    #expect(fcntl(v4.rawValue, F_GETFL) & O_NONBLOCK != 0 && fcntl(v4.rawValue, F_GETFD) == FD_CLOEXEC)
+    for (socket, isV4) in [(v4.rawValue, true), (v6.rawValue, false)] {
+      let copy = Descriptor(owning: fcntl(socket, F_DUPFD_CLOEXEC, 3))
+      let (facts, others) = (copy.serving(ports: [15053]), copy.serving(ports: [15001]))
+      #expect(facts?.isDatagram == true && facts?.isV4 == isV4 && facts?.cookie == pod.namespace.cookie)
+      #expect(facts?.local == SocketEndpoint(.loopback(isV4: isV4), 15053))
+      #expect(others == nil)
+    }
+    #expect { _ = try pod.namespace.openDatagrams(SocketEndpoint(.loopbackV4, 15053)) } throws: {
+      ($0 as? MeshError)?.code == .conflict
+    }
+    // The other transport has the port still, and a socket without it serves nobody.
+    let listener = try pod.namespace.openListener(SocketEndpoint(.loopbackV4, 15053))
+    let listens = listener.serving(ports: [15053])
+    #expect(listens?.isDatagram == false)
+    let fresh = try pod.namespace.openStream(isV4: true)
+    let nobody = fresh.serving(ports: [0, 15053])
+    #expect(nobody == nil)
+    var cookies: [UInt64] = []
+    try pod.namespace.openDatagrams(isV4: false, count: 8) { socket in
+      cookies.append((try? NetworkNamespace.cookie(ofSocket: socket.rawValue)) ?? 0)
+    }
+    #expect(cookies == Array(repeating: pod.namespace.cookie, count: 8))
+  }
+
   @Test("A connection is seen from both ends and can be ended: its owner gets ECONNABORTED, its peer a reset")
   func destroy() throws {
     let world = try World("destroy")

@@ -108,6 +108,8 @@ final class ProxyBench: Sendable {
     await agent?.stop()
   }
 
+  func retainNames(_ cookies: [UInt64]) { self.agent.withLock { $0 }?.retainNames(namespaceCookies: cookies) }
+
   func withdraw() { self.agent.withLock { $0 }?.withdraw(workload: Self.workload) }
 
   func end() async throws {

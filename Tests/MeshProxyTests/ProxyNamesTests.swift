@@ -1,6 +1,7 @@
 import Glibc
 import MeshBase
 import MeshDNS
+import MeshLink
 import MeshNet
 import Testing
 
@@ -97,6 +98,33 @@ import Testing
     try self.handOver(bench)
     try self.expectMeshName(id: 301)
     try self.expectForwarding(id: 302)
+    try await self.end(bench)
+  }
+
+  @Test("A workload that wants names no more is answered no more, and can be again; what was done is told")
+  func endedAndBegunAgain() async throws {
+    let bench = try ProxyBench()
+    _ = bench.startProxy()
+    try await bench.startAgent(stockAddress: 0x7f00_0001)
+    try self.handOver(bench)
+    try self.expectMeshName(id: 1)
+    bench.retainNames([ProxyBench.cookie])
+    try self.expectMeshName(id: 2)
+    let client = ProxyBench.dial(port: self.port)
+    let framed = try #require(DNSStreamFraming.framed(try self.query("web.a", id: 9)))
+    #expect(send(client, framed, framed.count, 0) == framed.count)
+    _ = try self.receive(client)
+    bench.retainNames([])
+    #expect(try self.receive(client) == [], "closed")
+    close(client)
+    try self.handOver(bench)
+    try self.expectMeshName(id: 3)
+    try self.expectForwarding(id: 4)
+    let counts = try await bench.event { event -> [NamedCount]? in
+      guard case .nameStats(let counts) = event, counts.contains(NamedCount("mesh", 4)) else { return nil }
+      return counts
+    }
+    #expect(counts.contains(NamedCount("questions", 5)) || counts.contains(NamedCount("questions", 4)))
     try await self.end(bench)
   }
 

@@ -26,6 +26,27 @@ import Testing
     #expect(ledger.totals[self.key] == EdgeCounters(opened: 8, closed: 1))
   }
 
+  @Test("what the name server did is told by what it means; what did not happen is 0")
+  func names() throws {
+    let counts: [String: UInt64] = [
+      "questions": 9, "mesh": 4, "answered": 3, "forwarded": 5, "exhausted": 1, "timeouts": 2, "truncated": 1,
+    ]
+    let metrics = AgentMetrics(
+      status: AgentStatus(version: "0", node: "n", pid: 1, uptimeSeconds: 1, revision: 1, ready: true),
+      nameCounts: counts)
+    func values(_ name: String) throws -> [String] {
+      let family = try #require(metrics.families.first { $0.name == name })
+      return family.series.map { "\($0.labels.joined()) \($0.value)" }
+    }
+    #expect(try values("martlet_dns_questions").count == 1)
+    let answers = try values("martlet_dns_answers")
+    #expect(answers.count == 6)
+    #expect(answers.contains { $0.hasPrefix("mesh ") && $0.contains("4") })
+    #expect(answers.contains { $0.hasPrefix("forwarded ") && $0.contains("3") })
+    #expect(answers.contains { $0.hasPrefix("overloaded ") && $0.contains("0") })
+    #expect(try values("martlet_dns_upstream_events").contains { $0.hasPrefix("timeouts ") && $0.contains("2") })
+  }
+
   @Test("two entries of one name are one edge")
   func sameName() {
     var ledger = EdgeLedger()

@@ -316,6 +316,34 @@ struct NamesRootTests {
     }
   }
 
+  @Test("the host's own resolver is answered names of the mesh, and told to ask others for the rest")
+  func hostNames() throws {
+    try Town.with("dnshost", prepare: { $0.mesh.agentOptions.append("--host-names") }) { town in
+      let ask = { (server: String, name: String) in
+        try town.mesh.node.run(["python3", "-c", Programs.askDirectly, server, name]).stdout
+      }
+      #expect(try eventually { try ask("127.0.0.1", Self.name) == "0 1\n" })
+      #expect(try ask("::1", "server.demo") == "0 1\n")
+      #expect(try ask("127.0.0.1", "away.example") == "5 0\n")
+      // The host's own port 53 is left alone, and the sockets stay over a restart of the agent.
+      #expect(try town.mesh.node.run(["ss", "-Hlntu"]).stdout.contains("127.0.0.1:15053"))
+      try town.mesh.killAgent()
+      #expect(try ask("127.0.0.1", Self.name) == "0 1\n")
+      try town.mesh.startAgent()
+      try town.mesh.waitUntilReady()
+      #expect(try ask("127.0.0.1", Self.name) == "0 1\n")
+      #expect(try town.resolves())
+      let hosts = town.mesh.world.newPath("hosts")
+      try DiskFile.write(Array("127.0.0.1 localhost\n".utf8), to: hosts, mode: 0o644)
+      let done = try town.mesh.martlet(["hosts", "--file", hosts])
+      #expect(done.isSuccess, "\(done)")
+      let text = try DiskFile.readText(hosts, limit: 4096)
+      for address in [Self.vip, Self.vip6] {
+        #expect(text.contains("\n\(address) \(Self.name) server.demo.svc server.demo\n"), "\(text)")
+      }
+    }
+  }
+
   private static func number(_ word: String, _ text: String) throws -> Int {
     let line = try #require(text.split(separator: "\n").last { $0.hasPrefix(word + " ") }, "\(text)")
     return try #require(Int(line.dropFirst(word.utf8.count + 1)))

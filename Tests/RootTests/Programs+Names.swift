@@ -151,6 +151,19 @@ extension Programs {
     print("asked %d" % asked)
     """
 
+  /// `ADDRESS NAME`: asks port 15053 of the address by UDP. Prints code and number of answers.
+  static let askDirectly = """
+    import socket, struct, sys
+    labels = b"".join(bytes([len(l)]) + l.encode() for l in sys.argv[2].split("."))
+    s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(5)
+    try:
+        s.sendto(struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + labels + b"\\0\\0\\1\\0\\1", (sys.argv[1], 15053))
+        a = s.recv(65535)
+        print(a[3] & 15, a[7])
+    except OSError as e: print("error", e)
+    """
+
   /// Takes port 15053 on loopback, and keeps it until SIGTERM.
   static let takeNamesPort = """
     import signal, socket

@@ -50,6 +50,13 @@ martlet_stop() {
   martlet_release
   martlet_say "disable and stop $martlet_units"
   if martlet_systemd; then systemctl disable -q --now $martlet_units; else systemctl disable -q $martlet_units; fi
+  if [ -e /usr/lib/systemd/system/martlet-hosts.timer ]; then
+    if martlet_systemd; then systemctl disable -q --now martlet-hosts.timer; else systemctl disable -q martlet-hosts.timer; fi
+  fi
+  if [ -x /usr/bin/martlet ] && grep -q '^# BEGIN martlet' /etc/hosts 2>/dev/null; then
+    martlet_say "martlet hosts --remove"
+    /usr/bin/martlet hosts --remove | sed 's/^/  /'
+  fi
   if [ -x /usr/bin/martlet ] && martlet_systemd; then
     martlet_say "martlet purge"
     /usr/bin/martlet purge | sed 's/^/  /'

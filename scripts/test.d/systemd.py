@@ -260,7 +260,7 @@ class Run:
         self.doc("look")
         failed = box.run(["systemctl", "list-units", "--failed", "--plain", "--no-legend"]).stdout
         self.check("no unit failed", failed == self.failed_before, failed)
-        verify = box.run(["systemd-analyze", "verify", "--man=no", "martletd.service", "martlet-control.service", "martlet-workloads.target"], check=False)
+        verify = box.run(["systemd-analyze", "verify", "--man=no", "martletd.service", "martlet-control.service", "martlet-workloads.target", "martlet-hosts.service", "martlet-hosts.timer"], check=False)
         self.check("systemd-analyze verify is silent", verify.returncode == 0 and not (verify.stdout + verify.stderr).strip(), verify.stdout + verify.stderr)
         for unit in ("martletd.service", "martlet-control.service"):
             score = box.run(f"systemd-analyze security --no-pager {unit} | tail -n 1").stdout.strip()
