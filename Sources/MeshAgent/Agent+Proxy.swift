@@ -33,6 +33,8 @@ extension Agent {
     case .disconnected(let process):
       self.proxy.state = .restarting
       self.logger.warning("proxy disconnected", metadata: [LogKey.process: "\(process)"])
+    // `supervise` has those.
+    case .aside: break
     }
   }
 
@@ -70,7 +72,7 @@ extension Agent {
   }
 
   /// Fresh sockets in the namespace of the workload, each tagged with it: the proxy can dial with nothing else.
-  private func sendStock(_ request: StockRequest) {
+  func sendStock(_ request: StockRequest, to process: Int32? = nil) {
     guard let name = self.planner.identifiers.name(.workload, request.workload).flatMap({ ResourceName($0) }),
       let workload = self.enrolled[name]
     else { return }
@@ -94,7 +96,7 @@ extension Agent {
     self.report("upstream sockets cannot be made", failure)
     if !tagged.isEmpty {
       self.link?.sendStock(
-        tagged, workload: request.workload, leg: UInt8(MESH_LEG_OUTBOUND), isV4: request.isV4)
+        tagged, workload: request.workload, leg: UInt8(MESH_LEG_OUTBOUND), isV4: request.isV4, to: process)
     }
   }
 }

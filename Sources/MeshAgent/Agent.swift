@@ -15,7 +15,7 @@ import MeshTelemetry
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
 /// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Host`, `Agent+Guard`, `Agent+Tables`,
-/// `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
+/// `Agent+Proxy`, `Agent+Upgrade`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -91,6 +91,10 @@ package actor Agent {
 
   var proxy = ProxyStatus(state: .starting)
   var proxyStats = ProxyStats()
+  /// Proxies that were there before this agent, until it serves.
+  var foundProxies: FoundProxies?
+  var handOver = ListenerHandOver()
+  var proxyWasCompared = false
   var edges = EdgeLedger()
   /// Open connections are not looked at before then.
   var nextOpenBytes: UInt64 = 0
@@ -178,9 +182,9 @@ package actor Agent {
     let stored = ListenerAdoption.stored()
     self.store = ListenerStore(kept: Set(stored.listeners.keys), strange: stored.strange)
     self.adoptedListeners = stored.listeners
-    if let proxy = ProxySupervisor.running(in: self.cgroups.proxy) {
-      self.adoptedListeners.merge(ListenerAdoption.listeners(in: proxy)) { stored, _ in stored }
-    }
+    let proxies = FoundProxies(in: self.cgroups.proxy)
+    self.adoptedListeners.merge(proxies.listeners) { stored, _ in stored }
+    self.foundProxies = proxies
     let restored = (source: self.snapshotSource, count: self.snapshot.count, listeners: self.adoptedListeners.count)
     logger.info(
       "agent opened",

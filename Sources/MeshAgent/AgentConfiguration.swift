@@ -21,6 +21,8 @@ package struct AgentConfiguration: Sendable {
   /// The account of the proxy.
   package var proxyUser: String
   package var proxyLoops: Int
+  /// How long what is open may go on in a proxy that was replaced.
+  package var drainSeconds: Int
   /// Of maps that are made now; those of a predecessor keep theirs.
   package var mapSizes: MapSizes
   /// Unix socket of the control plane; nil: serve the snapshot on disk only.
@@ -44,6 +46,7 @@ package struct AgentConfiguration: Sendable {
     self.proxyExecutable = "/usr/libexec/martlet-proxy"
     self.proxyUser = "martlet-proxy"
     self.proxyLoops = 0
+    self.drainSeconds = 300
     self.mapSizes = .defaults
     self.controlSocket = nil
     self.metricsAddress = SocketEndpoint(IPAddress(v4: 0), MeshPort.metrics)

@@ -26,7 +26,8 @@ package struct Martlet: AsyncParsableCommand {
           StatusCommand.self, ShowCommand.self, ObserveCommand.self, ExplainCommand.self, LogLevelCommand.self,
           BugReportCommand.self,
         ]),
-      CommandGroup(name: "Host", subcommands: [CheckCommand.self, BenchCommand.self, PurgeCommand.self]),
+      CommandGroup(
+        name: "Host", subcommands: [CheckCommand.self, BenchCommand.self, UpgradeProxyCommand.self, PurgeCommand.self]),
       CommandGroup(
         name: "Programs, by hand", subcommands: [AttachCommand.self, DetachCommand.self, VerifyCommand.self]),
       CommandGroup(name: "Resources", subcommands: [DryRunCommand.self]),

@@ -15,20 +15,23 @@ package enum AgentMessage: Equatable, Sendable {
   case retainListeners(cookies: [UInt64])
   /// Name servers that are asked on behalf of the namespace, in this order.
   case nameServers(cookie: UInt64, servers: [SocketEndpoint])
-  /// Another proxy took over: accept no more, finish what is open, do not connect again.
-  case superseded
+  /// Another proxy took over: accept no more, finish what is open, end. What is still open then is closed.
+  case drain(milliseconds: UInt64)
 }
 
 /// What the proxy says to the agent.
 package enum ProxyMessage: Equatable, Sendable {
-  /// First on every connection. `process` is the proxy's own view; the agent trusts SO_PEERCRED.
-  case hello(process: Int32, version: String)
+  /// First on every connection. `process` is the proxy's own view; the agent trusts SO_PEERCRED. `isDraining`: it accepts no
+  /// more, whatever an earlier agent knew.
+  case hello(process: Int32, version: String, isDraining: Bool)
   case applied(revision: UInt64)
   /// The revision could not be taken; the proxy goes on with the one before and closes the connection.
   case rejected(revision: UInt64, message: String)
   case stockWanted(StockRequest)
   case listenerAccepted(ListenerKey)
   case stats(ProxyStats)
+  /// From here on it accepts no more: told to by the agent, or by a signal.
+  case draining
 }
 
 /// `count` fresh upstream sockets are wanted, made in the namespace of `workload` and tagged with it.

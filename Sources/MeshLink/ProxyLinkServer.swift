@@ -16,6 +16,18 @@ package enum ProxyLinkEvent: Equatable, Sendable {
   case listenerAccepted(ListenerKey)
   case stats(ProxyStats)
   case disconnected(process: Int32)
+  /// Of a proxy that does not serve; everything above is of the one that does.
+  case aside(process: Int32, Aside)
+
+  package enum Aside: Equatable, Sendable {
+    /// A candidate has the snapshot: it can be promoted.
+    case ready
+    case rejected(revision: UInt64, message: String)
+    case stockWanted(StockRequest)
+    case stats(ProxyStats)
+    /// It accepts no more.
+    case draining
+  }
 }
 
 /// The agent's end of the two sockets. Every method may be called from any thread or task; all work happens on one event
@@ -30,11 +42,18 @@ package final class ProxyLinkServer: Sendable {
     package var helloTimeout: TimeAmount
     /// A further check of a peer of the right user: is the process in the proxy's cgroup?
     package var isAllowed: @Sendable (PeerCredentials) -> Bool
+    /// What a process that says hello is there for. Called on the link's event loop.
+    package var role: @Sendable (Int32) -> ProxyRole
+    /// How long one that serves may go on with what it has, when another comes to serve without being promoted.
+    package var drainMilliseconds: UInt64
 
     package init(
       runDirectory: String, proxyUser: UInt32, proxyGroup: UInt32, helloTimeout: TimeAmount = .seconds(5),
-      isAllowed: @escaping @Sendable (PeerCredentials) -> Bool = { _ in true }
+      isAllowed: @escaping @Sendable (PeerCredentials) -> Bool = { _ in true },
+      role: @escaping @Sendable (Int32) -> ProxyRole = { _ in .serving }, drainMilliseconds: UInt64 = 300_000
     ) {
+      self.role = role
+      self.drainMilliseconds = drainMilliseconds
       self.runDirectory = runDirectory
       self.proxyUser = proxyUser
       self.proxyGroup = proxyGroup
@@ -144,10 +163,15 @@ package final class ProxyLinkServer: Sendable {
 
   /// Hands fresh upstream sockets down, tagged with {workload, leg} before. `descriptors` are the link's from here on: it
   /// closes them when they are sent, or if there is no proxy.
-  package func sendStock(_ descriptors: [CInt], workload: UInt32, leg: UInt8, isV4: Bool) {
+  ///
+  /// - process: one that does not serve; nil: the one that does.
+  package func sendStock(
+    _ descriptors: [CInt], workload: UInt32, leg: UInt8, isV4: Bool, to process: Int32? = nil
+  ) {
     self.send(
       descriptors,
-      DescriptorHeader(kind: .stock, isV4: isV4, leg: leg, workload: workload, count: 0, namespaceCookie: 0))
+      DescriptorHeader(kind: .stock, isV4: isV4, leg: leg, workload: workload, count: 0, namespaceCookie: 0),
+      to: process)
   }
 
   /// The same for UDP sockets of the key's namespace, to ask name servers with.
@@ -163,7 +187,7 @@ package final class ProxyLinkServer: Sendable {
     self.loop.execute { self.core.value.send(.nameServers(cookie: namespaceCookie, servers: servers)) }
   }
 
-  private func send(_ descriptors: [CInt], _ header: DescriptorHeader) {
+  private func send(_ descriptors: [CInt], _ header: DescriptorHeader, to process: Int32? = nil) {
     self.loop.execute {
       var rest = descriptors[...]
       while !rest.isEmpty {
@@ -171,19 +195,30 @@ package final class ProxyLinkServer: Sendable {
         rest = rest.dropFirst(part.count)
         var header = header
         header.count = UInt32(part.count)
-        self.core.value.send(header, part)
+        self.core.value.send(header, part, to: process)
       }
     }
   }
 
   /// The workload is gone: the proxy closes its listeners, connections and stock.
   package func withdraw(workload: UInt32) {
-    self.loop.execute { self.core.value.send(.withdraw(workload: workload)) }
+    self.loop.execute { self.core.value.sendAll(.withdraw(workload: workload)) }
   }
 
   /// After a (re)connect, when every listener was sent: the proxy closes listeners of other namespaces, those of
   /// workloads that went while no agent ran.
   package func retainListeners(namespaceCookies: [UInt64]) {
-    self.loop.execute { self.core.value.send(.retainListeners(cookies: namespaceCookies)) }
+    self.loop.execute { self.core.value.sendAll(.retainListeners(cookies: namespaceCookies)) }
+  }
+
+  /// The candidate serves from here on: `connected` comes for it. The one that served goes on accepting beside until it is
+  /// told to drain; promoted again, it is as before.
+  package func promote(_ process: Int32) {
+    self.loop.execute { self.core.value.promote(process) }
+  }
+
+  /// One that serves no more shall accept no more, and end within this time.
+  package func drain(_ process: Int32, milliseconds: UInt64) {
+    self.loop.execute { self.core.value.drain(process, milliseconds: milliseconds) }
   }
 }

@@ -27,6 +27,7 @@ extension Main {
     configuration.proxyExecutable = try Self.path(self.proxy, "--proxy")
     configuration.proxyUser = self.proxyUser
     configuration.proxyLoops = self.proxyLoops
+    configuration.drainSeconds = self.drainTimeout
     configuration.metricsAddress = try Self.endpoint(self.metricsAddress, "--metrics-address")
     configuration.healthAddress = try Self.endpoint(self.healthAddress, "--health-address")
     return configuration

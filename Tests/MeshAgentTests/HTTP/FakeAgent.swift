@@ -33,6 +33,9 @@ final class FakeAgent: AgentReporting {
   func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport {
     ExplainReport(source: "\(question.source)", destination: "\(question.target)", tier: .kernel, verdict: .deny)
   }
+  func replaceProxy(by binary: String?, isForced: Bool) async throws(MeshError) -> ProxyUpgradeStatus {
+    ProxyUpgradeStatus(state: isForced ? .replaced : .unneeded, pid: 2, binary: binary)
+  }
   func setLogLevel(_ level: LogLevelWord) async throws(MeshError) { self.level.withLock { $0 = level } }
 
   static func record(_ workload: String) -> FlowRecord {
