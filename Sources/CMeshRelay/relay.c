@@ -170,6 +170,17 @@ void cmesh_relay_tune(int fd)
     };
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
         setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+    /* Whoever closes without saying that the stream is complete has cut it: the kernel does at kill -9. The peer gets RST
+     * then, where it would take FIN for the end. Accepted sockets inherit it of their listener. */
+    static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
+void cmesh_relay_close(int fd)
+{
+    static const struct linger none = {0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    close(fd);
 }
 
 void cmesh_relay_reset(int fd)

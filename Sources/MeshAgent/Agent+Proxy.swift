@@ -36,6 +36,8 @@ extension Agent {
     case .disconnected(let process):
       self.proxy.state = .restarting
       self.logger.warning("proxy disconnected", metadata: [LogKey.process: "\(process)"])
+    // `supervise` has those.
+    case .aside: break
     }
   }
 
@@ -76,7 +78,7 @@ extension Agent {
   }
 
   /// Fresh sockets in the namespace of the workload, each tagged with it: the proxy can dial with nothing else.
-  private func sendStock(_ request: StockRequest) {
+  func sendStock(_ request: StockRequest, to process: Int32? = nil) {
     guard let name = self.planner.identifiers.name(.workload, request.workload).flatMap({ ResourceName($0) }),
       let workload = self.enrolled[name]
     else { return }
@@ -108,10 +110,10 @@ extension Agent {
       self.link?.sendNameStock(
         tagged,
         ListenerKey(
-          workload: request.workload, namespaceCookie: workload.namespace.cookie, isV4: request.isV4))
+          workload: request.workload, namespaceCookie: workload.namespace.cookie, isV4: request.isV4), to: process)
     } else if !tagged.isEmpty {
       self.link?.sendStock(
-        tagged, workload: request.workload, leg: UInt8(MESH_LEG_OUTBOUND), isV4: request.isV4)
+        tagged, workload: request.workload, leg: UInt8(MESH_LEG_OUTBOUND), isV4: request.isV4, to: process)
     }
   }
 }

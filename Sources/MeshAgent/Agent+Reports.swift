@@ -16,6 +16,7 @@ extension Agent: AgentReporting {
     let supervised = await self.supervisor.status
     var proxy = self.proxy
     proxy.restarts = UInt64(supervised.restarts)
+    proxy.upgrade = supervised.upgrade
     if supervised.pid == nil { proxy.state = supervised.isWaiting ? .restarting : .starting }
     var control = self.sessionStatus()
     control.snapshotSource = self.snapshotSource

@@ -17,7 +17,7 @@ import MeshTelemetry
 ///
 /// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Containers`,
 /// `Agent+Interfaces`, `Agent+Names`, `Agent+Guard`, `Agent+Canary`, `Agent+Listeners`, `Agent+Readiness`,
-/// `Agent+Status`, `Agent+Tables`, `Agent+Proxy`, `Agent+Service`, `Agent+Reports`.
+/// `Agent+Status`, `Agent+Tables`, `Agent+Proxy`, `Agent+Upgrade`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -119,6 +119,10 @@ package actor Agent {
   var proxyStats = ProxyStats()
   /// Of its name server.
   var nameStats: [NamedCount] = []
+  /// Proxies that were there before this agent, until it serves.
+  var foundProxies: FoundProxies?
+  var handOver = ListenerHandOver()
+  var proxyWasCompared = false
   var edges = EdgeLedger()
   /// Open connections are not looked at before then.
   var nextOpenBytes: UInt64 = 0
@@ -211,7 +215,9 @@ package actor Agent {
     let stored = ListenerAdoption.stored()
     self.store = ListenerStore(kept: stored.found.keys, strange: stored.strange)
     var found = stored.found
-    if let proxy = ProxySupervisor.running(in: self.cgroups.proxy) { ListenerAdoption.add(from: proxy, to: &found) }
+    let proxies = FoundProxies(in: self.cgroups.proxy)
+    found.add(proxies.sockets)
+    self.foundProxies = proxies
     self.adoptedListeners = found.listeners
     self.naming = Naming(adopted: found.names, hostFile: configuration.resolverFile)
     let restored = (source: self.snapshotSource, count: self.snapshot.count, listeners: self.adoptedListeners.count)

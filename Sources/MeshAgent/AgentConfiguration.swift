@@ -25,6 +25,8 @@ package struct AgentConfiguration: Sendable {
   package var answersHost: Bool
   /// Name servers of workloads that do not say which (resolv.conf(5)).
   package var resolverFile: String
+  /// How long what is open may go on in a proxy that was replaced.
+  package var drainSeconds: Int
   /// Of maps that are made now; those of a predecessor keep theirs.
   package var mapSizes: MapSizes
   /// Unix socket of the control plane; nil: serve the snapshot on disk only.
@@ -52,6 +54,7 @@ package struct AgentConfiguration: Sendable {
     self.proxyLoops = 0
     self.answersHost = false
     self.resolverFile = "/etc/resolv.conf"
+    self.drainSeconds = 300
     self.mapSizes = .defaults
     self.controlSocket = nil
     self.podmanSocket = "/run/podman/podman.sock"

@@ -29,6 +29,7 @@ package struct AgentService: Service {
     let link = try await self.agent.openLink(group: group) { continuation.yield($0) }
     let session = await self.agent.makeSession()
     await self.agent.reconcileAtStart()
+    await self.agent.adoptProxies(link)
     let http = AgentHTTP(self.endpoints, agent: self.agent, group: group)
     let sockets = AgentSockets(agent: self.agent, link: link, http: http, logger: self.logger)
     try await sockets.open()
@@ -37,7 +38,12 @@ package struct AgentService: Service {
       await withTaskGroup(of: Void.self) { tasks in
         tasks.addTask { await self.agent.sayAlive() }
         tasks.addTask { await self.agent.supervisor.run() }
-        tasks.addTask { for await event in events { await self.agent.handle(event) } }
+        tasks.addTask {
+          for await event in events {
+            await self.agent.handle(event)
+            await self.agent.supervise(event)
+          }
+        }
         tasks.addTask {
           while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(1))
@@ -87,13 +93,22 @@ extension Agent {
       throw MeshError(.notFound, "user \(self.configuration.proxyUser)", "does not exist")
     }
     let cgroup = self.cgroups.proxy
+    let roles = self.supervisor.roles
     let link = ProxyLinkServer(
       configuration: .init(
         runDirectory: self.configuration.runDirectory, proxyUser: user.uid, proxyGroup: user.gid,
-        isAllowed: { peer in (try? cgroup.processes().contains(peer.process)) ?? false }),
+        isAllowed: { peer in (try? cgroup.processes().contains(peer.process)) ?? false },
+        role: { roles.role(of: $0) }, drainMilliseconds: UInt64(self.configuration.drainSeconds) * 1000),
       group: group, logger: self.logger, onEvent: onEvent)
     self.link = link
     return link
+  }
+
+  /// Before the link opens.
+  func adoptProxies(_ link: ProxyLinkServer) async {
+    guard let found = self.foundProxies else { return }
+    self.foundProxies = nil
+    await self.supervisor.adopt(found, link: link) { await self.handOverAgain() }
   }
 
   /// Nil: no control plane is configured.

@@ -43,6 +43,12 @@ enum ListenerAdoption {
 
     var keys: Set<Key> { Set(self.listeners.keys).union(self.names.keys) }
 
+    /// What nobody else gave.
+    mutating func add(_ other: Found) {
+      self.listeners.merge(other.listeners) { known, _ in known }
+      self.names.merge(other.names) { known, _ in known }
+    }
+
     mutating func take(_ descriptor: consuming Descriptor, _ key: Key) {
       guard self.listeners[key] == nil, self.names[key] == nil else { return }
       switch key.kind {
@@ -55,14 +61,13 @@ enum ListenerAdoption {
 
   private static let ports: Set<UInt16> = [MeshPort.outbound, MeshPort.dns]
 
-  /// Adds what the process holds and nobody else gave.
-  static func add(from process: ProcessHandle, to found: inout Found) {
+  /// Copies of what the process holds.
+  static func sockets(in process: ProcessHandle) -> Found {
     var copied = Found()
     process.copySockets(ports: self.ports) { descriptor, socket in
       if let key = Key(socket) { copied.take(descriptor, key) }
     }
-    found.listeners.merge(copied.listeners) { stored, _ in stored }
-    found.names.merge(copied.names) { stored, _ in stored }
+    return copied
   }
 
   /// Those that systemd kept for us, and what it keeps that is none of them: names to be removed. A descriptor counts as what

@@ -27,7 +27,10 @@ package struct Martlet: AsyncParsableCommand {
           BugReportCommand.self,
         ]),
       CommandGroup(
-        name: "Host", subcommands: [CheckCommand.self, BenchCommand.self, HostsCommand.self, PurgeCommand.self]),
+        name: "Host",
+        subcommands: [
+          CheckCommand.self, BenchCommand.self, HostsCommand.self, UpgradeProxyCommand.self, PurgeCommand.self,
+        ]),
       CommandGroup(
         name: "Enrol, without a race at start",
         subcommands: [EnrollCommand.self, UnenrollCommand.self, WaitCommand.self, OCIHookCommand.self]),

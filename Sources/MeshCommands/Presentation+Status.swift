@@ -28,6 +28,7 @@ extension Presentation {
           : "\(proxy.state.rawValue)" + (proxy.pid > 0 ? ", pid \(proxy.pid)" : "")
             + (proxy.version.map { ", \($0)" } ?? "")
             + ", revision \(proxy.appliedRevision), \(proxy.restarts) restarts"
+            + (proxy.upgrade.map { $0.replaced > 0 ? ", replaced \($0.replaced) times" : "" } ?? "")
       ),
       (
         "datapath",
@@ -36,6 +37,7 @@ extension Presentation {
           + (datapath.lostEvents > 0 ? ", \(datapath.lostEvents) events LOST" : "")
       ),
     ]
+    if let upgrade = proxy.upgrade { lines += Self.upgrade(upgrade) }
     for check in status.health {
       lines.append(
         ("health", "\(check.state.rawValue)  \(check.name): \(check.message)" + (check.next.map { "; \($0)" } ?? "")))

@@ -4,13 +4,15 @@ import MeshBase
 
 /// Reads one `fds.sock` connection on a thread of its own until it ends. Descriptors of a malformed message are closed
 /// and end the connection.
+///
+/// The thread never closes the socket: whoever started it does, after `ended`. Were the number free before its owner knows,
+/// an accept on another thread could be given it, and the owner's shutdown(2) would end that connection with a FIN.
 final class DescriptorReceiver: Sendable {
-  /// Owned until `close`, which the thread does when it ends; `stop` only shuts it down, so that no other thread ever
-  /// closes a descriptor that is being read.
   private let socket: CInt
   private let received: @Sendable (DescriptorHeader, [CInt]) -> Void
   private let ended: @Sendable (MeshError?) -> Void
 
+  /// - ended: on the thread, as the last that it does.
   init(
     socket: CInt, received: @escaping @Sendable (DescriptorHeader, [CInt]) -> Void,
     ended: @escaping @Sendable (MeshError?) -> Void
@@ -31,7 +33,6 @@ final class DescriptorReceiver: Sendable {
       }, argument.toOpaque())
     guard result == 0 else {
       argument.release()
-      close(self.socket)
       throw MeshError(
         .exhausted, "descriptor link", "cannot start a thread", cause: String(cString: strerror(result)))
     }
@@ -60,7 +61,6 @@ final class DescriptorReceiver: Sendable {
         break reading
       }
     }
-    close(self.socket)
     self.ended(failure)
   }
 }

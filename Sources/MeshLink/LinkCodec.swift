@@ -4,8 +4,13 @@ package import NIOCore
 
 /// Messages to frames and back. Integers are in network order; text is its length (two bytes) and UTF-8. An entry is its
 /// version, its kind (one byte) and its canonical encoding. A kind that is not known, a body that is too short or too long, and text that is
-/// no UTF-8 are errors: both ends are installed together, so nothing here is skipped for the sake of a newer peer.
+/// no UTF-8 are errors: nothing here is skipped for the sake of a newer peer. An agent can meet a proxy that another version
+/// started; `hello` says which protocol that one speaks, and one that is not ours is refused: a proxy of our own takes its
+/// place.
 package struct LinkCodec: Sendable {
+  /// Raised with every change of what is said. The first three fields of `hello` stay for good.
+  package static let protocolVersion: UInt16 = 2
+
   package var entries: any EntryCoder
 
   package init(entries: any EntryCoder) {
@@ -19,7 +24,7 @@ package struct LinkCodec: Sendable {
     case commit = 4
     case withdraw = 5
     case retainListeners = 6
-    case superseded = 7
+    case drain = 7
     case nameServers = 8
     case retainNames = 9
     case hello = 65
@@ -29,6 +34,7 @@ package struct LinkCodec: Sendable {
     case listenerAccepted = 69
     case stats = 70
     case nameStats = 71
+    case draining = 72
   }
 
   // MARK: agent to proxy
@@ -62,7 +68,7 @@ package struct LinkCodec: Sendable {
       Self.frame(.retainListeners, &output) { for cookie in cookies { $0.writeInteger(cookie) } }
     case .retainNames(let cookies):
       Self.frame(.retainNames, &output) { for cookie in cookies { $0.writeInteger(cookie) } }
-    case .superseded: Self.frame(.superseded, &output) { _ in }
+    case .drain(let milliseconds): Self.frame(.drain, &output) { $0.writeInteger(milliseconds) }
     case .nameServers(let cookie, let servers):
       Self.frame(.nameServers, &output) {
         $0.writeInteger(cookie)
@@ -88,7 +94,7 @@ package struct LinkCodec: Sendable {
     case .withdraw: message = .withdraw(workload: try body.integer())
     case .retainListeners: message = .retainListeners(cookies: try body.integers())
     case .retainNames: message = .retainNames(cookies: try body.integers())
-    case .superseded: message = .superseded
+    case .drain: message = .drain(milliseconds: try body.integer())
     case .nameServers:
       let cookie: UInt64 = try body.integer()
       var servers: [SocketEndpoint] = []
@@ -107,10 +113,12 @@ package struct LinkCodec: Sendable {
 
   package func write(_ message: ProxyMessage, to output: inout ByteBuffer) {
     switch message {
-    case .hello(let process, let version):
+    case .hello(let process, let version, let isDraining):
       Self.frame(.hello, &output) {
         $0.writeInteger(process)
         $0.writeText(version)
+        $0.writeInteger(Self.protocolVersion)
+        $0.writeInteger(UInt8(isDraining ? 1 : 0))
       }
     case .applied(let revision): Self.frame(.applied, &output) { $0.writeInteger(revision) }
     case .rejected(let revision, let text):
@@ -148,6 +156,7 @@ package struct LinkCodec: Sendable {
           $0.writeInteger(one.count)
         }
       }
+    case .draining: Self.frame(.draining, &output) { _ in }
     }
   }
 
@@ -155,7 +164,17 @@ package struct LinkCodec: Sendable {
     var body = LinkReader(frame)
     let message: ProxyMessage
     switch Kind(rawValue: frame.kind) {
-    case .hello: message = .hello(process: try body.integer(), version: try body.text())
+    case .hello:
+      let process: Int32 = try body.integer()
+      let version = try body.text()
+      let spoken: UInt16 = try body.integer()
+      guard spoken == Self.protocolVersion else {
+        throw MeshError(
+          .unsupported, "proxy \(process) of version \(version)",
+          "speaks protocol \(spoken) with its agent, not \(Self.protocolVersion)",
+          next: "one of this version takes its place")
+      }
+      message = .hello(process: process, version: version, isDraining: try body.flag())
     case .applied: message = .applied(revision: try body.integer())
     case .rejected: message = .rejected(revision: try body.integer(), message: try body.text())
     case .stockWanted:
@@ -178,6 +197,7 @@ package struct LinkCodec: Sendable {
       var counts: [NamedCount] = []
       while !body.isEmpty { counts.append(NamedCount(try body.text(), try body.integer())) }
       message = .nameStats(counts)
+    case .draining: message = .draining
     default: throw body.malformed("kind")
     }
     try body.end()

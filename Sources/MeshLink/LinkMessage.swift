@@ -17,14 +17,15 @@ package enum AgentMessage: Equatable, Sendable {
   case retainNames(cookies: [UInt64])
   /// Name servers that are asked on behalf of the namespace, in this order.
   case nameServers(cookie: UInt64, servers: [SocketEndpoint])
-  /// Another proxy took over: accept no more, finish what is open, do not connect again.
-  case superseded
+  /// Another proxy took over: accept no more, finish what is open, end. What is still open then is closed.
+  case drain(milliseconds: UInt64)
 }
 
 /// What the proxy says to the agent.
 package enum ProxyMessage: Equatable, Sendable {
-  /// First on every connection. `process` is the proxy's own view; the agent trusts SO_PEERCRED.
-  case hello(process: Int32, version: String)
+  /// First on every connection. `process` is the proxy's own view; the agent trusts SO_PEERCRED. `isDraining`: it accepts no
+  /// more, whatever an earlier agent knew.
+  case hello(process: Int32, version: String, isDraining: Bool)
   case applied(revision: UInt64)
   /// The revision could not be taken; the proxy goes on with the one before and closes the connection.
   case rejected(revision: UInt64, message: String)
@@ -33,6 +34,8 @@ package enum ProxyMessage: Equatable, Sendable {
   case stats(ProxyStats)
   /// What the name server did since the proxy started, by stable words.
   case nameStats([NamedCount])
+  /// From here on it accepts no more: told to by the agent, or by a signal.
+  case draining
 }
 
 package struct NamedCount: Hashable, Sendable {

@@ -18,8 +18,8 @@ package enum AgentLinkEvent: Sendable {
   case retainListeners(cookies: [UInt64])
   case retainNames(cookies: [UInt64])
   case nameServers(cookie: UInt64, servers: [SocketEndpoint])
-  /// Another proxy took over; the link has ended for good.
-  case superseded
+  /// Another proxy took over: accept no more, and end within this time.
+  case drain(milliseconds: UInt64)
   /// Descriptors, the receiver's from here on. On the thread that reads them; all others come on the link's event loop.
   case descriptors(DescriptorHeader, [CInt])
 }
@@ -64,6 +64,11 @@ package final class ProxyLinkClient: Sendable {
     self.loop.execute { self.core.value.connect() }
   }
 
+  /// Says, now and whenever it connects again, that this proxy accepts no more.
+  package func sayDraining() {
+    self.loop.execute { self.core.value.sayDraining() }
+  }
+
   /// Ends the link for good.
   package func stop() {
     self.loop.execute { self.core.value.stop() }
@@ -84,11 +89,12 @@ final class AgentLinkCore {
   private let onEvent: @Sendable (AgentLinkEvent) -> Void
 
   private var stream: (any Channel)?
-  /// Only ever shut down here; the thread that reads it closes it.
+  /// Shut down here while its thread reads it, and closed here when the thread is done with it: never on another thread.
   private var descriptorSocket: CInt?
   private var attempt: UInt64 = 0
   private var backoff: TimeAmount
   private var isStopped = false
+  private var isDraining = false
   private var assembler = RevisionAssembler()
 
   init(
@@ -153,20 +159,23 @@ final class AgentLinkCore {
       socket: descriptors,
       received: { [onEvent = self.onEvent] header, received in onEvent(.descriptors(header, received)) },
       ended: { error in
-        loop.execute { core.value.descriptorsEnded(attempt, error) }
+        loop.execute { core.value.descriptorsEnded(attempt, descriptors, error) }
       })
     do {
       try receiver.start()
     } catch {
+      close(descriptors)
       self.descriptorSocket = nil
       channel.close(promise: nil)
       return
     }
-    self.send(.hello(process: getpid(), version: self.configuration.version))
+    self.send(
+      .hello(process: getpid(), version: self.configuration.version, isDraining: self.isDraining))
   }
 
-  /// The reading thread ended: the socket is closed by now.
-  private func descriptorsEnded(_ attempt: UInt64, _ error: MeshError?) {
+  /// The reading thread is done with the socket.
+  private func descriptorsEnded(_ attempt: UInt64, _ socket: CInt, _ error: MeshError?) {
+    close(socket)
     guard attempt == self.attempt else { return }
     if let error { self.logger.error("bad message of descriptors", metadata: [LogKey.error: "\(error)"]) }
     self.descriptorSocket = nil
@@ -195,6 +204,11 @@ final class AgentLinkCore {
     self.loop.assumeIsolated().scheduleTask(in: pause) { self.connect() }
   }
 
+  func sayDraining() {
+    self.isDraining = true
+    self.send(.draining)
+  }
+
   func stop() {
     self.isStopped = true
     self.stream?.close(promise: nil)
@@ -220,9 +234,7 @@ final class AgentLinkCore {
     case .retainListeners(let cookies): self.onEvent(.retainListeners(cookies: cookies))
     case .retainNames(let cookies): self.onEvent(.retainNames(cookies: cookies))
     case .nameServers(let cookie, let servers): self.onEvent(.nameServers(cookie: cookie, servers: servers))
-    case .superseded:
-      self.stop()
-      self.onEvent(.superseded)
+    case .drain(let milliseconds): self.onEvent(.drain(milliseconds: milliseconds))
     }
   }
 

@@ -4,28 +4,24 @@ import MeshSnapshot
 import NIOCore
 
 /// What `ProxyLinkServer` does on its event loop. A proxy is a stream connection that said hello and a descriptor
-/// connection of the same process; one is current, a newer one takes its place.
+/// connection of the same process; one serves, others are on their way in or out (`ProxyLinkCore+Roles`).
 final class ProxyLinkCore {
-  private let configuration: ProxyLinkServer.Configuration
+  let configuration: ProxyLinkServer.Configuration
   let codec: LinkCodec
   private let loop: any EventLoop
   let logger: Logger
-  private let onEvent: @Sendable (ProxyLinkEvent) -> Void
+  let onEvent: @Sendable (ProxyLinkEvent) -> Void
 
   private var servers: [ProxyLinkServer.Door: (channel: any Channel, identity: UnixSocket.Identity?)] = [:]
   /// Accepted, not paired yet, by process.
-  private var greeted: [Int32: (stream: any Channel, version: String)] = [:]
+  private var greeted: [Int32: (stream: any Channel, version: String, isDraining: Bool)] = [:]
   private var senders: [Int32: (channel: any Channel, sender: DescriptorSender)] = [:]
   private var strangers: [ObjectIdentifier: any Channel] = [:]
-  private var current: Proxy?
-  private var publisher = PublishMachine()
-
-  private struct Proxy {
-    var process: Int32
-    var stream: any Channel
-    var descriptors: any Channel
-    var sender: DescriptorSender
-  }
+  /// The one that serves, and what it has.
+  var current: LinkedProxy?
+  var publisher = PublishMachine()
+  /// The others.
+  var aside: [Int32: AsideProxy] = [:]
 
   init(
     configuration: ProxyLinkServer.Configuration, codec: LinkCodec, loop: any EventLoop, logger: Logger,
@@ -51,7 +47,8 @@ final class ProxyLinkCore {
   func stop() -> EventLoopFuture<Void> {
     let channels =
       self.servers.values.map(\.channel) + Array(self.strangers.values) + self.greeted.values.map(\.stream)
-      + self.senders.values.map(\.channel) + (self.current.map { [$0.stream, $0.descriptors] } ?? [])
+      + self.senders.values.map(\.channel)
+      + ((self.current.map { [$0] } ?? []) + self.aside.values.map(\.proxy)).flatMap { [$0.stream, $0.descriptors] }
     let closed = channels.map { channel in channel.close().flatMapErrorThrowing { _ in } }
     return EventLoopFuture.andAllComplete(closed, on: self.loop)
   }
@@ -100,7 +97,8 @@ final class ProxyLinkCore {
 
   private func closeUnlessPaired(_ channel: any Channel) {
     self.loop.assumeIsolated().scheduleTask(in: self.configuration.helloTimeout) {
-      guard self.current?.stream !== channel, self.current?.descriptors !== channel else { return }
+      let linked = (self.current.map { [$0] } ?? []) + self.aside.values.map(\.proxy)
+      guard !linked.contains(where: { $0.stream === channel || $0.descriptors === channel }) else { return }
       channel.close(promise: nil)
     }
   }
@@ -109,49 +107,42 @@ final class ProxyLinkCore {
     guard let greeted = self.greeted[process], let descriptors = self.senders[process] else { return }
     self.greeted[process] = nil
     self.senders[process] = nil
-    if let old = self.current {
-      if old.process != process { self.send(.superseded) }
-      self.disconnect(old)
-    }
-    self.current = Proxy(
-      process: process, stream: greeted.stream, descriptors: descriptors.channel, sender: descriptors.sender)
-    self.onEvent(.connected(process: process, version: greeted.version))
-    self.perform(self.publisher.connected())
-  }
-
-  private func disconnect(_ proxy: Proxy) {
-    self.current = nil
-    self.publisher.disconnected()
-    proxy.sender.close()
-    proxy.descriptors.close(promise: nil)
-    proxy.stream.close(promise: nil)
-    self.onEvent(.disconnected(process: proxy.process))
+    let proxy = LinkedProxy(
+      process: process, version: greeted.version, stream: greeted.stream, descriptors: descriptors.channel,
+      sender: descriptors.sender)
+    self.linked(proxy, isDraining: greeted.isDraining)
   }
 
   private func closed(descriptors channel: any Channel, _ process: Int32, _ sender: DescriptorSender) {
     sender.close()
     if self.senders[process]?.channel === channel { self.senders[process] = nil }
-    if let current = self.current, current.descriptors === channel { self.disconnect(current) }
+    self.closed { $0.descriptors === channel }
   }
 
   func closed(stream channel: any Channel, process: Int32) {
     self.strangers[ObjectIdentifier(channel)] = nil
     if self.greeted[process]?.stream === channel { self.greeted[process] = nil }
-    if let current = self.current, current.stream === channel { self.disconnect(current) }
+    self.closed { $0.stream === channel }
+  }
+
+  private func closed(_ isMeant: (LinkedProxy) -> Bool) {
+    if let current = self.current, isMeant(current) { self.disconnect(current) }
+    for one in Array(self.aside.values) where isMeant(one.proxy) { self.dismiss(one.proxy) }
   }
 
   // MARK: messages
 
   func received(_ message: ProxyMessage, on channel: any Channel, process: Int32) throws(MeshError) {
-    if case .hello(_, let version) = message {
+    if case .hello(_, let version, let isDraining) = message {
       guard self.strangers.removeValue(forKey: ObjectIdentifier(channel)) != nil else {
         throw MeshError(.invalid, "proxy link", "hello came twice")
       }
       self.greeted.removeValue(forKey: process)?.stream.close(promise: nil)
-      self.greeted[process] = (channel, version)
+      self.greeted[process] = (channel, version, isDraining)
       self.pair(process)
       return
     }
+    if let aside = self.aside[process], aside.proxy.stream === channel { return self.received(message, from: aside) }
     guard let current = self.current, current.stream === channel else {
       throw MeshError(.invalid, "proxy link", "a message before hello")
     }
@@ -159,61 +150,90 @@ final class ProxyLinkCore {
     case .hello: break
     case .applied(let revision):
       self.onEvent(.applied(revision: revision))
-      self.perform(self.publisher.applied(revision: revision))
+      self.perform(self.publisher.applied(revision: revision), for: current)
     case .rejected(let revision, let text): self.onEvent(.rejected(revision: revision, message: text))
     case .stockWanted(let request): self.onEvent(.stockWanted(request))
     case .listenerAccepted(let key): self.onEvent(.listenerAccepted(key))
     case .stats(let stats): self.onEvent(.stats(stats))
     case .nameStats(let counts): self.onEvent(.nameStats(counts))
+    case .draining:
+      self.setAside(current, isDraining: true)
+      self.onEvent(.aside(process: process, .draining))
     }
   }
 
   func publish(_ snapshot: Snapshot, revision: UInt64) {
-    self.perform(self.publisher.publish(snapshot, revision: revision))
+    self.publish { $0.publish(snapshot, revision: revision) }
   }
 
   func publish(_ change: Delta, revision: UInt64) {
-    self.perform(self.publisher.publish(change, revision: revision))
+    self.publish { $0.publish(change, revision: revision) }
   }
 
-  func send(_ header: DescriptorHeader, _ descriptors: [CInt]) {
-    guard let current = self.current else { return DescriptorSender.close(descriptors) }
-    current.sender.send(header, descriptors)
+  private func publish(_ change: (inout PublishMachine) -> PublishMachine.Action) {
+    let action = change(&self.publisher)
+    if let current = self.current { self.perform(action, for: current) }
+    for one in self.aside.values {
+      guard var publisher = one.publisher else { continue }
+      // Out of its place meanwhile, so that it changes without being copied.
+      one.publisher = nil
+      let action = change(&publisher)
+      one.publisher = publisher
+      self.perform(action, for: one.proxy)
+    }
+  }
+
+  func send(_ header: DescriptorHeader, _ descriptors: [CInt], to process: Int32? = nil) {
+    let receiver =
+      process.map { process in
+        self.aside[process]?.proxy ?? self.current.flatMap { $0.process == process ? $0 : nil }
+      } ?? self.current
+    guard let receiver else { return DescriptorSender.close(descriptors) }
+    receiver.sender.send(header, descriptors)
   }
 
   func send(_ message: AgentMessage) {
-    guard let current = self.current else { return }
+    if let current = self.current { self.send(message, to: current) }
+  }
+
+  /// What concerns everyone who has something of a workload.
+  func sendAll(_ message: AgentMessage) {
+    self.send(message)
+    for one in self.aside.values { self.send(message, to: one.proxy) }
+  }
+
+  func send(_ message: AgentMessage, to proxy: LinkedProxy) {
     var buffer = ByteBuffer()
     do {
       try self.codec.write(message, to: &buffer)
-      current.stream.writeAndFlush(buffer, promise: nil)
+      proxy.stream.writeAndFlush(buffer, promise: nil)
     } catch {
       self.logger.error("cannot encode a message to the proxy", metadata: [LogKey.error: "\(error)"])
     }
   }
 
-  private func perform(_ action: PublishMachine.Action) {
-    guard case .send(let revision, let isFull, let delta) = action, let current = self.current else { return }
+  func perform(_ action: PublishMachine.Action, for proxy: LinkedProxy) {
+    guard case .send(let revision, let isFull, let delta) = action else { return }
     var buffer = ByteBuffer()
     do {
       try self.codec.write(.begin(revision: revision, isFull: isFull), to: &buffer)
       for entry in delta.upserts {
         try self.codec.write(.upsert(entry), to: &buffer)
         if buffer.readableBytes >= MeshLink.chunkBytes {
-          current.stream.write(buffer, promise: nil)
+          proxy.stream.write(buffer, promise: nil)
           buffer = ByteBuffer()
         }
       }
       for key in delta.removals { try self.codec.write(.remove(key), to: &buffer) }
       try self.codec.write(.commit(revision: revision), to: &buffer)
-      current.stream.writeAndFlush(buffer, promise: nil)
+      proxy.stream.writeAndFlush(buffer, promise: nil)
     } catch {
       // A revision without one of its entries would be another one: the proxy keeps what it has.
       self.logger.error(
         "cannot encode a revision for the proxy",
         metadata: [LogKey.revision: "\(revision)", LogKey.error: "\(error)"])
       self.onEvent(.rejected(revision: revision, message: "\(error)"))
-      current.stream.close(promise: nil)
+      proxy.stream.close(promise: nil)
     }
   }
 }

@@ -17,6 +17,18 @@ package enum ProxyLinkEvent: Equatable, Sendable {
   case stats(ProxyStats)
   case nameStats([NamedCount])
   case disconnected(process: Int32)
+  /// Of a proxy that does not serve; everything above is of the one that does.
+  case aside(process: Int32, Aside)
+
+  package enum Aside: Equatable, Sendable {
+    /// A candidate has the snapshot: it can be promoted.
+    case ready
+    case rejected(revision: UInt64, message: String)
+    case stockWanted(StockRequest)
+    case stats(ProxyStats)
+    /// It accepts no more.
+    case draining
+  }
 }
 
 /// The agent's end of the two sockets. Every method may be called from any thread or task; all work happens on one event
@@ -31,11 +43,18 @@ package final class ProxyLinkServer: Sendable {
     package var helloTimeout: TimeAmount
     /// A further check of a peer of the right user: is the process in the proxy's cgroup?
     package var isAllowed: @Sendable (PeerCredentials) -> Bool
+    /// What a process that says hello is there for. Called on the link's event loop.
+    package var role: @Sendable (Int32) -> ProxyRole
+    /// How long one that serves may go on with what it has, when another comes to serve without being promoted.
+    package var drainMilliseconds: UInt64
 
     package init(
       runDirectory: String, proxyUser: UInt32, proxyGroup: UInt32, helloTimeout: TimeAmount = .seconds(5),
-      isAllowed: @escaping @Sendable (PeerCredentials) -> Bool = { _ in true }
+      isAllowed: @escaping @Sendable (PeerCredentials) -> Bool = { _ in true },
+      role: @escaping @Sendable (Int32) -> ProxyRole = { _ in .serving }, drainMilliseconds: UInt64 = 300_000
     ) {
+      self.role = role
+      self.drainMilliseconds = drainMilliseconds
       self.runDirectory = runDirectory
       self.proxyUser = proxyUser
       self.proxyGroup = proxyGroup
@@ -145,18 +164,24 @@ package final class ProxyLinkServer: Sendable {
 
   /// Hands fresh upstream sockets down, tagged with {workload, leg} before. `descriptors` are the link's from here on: it
   /// closes them when they are sent, or if there is no proxy.
-  package func sendStock(_ descriptors: [CInt], workload: UInt32, leg: UInt8, isV4: Bool) {
+  ///
+  /// - process: one that does not serve; nil: the one that does.
+  package func sendStock(
+    _ descriptors: [CInt], workload: UInt32, leg: UInt8, isV4: Bool, to process: Int32? = nil
+  ) {
     self.send(
       descriptors,
-      DescriptorHeader(kind: .stock, isV4: isV4, leg: leg, workload: workload, count: 0, namespaceCookie: 0))
+      DescriptorHeader(kind: .stock, isV4: isV4, leg: leg, workload: workload, count: 0, namespaceCookie: 0),
+      to: process)
   }
 
   /// The same for UDP sockets of the key's namespace, to ask name servers with.
-  package func sendNameStock(_ descriptors: [CInt], _ key: ListenerKey) {
+  package func sendNameStock(_ descriptors: [CInt], _ key: ListenerKey, to process: Int32? = nil) {
     self.send(
       descriptors,
       DescriptorHeader(
-        kind: .nameStock, isV4: key.isV4, workload: key.workload, count: 0, namespaceCookie: key.namespaceCookie))
+        kind: .nameStock, isV4: key.isV4, workload: key.workload, count: 0, namespaceCookie: key.namespaceCookie),
+      to: process)
   }
 
   /// Who is asked on behalf of a namespace. Say it again at `connected`.
@@ -164,7 +189,7 @@ package final class ProxyLinkServer: Sendable {
     self.loop.execute { self.core.value.send(.nameServers(cookie: namespaceCookie, servers: servers)) }
   }
 
-  private func send(_ descriptors: [CInt], _ header: DescriptorHeader) {
+  private func send(_ descriptors: [CInt], _ header: DescriptorHeader, to process: Int32? = nil) {
     self.loop.execute {
       var rest = descriptors[...]
       while !rest.isEmpty {
@@ -172,24 +197,35 @@ package final class ProxyLinkServer: Sendable {
         rest = rest.dropFirst(part.count)
         var header = header
         header.count = UInt32(part.count)
-        self.core.value.send(header, part)
+        self.core.value.send(header, part, to: process)
       }
     }
   }
 
   /// The workload is gone: the proxy closes its listeners, connections and stock.
   package func withdraw(workload: UInt32) {
-    self.loop.execute { self.core.value.send(.withdraw(workload: workload)) }
+    self.loop.execute { self.core.value.sendAll(.withdraw(workload: workload)) }
   }
 
   /// After a (re)connect, when every listener was sent: the proxy closes listeners of other namespaces, those of
   /// workloads that went while no agent ran.
   package func retainListeners(namespaceCookies: [UInt64]) {
-    self.loop.execute { self.core.value.send(.retainListeners(cookies: namespaceCookies)) }
+    self.loop.execute { self.core.value.sendAll(.retainListeners(cookies: namespaceCookies)) }
+  }
+
+  /// The candidate serves from here on: `connected` comes for it. The one that served goes on accepting beside until it is
+  /// told to drain; promoted again, it is as before.
+  package func promote(_ process: Int32) {
+    self.loop.execute { self.core.value.promote(process) }
+  }
+
+  /// One that serves no more shall accept no more, and end within this time.
+  package func drain(_ process: Int32, milliseconds: UInt64) {
+    self.loop.execute { self.core.value.drain(process, milliseconds: milliseconds) }
   }
 
   /// The same for sockets that names are answered on.
   package func retainNames(namespaceCookies: [UInt64]) {
-    self.loop.execute { self.core.value.send(.retainNames(cookies: namespaceCookies)) }
+    self.loop.execute { self.core.value.sendAll(.retainNames(cookies: namespaceCookies)) }
   }
 }

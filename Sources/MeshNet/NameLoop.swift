@@ -179,7 +179,14 @@ final class NameLoop {
   /// Other holders of the listeners take what comes from here on.
   func drain() {
     self.isDraining = true
-    for listener in self.listeners.values { _ = cmesh_poll_remove(self.server.poll, listener.descriptor) }
+    for (number, listener) in self.listeners {
+      _ = cmesh_poll_remove(self.server.poll, listener.descriptor)
+      // The kernel may have woken this loop alone for what is there (EPOLLEXCLUSIVE): nobody else would hear of it.
+      switch listener.transport {
+      case .udp: self.receive(listener)
+      case .tcp: self.accept(number, listener)
+      }
+    }
   }
 
   private func watch(_ number: UInt64, _ listener: Listener) {

@@ -121,6 +121,11 @@ package final class Relay: Sendable {
     for thread in self.threads { thread.post { $0.abortAll { $0.namespaceCookie == namespaceCookie } } }
   }
 
+  /// Closes the connections of every other namespace with RST.
+  package func retain(namespaceCookies kept: Set<UInt64>) {
+    for thread in self.threads { thread.post { $0.abortAll { !kept.contains($0.namespaceCookie) } } }
+  }
+
   /// Closes every connection with RST.
   package func abortAll() {
     for thread in self.threads { thread.post { $0.abortAll { _ in true } } }

@@ -220,7 +220,11 @@ final class RelayConnection {
     case .shutdownOutput(let side):
       shutdown(side == .client ? self.client : self.upstream, CInt(SHUT_WR))
       if self.outward.isEnded, self.homeward.isEnded {
-        self.closeSockets()
+        // Both streams are complete; what the kernel has not sent yet it sends after this.
+        cmesh_relay_close(self.client)
+        cmesh_relay_close(self.upstream)
+        self.client = -1
+        self.upstream = -1
         self.perform(self.machine.closed(.client))
         self.perform(self.machine.closed(.upstream))
       }

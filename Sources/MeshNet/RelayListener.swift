@@ -29,6 +29,11 @@ package final class RelayListener: Sendable {
     for thread in self.threads { thread.post { $0.unlisten(number) } }
   }
 
+  /// Looks whether connections wait: the kernel may have woken a process for them that is no more.
+  package func poke() {
+    self.threads.first?.post { $0.acceptWaiting(self) }
+  }
+
   /// Accepts no more, and what was just accepted is closed with RST too.
   package func withdraw() {
     self.withdrawn.store(true, ordering: .releasing)

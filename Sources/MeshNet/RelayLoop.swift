@@ -37,6 +37,8 @@ final class RelayLoop {
   private static let acceptPause: UInt64 = 1000
   /// Connections accepted in one turn from one listener.
   private static let acceptBatch = 16
+  /// The last time: as many as can wait in a listener (net.core.somaxconn).
+  private static let lastBatch = 4096
   private static let listenerMark: UInt64 = 1 << 63
 
   init(
@@ -141,10 +143,18 @@ final class RelayLoop {
   func unlisten(_ number: UInt64) {
     guard let listener = self.listeners.removeValue(forKey: number) else { return }
     _ = cmesh_poll_remove(self.thread.poll, listener.descriptor)
+    // Of all that wait for the listener the kernel wakes one for each connection (EPOLLEXCLUSIVE). It may have been this loop,
+    // and whoever accepts here next would not hear of it: what is there now is still taken.
+    self.accept(listener, atMost: Self.lastBatch)
   }
 
-  private func accept(_ listener: RelayListener) {
-    for _ in 0..<Self.acceptBatch {
+  func acceptWaiting(_ listener: RelayListener) {
+    guard self.pausedUntil == nil, self.listeners[listener.number] != nil else { return }
+    self.accept(listener, atMost: Self.lastBatch)
+  }
+
+  private func accept(_ listener: RelayListener, atMost batch: Int = RelayLoop.acceptBatch) {
+    for _ in 0..<batch {
       let descriptor = cmesh_relay_accept(listener.descriptor)
       if descriptor >= 0 {
         self.place(descriptor, listener)

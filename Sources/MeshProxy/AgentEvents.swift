@@ -16,6 +16,31 @@ final class Orders: Sendable {
   func send(_ message: ProxyMessage) { self.link.withLock { $0 }?.send(message) }
 }
 
+/// When this proxy has to be done with what it has. Orders come from the agent, again from the next agent, or from a signal;
+/// the earliest deadline holds.
+final class DrainOrders: Sendable {
+  private let state = Mutex<ContinuousClock.Instant?>(nil)
+  private let stream: AsyncStream<Void>
+  private let continuation: AsyncStream<Void>.Continuation
+
+  init() {
+    (self.stream, self.continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+  }
+
+  var deadline: ContinuousClock.Instant? { self.state.withLock { $0 } }
+
+  func give(_ time: Duration) {
+    let deadline = ContinuousClock.now + time
+    self.state.withLock { $0 = $0.map { min($0, deadline) } ?? deadline }
+    self.continuation.yield()
+  }
+
+  /// Returns at the first order, or when the task is cancelled.
+  func first() async {
+    for await _ in self.stream { return }
+  }
+}
+
 /// What follows from what the agent says.
 final class AgentEvents: Sendable {
   private let relay: Relay
@@ -24,7 +49,7 @@ final class AgentEvents: Sendable {
   private let names: ProxyNames
   private let orders: Orders
   private let logger: Logger
-  private let superseded = Mutex(false)
+  private let drain: DrainOrders
   /// Listeners that came before the first table: connections wait in them meanwhile, because without a table every one would
   /// be refused. Nil: there is a table.
   private let early = Mutex<[EarlyListener]?>([])
@@ -35,8 +60,10 @@ final class AgentEvents: Sendable {
   }
 
   init(
-    relay: Relay, stock: StockRoom, listeners: ProxyListeners, names: ProxyNames, orders: Orders, logger: Logger
+    relay: Relay, stock: StockRoom, listeners: ProxyListeners, names: ProxyNames, orders: Orders, drain: DrainOrders,
+    logger: Logger
   ) {
+    self.drain = drain
     self.names = names
     self.relay = relay
     self.stock = stock
@@ -44,8 +71,6 @@ final class AgentEvents: Sendable {
     self.orders = orders
     self.logger = logger
   }
-
-  var isSuperseded: Bool { self.superseded.withLock { $0 } }
 
   func handle(_ event: AgentLinkEvent) {
     switch event {
@@ -74,9 +99,8 @@ final class AgentEvents: Sendable {
       self.listeners.retain(namespaceCookies: cookies)
     case .retainNames(let cookies): self.names.retain(namespaceCookies: cookies)
     case .nameServers(let cookie, let servers): self.names.use(servers, for: cookie)
-    case .superseded:
-      self.logger.info("another proxy took over")
-      self.superseded.withLock { $0 = true }
+    case .drain(let milliseconds):
+      self.drain.give(.milliseconds(Int64(clamping: milliseconds)))
     case .descriptors(let header, let descriptors): self.received(header, descriptors)
     }
   }

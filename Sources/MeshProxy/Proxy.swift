@@ -52,6 +52,7 @@ package struct Proxy: Service {
 
   private func serve(_ group: MultiThreadedEventLoopGroup) async throws {
     let orders = Orders()
+    let drain = DrainOrders()
     let stock = StockRoom { shelf, count in
       orders.send(
         .stockWanted(StockRequest(workload: shelf.workload, isV4: shelf.isV4, count: UInt32(clamping: count))))
@@ -60,27 +61,37 @@ package struct Proxy: Service {
     let listeners = ProxyListeners(relay: relay, flow: self.flow)
     let names = try ProxyNames(stock: stock, order: { orders.send(.stockWanted($0)) }, logger: self.logger)
     let agent = AgentEvents(
-      relay: relay, stock: stock, listeners: listeners, names: names, orders: orders, logger: self.logger)
+      relay: relay, stock: stock, listeners: listeners, names: names, orders: orders, drain: drain,
+      logger: self.logger)
     let link = ProxyLinkClient(
       configuration: .init(runDirectory: self.configuration.runDirectory), group: group, logger: self.logger,
       onEvent: { agent.handle($0) })
     orders.use(link)
     self.logger.info("proxy starts", metadata: [LogKey.version: "\(MeshBase.version)", LogKey.process: "\(getpid())"])
     link.start()
-    await cancelWhenGracefulShutdown {
-      while !Task.isCancelled, !agent.isSuperseded {
-        try? await Task.sleep(for: .seconds(1))
-        stock.tick()
-        link.send(.stats(ProxyStats(await relay.counters())))
-        let asked = await names.tick()
-        if !asked.isEmpty { link.send(.nameStats(asked)) }
+    await withTaskGroup(of: Void.self) { tasks in
+      // Through the drain as well: what was accepted last may wait for a socket of the agent.
+      tasks.addTask {
+        while !Task.isCancelled {
+          try? await Task.sleep(for: .seconds(1))
+          stock.tick()
+          link.send(.stats(ProxyStats(await relay.counters())))
+          let asked = await names.tick()
+          if !asked.isEmpty { link.send(.nameStats(asked)) }
+        }
       }
+      await cancelWhenGracefulShutdown { await drain.first() }
+      if drain.deadline == nil { drain.give(.seconds(self.configuration.drainTimeoutSeconds)) }
+      self.logger.info("proxy drains", metadata: [LogKey.process: "\(getpid())"])
+      listeners.drain()
+      async let namesEnd: Void = names.end()
+      // Every loop answers, after it let go of its listeners: now it is true.
+      _ = await relay.counters()
+      link.sayDraining()
+      await self.drain(relay, until: { drain.deadline ?? .now })
+      await namesEnd
+      tasks.cancelAll()
     }
-    self.logger.info("proxy drains")
-    listeners.drain()
-    async let namesEnd: Void = names.end()
-    await self.drain(relay)
-    await namesEnd
     link.stop()
     await relay.stop()
   }
@@ -98,14 +109,14 @@ package struct Proxy: Service {
       while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
     }
     for listener in listeners { listener.close() }
-    await self.drain(relay)
+    let deadline = ContinuousClock.now + .seconds(self.configuration.drainTimeoutSeconds)
+    await self.drain(relay, until: { deadline })
     await relay.stop()
   }
 
-  /// Waits until the last connection is done, or the drain timeout is over; then what is left ends with RST.
-  private func drain(_ relay: Relay) async {
-    let deadline = ContinuousClock.now + .seconds(self.configuration.drainTimeoutSeconds)
-    while ContinuousClock.now < deadline, await relay.counters().active > 0 {
+  /// Waits until the last connection is done, or the deadline, which may come nearer, is over; then what is left ends with RST.
+  private func drain(_ relay: Relay, until deadline: () -> ContinuousClock.Instant) async {
+    while ContinuousClock.now < deadline(), await relay.counters().active > 0 {
       guard (try? await Task.sleep(for: .milliseconds(100))) != nil else { break }
     }
     relay.abortAll()

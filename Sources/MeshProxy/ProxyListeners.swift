@@ -46,13 +46,14 @@ final class ProxyListeners: Sendable {
       close(descriptor)
       throw MeshError(.invalid, "listener of workload \(key.workload)", "is no socket")
     }
-    let isDone = self.state.withLock { state -> Bool in
-      if state.isDraining { return true }
-      guard let old = state.entries[place], old.inode == inode, old.listener.isActive else { return false }
+    let (isDone, known) = self.state.withLock { state -> (Bool, RelayListener?) in
+      if state.isDraining { return (true, nil) }
+      guard let old = state.entries[place], old.inode == inode, old.listener.isActive else { return (false, nil) }
       state.entries[place]?.workload = key.workload
-      return true
+      return (true, old.listener)
     }
     if isDone {
+      known?.poke()
       close(descriptor)
       return
     }
@@ -81,12 +82,14 @@ final class ProxyListeners: Sendable {
   /// Every other namespace is gone.
   func retain(namespaceCookies: [UInt64]) {
     let kept = Set(namespaceCookies)
-    let gone = self.state.withLock { state in
+    let (gone, isDraining) = self.state.withLock { state in
       let gone = state.entries.filter { !kept.contains($0.key.namespaceCookie) }
       for place in gone.keys { state.entries[place] = nil }
-      return gone.map { ($0.key.namespaceCookie, $0.value.listener) }
+      return (gone.map { ($0.key.namespaceCookie, $0.value.listener) }, state.isDraining)
     }
     self.end(gone)
+    // Without listeners it is the connections that tell where this proxy still is.
+    if isDraining { self.relay.retain(namespaceCookies: kept) }
   }
 
   /// Accepts no more, for good: connections that wait in a listener are left to its other holders.

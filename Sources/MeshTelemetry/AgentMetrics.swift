@@ -116,6 +116,16 @@ package struct AgentMetrics: Sendable {
         .counter, "martlet_proxy_restarts", "Times that the agent had to start the proxy again.",
         .integer(status.proxy.restarts)),
       MetricFamily(
+        .counter, "martlet_proxy_replacements", "New proxies that were put in the place of the old one, or given up.",
+        labels: ["result"],
+        series: [
+          MetricSeries(["replaced"], .integer(status.proxy.upgrade?.replaced ?? 0)),
+          MetricSeries(["given_up"], .integer(status.proxy.upgrade?.givenUp ?? 0)),
+        ]),
+      .single(
+        .gauge, "martlet_proxies_draining", "Proxies that were replaced and finish what they have.",
+        .integer(UInt64(status.proxy.upgrade?.draining.count ?? 0))),
+      MetricFamily(
         .counter, "martlet_proxy_refused_connections", "Connections that the node proxy refused, by reason.",
         labels: ["reason"],
         series: self.proxyRefusals.sorted { $0.key < $1.key }.map { MetricSeries([$0.key], .integer($0.value)) }),

@@ -105,10 +105,14 @@ package struct ProxyStatus: Codable, Sendable, Hashable {
   package var version: String?
   package var restarts: UInt64
   package var appliedRevision: UInt64
+  /// Nil: from an agent that does not tell.
+  package var upgrade: ProxyUpgradeStatus?
 
   package init(
-    state: State = .stopped, pid: UInt32 = 0, version: String? = nil, restarts: UInt64 = 0, appliedRevision: UInt64 = 0
+    state: State = .stopped, pid: UInt32 = 0, version: String? = nil, restarts: UInt64 = 0, appliedRevision: UInt64 = 0,
+    upgrade: ProxyUpgradeStatus? = nil
   ) {
+    self.upgrade = upgrade
     self.state = state
     self.pid = pid
     self.version = version

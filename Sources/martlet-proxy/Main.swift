@@ -15,9 +15,9 @@ import UnixSignals
     discussion: """
       Nobody needs to start it by hand. Needs no capability and no root. It finds the agent's sockets proxy.sock and fds.sock in the run directory, and
       connects again whenever the agent was away; connections go on meanwhile. SIGTERM: accepts no more, waits for open
-      connections, and ends.
+      connections, and ends. The agent can ask for the same when another proxy has taken over.
 
-      Exit status: 0 ended by SIGTERM or SIGINT or superseded, 1 it failed, 2 wrong command line.
+      Exit status: 0 ended by SIGTERM or SIGINT or replaced, 1 it failed, 2 wrong command line.
 
       EXAMPLE
         martlet-proxy --run-dir /run/martlet --loops 2
@@ -75,6 +75,7 @@ import UnixSignals
     }
     let logger = Logger(label: "martlet-proxy")
     Self.raiseDescriptorLimit(logger)
+    Self.takeName()
     let proxy = Proxy(
       ProxyConfiguration(
         runDirectory: self.runDir, loops: self.loops, drainTimeoutSeconds: self.drainTimeout,
@@ -86,6 +87,15 @@ import UnixSignals
         services: [.init(service: proxy, successTerminationBehavior: .gracefullyShutdownGroup)],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
     try await group.run()
+  }
+
+  /// The agent can start it by a descriptor; ps shall name it all the same.
+  private static func takeName() {
+    let file = open("/proc/self/comm", O_WRONLY | O_CLOEXEC)
+    guard file >= 0 else { return }
+    let name = Array("martlet-proxy".utf8)
+    _ = write(file, name, name.count)
+    close(file)
   }
 
   /// Each connection takes two descriptors: the soft limit becomes the hard one.

@@ -85,6 +85,11 @@ struct Main: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "How long open connections may go on in a proxy that was replaced, 0 to 86400.", valueName: "seconds"))
+  var drainTimeout = 300
+
+  @Option(
+    help: ArgumentHelp(
       "Entries of a map, as services=100000; several times. See docs/operations.md, Large meshes.",
       valueName: "name=entries"))
   var mapLimit: [String] = []
@@ -112,6 +117,9 @@ struct Main: AsyncParsableCommand {
         "--log-level \(self.logLevel) is not trace, debug, info, notice, warning, error or critical")
     }
     guard (0...1024).contains(self.proxyLoops) else { throw ValidationError("--proxy-loops is 0 to 1024") }
+    guard (0...86_400).contains(self.drainTimeout) else {
+      throw ValidationError("--drain-timeout is 0 to 86400 seconds")
+    }
     guard !self.proxyUser.isEmpty else { throw ValidationError("--proxy-user is empty; give a name or a number") }
     _ = try self.agentConfiguration()
   }

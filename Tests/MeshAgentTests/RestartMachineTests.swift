@@ -44,6 +44,35 @@ struct RestartMachineTests {
     #expect(machine.ended(at: now + RestartMachine.settledMilliseconds) == .spawn)
   }
 
+  @Test("one that served for a quarter of a second is restarted at once, however often; one that hardly served is not")
+  func served() {
+    var machine = RestartMachine()
+    _ = machine.start(at: 0, adopted: false)
+    var now: Int64 = 0
+    for _ in 0..<50 {
+      machine.served(at: now + 20)
+      now += 20 + RestartMachine.servedMilliseconds
+      #expect(machine.ended(at: now) == .spawn)
+    }
+    #expect(machine.restarts == 50)
+    machine.served(at: now + 20)
+    #expect(machine.ended(at: now + 30) == .spawn)
+    machine.served(at: now + 50)
+    #expect(machine.ended(at: now + 60) == .wait(milliseconds: 100))
+  }
+
+  @Test("one that another replaced is forgotten: the new one runs since then")
+  func replaced() {
+    var machine = RestartMachine()
+    _ = machine.start(at: 0, adopted: false)
+    _ = machine.ended(at: 1)
+    _ = machine.ended(at: 2)
+    #expect(machine.phase == .waiting(until: 102))
+    machine.replaced(at: 50)
+    #expect(machine.phase == .running(since: 50))
+    #expect(machine.ended(at: 50 + RestartMachine.servedMilliseconds) == .spawn)
+  }
+
   @Test("does nothing after it was stopped")
   func stopped() {
     var machine = RestartMachine()

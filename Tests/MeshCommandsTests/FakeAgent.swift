@@ -80,6 +80,14 @@ final class FakeAgent: AgentReporting {
     guard let report else { throw MeshError(.internal, "fake", "has no answer") }
     return report
   }
+  func replaceProxy(by binary: String?, isForced: Bool) async throws(MeshError) -> ProxyUpgradeStatus {
+    guard self.ready else {
+      return ProxyUpgradeStatus(state: .givenUp, pid: 44, binary: binary, cause: "it ended", givenUp: 1)
+    }
+    return ProxyUpgradeStatus(
+      state: isForced ? .replaced : .unneeded, pid: 44, binary: binary ?? "/usr/libexec/martlet-proxy", replaced: 1,
+      draining: [.init(pid: 43, connections: 2, secondsLeft: 299)])
+  }
   func setLogLevel(_ level: LogLevelWord) async throws(MeshError) { self.level.withLock { $0 = level } }
 
   /// Serves this agent in a fresh run directory while `body` runs.

@@ -28,7 +28,7 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
     let entries = try sampleSnapshot().entries
     return [.begin(revision: 7, isFull: true)] + entries.map { .upsert($0) } + [
       .remove(EntryKey(.workload, "a/gone")), .commit(revision: 7), .withdraw(workload: 3),
-      .retainListeners(cookies: [1, UInt64.max]), .retainListeners(cookies: []), .superseded,
+      .retainListeners(cookies: [1, UInt64.max]), .retainListeners(cookies: []), .drain(milliseconds: 300_000),
       .retainNames(cookies: [4, UInt64.max]), .retainNames(cookies: []),
       .nameServers(
         cookie: 5, servers: [SocketEndpoint(.loopbackV4, 53), SocketEndpoint(.loopbackV6, 5353)]),
@@ -37,7 +37,9 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
   }
 
   private let proxyMessages: [ProxyMessage] = [
-    .hello(process: 42, version: "0.1.0"), .applied(revision: UInt64.max), .rejected(revision: 1, message: "größer"),
+    .hello(process: 42, version: "0.1.0", isDraining: false),
+    .hello(process: 43, version: "0.2.0", isDraining: true), .draining, .applied(revision: UInt64.max),
+    .rejected(revision: 1, message: "größer"),
     .stockWanted(StockRequest(workload: 9, isV4: false, count: 64)),
     .stockWanted(StockRequest(workload: 9, isV4: true, count: 8, isForNames: true)),
     .listenerAccepted(ListenerKey(workload: 9, namespaceCookie: 77, isV4: true)),

@@ -73,8 +73,8 @@ import Testing
     }
     let process = second.processIdentifier
     _ = try await bench.event { if case .connected(process, _) = $0 { true } else { nil } }
-    // It looks once a second whether it was superseded; from then on nobody accepts, and what is dialled waits in the
-    // listener.
+    _ = try await bench.event { if case .aside(_, .draining) = $0 { true } else { nil } }
+    // From then on nobody accepts, and what is dialled waits in the listener.
     #expect(bench.nobodyAccepts())
     #expect(ProxyBench.send(server, 2))
     #expect(ProxyBench.receive(client) == 2)

@@ -25,6 +25,7 @@ martlet_start() {
   else
     martlet_say "restart $martlet_units"
     systemctl try-restart $martlet_units || martlet_say "warning: a service did not start: ask journalctl -u martletd"
+    martlet_replace_proxy
   fi
 }
 
@@ -43,6 +44,22 @@ martlet_release() {
     rmdir -p --ignore-fail-on-non-empty /etc/containers/oci/hooks.d
   fi
   if martlet_systemd; then systemctl daemon-reload; fi
+}
+
+# The new agent replaces a proxy of another program by itself; this waits for it, and says what came of it.
+martlet_replace_proxy() {
+  systemctl -q is-active martletd.service || return 0
+  martlet_tries=0
+  while [ $martlet_tries -lt 30 ]; do
+    martlet_said=$(/usr/bin/martlet upgrade-proxy 2>&1) && { martlet_say "proxy: $martlet_said"; return 0; }
+    case $martlet_said in
+      *'GIVEN UP'*) martlet_say "warning: $martlet_said"; return 0 ;;
+    esac
+    # It is being replaced right now, or the agent does not have its snapshot yet.
+    martlet_tries=$((martlet_tries + 1))
+    sleep 1
+  done
+  martlet_say "warning: the proxy was not replaced: $martlet_said; martlet status tells, martlet upgrade-proxy tries again"
 }
 
 # Ends everything of the mesh that runs: the units, the proxy that serves on without its agent, the programs in the kernel.

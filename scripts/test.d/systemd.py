@@ -370,9 +370,12 @@ class Run:
         self.traffic("after kill -9 of both")
 
     def upgrade(self):
+        proxy = self.proxy()
         self.load(15)
         self.doc("upgrade")
         self.loaded("package installed again under load")
+        self.check("a new proxy serves, and the old one ended with its last connection",
+                   self.until(lambda: len(self.proxy()) == 1 and self.proxy() != proxy, 30), f"{proxy} {self.proxy()}")
         self.check("the agent is active", self.show("martletd.service", "ActiveState") == "active")
         self.traffic("after the upgrade")
 

@@ -59,8 +59,11 @@ int cmesh_relay_is_listener(int fd);
 int cmesh_set_nonblocking(int fd);
 
 /* NODELAY and keepalive: a peer that vanished is found in 60 s without traffic, and in 30 s with bytes unacknowledged
- * (tcp(7)). Accepted sockets inherit them from their listener. Best effort: a socket that refuses still carries bytes. */
+ * (tcp(7)). And a close that nobody ordered sends RST. Accepted sockets inherit them from their listener. Best effort: a
+ * socket that refuses still carries bytes. */
 void cmesh_relay_tune(int fd);
+/* close(2) of a stream that is complete: the kernel sends what is left, and FIN if it was not sent. */
+void cmesh_relay_close(int fd);
 /* close(2) with RST: what waits to be sent is dropped (socket(7), SO_LINGER). */
 void cmesh_relay_reset(int fd);
 

@@ -31,7 +31,7 @@ package enum AgentEndpoints {
   private static let paths: [String: HTTPMethod] = [
     "/v1/status": .GET, "/v1/workloads": .GET, "/v1/services": .GET, "/v1/policies": .GET, "/v1/connections": .GET,
     "/v1/programs": .GET, "/v1/maps": .GET, "/v1/explain": .GET, "/v1/flows": .GET, "/v1/metrics": .GET,
-    "/v1/log-level": .POST, "/v1/enrol": .POST,
+    "/v1/log-level": .POST, "/v1/enrol": .POST, "/v1/proxy/upgrade": .POST,
   ]
 
   /// `agent.sock`: JSON for the command line.
@@ -75,6 +75,12 @@ package enum AgentEndpoints {
       }
       try await agent.setLogLevel(level)
       try await writer.send(json: ["level": level.rawValue])
+    case "/v1/proxy/upgrade":
+      if let binary = target.query["binary"], !binary.hasPrefix("/") {
+        throw MeshError(.invalid, "binary", "\(binary) is no full path")
+      }
+      try await writer.send(
+        json: try await agent.replaceProxy(by: target.query["binary"], isForced: try target.flag("force")))
     default: throw MeshError(.notFound, target.path, "is not served here")
     }
   }

@@ -18,6 +18,8 @@ package protocol AgentReporting: Sendable {
   func enrol(_ question: EnrolQuestion) async throws(MeshError) -> EnrolReport
   /// One of `LogLevelWord`.
   func setLogLevel(_ level: LogLevelWord) async throws(MeshError)
+  /// Waits until a proxy of this program serves, or was given up. Nil: of the program that the agent was told.
+  func replaceProxy(by binary: String?, isForced: Bool) async throws(MeshError) -> ProxyUpgradeStatus
   /// Where the agent publishes flow records.
   var flows: FlowFeed { get }
 }

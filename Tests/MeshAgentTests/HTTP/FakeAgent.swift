@@ -36,6 +36,9 @@ final class FakeAgent: AgentReporting {
   func enrol(_ question: EnrolQuestion) async throws(MeshError) -> EnrolReport {
     EnrolReport(.enrolled, workload: "shop/web", cgroup: 77, message: question.subject)
   }
+  func replaceProxy(by binary: String?, isForced: Bool) async throws(MeshError) -> ProxyUpgradeStatus {
+    ProxyUpgradeStatus(state: isForced ? .replaced : .unneeded, pid: 2, binary: binary)
+  }
   func setLogLevel(_ level: LogLevelWord) async throws(MeshError) { self.level.withLock { $0 = level } }
 
   static func record(_ workload: String) -> FlowRecord {

@@ -1,0 +1,73 @@
+package import MeshBase
+import MeshDatapath
+import MeshLink
+import MeshLinux
+package import MeshTelemetry
+
+/// Which listeners the proxy that serves was handed and has not taken yet.
+struct ListenerHandOver {
+  var process: Int32 = 0
+  var awaited: Set<ListenerKey> = []
+}
+
+/// What the supervisor has to know of the proxies' words.
+extension Agent {
+  /// After `handle`, which sent the listeners.
+  func supervise(_ event: ProxyLinkEvent) async {
+    switch event {
+    case .connected(let process, _):
+      self.handOver = ListenerHandOver(process: process, awaited: self.listenerKeys)
+      await self.supervisor.linked(process)
+      if self.handOver.awaited.isEmpty { await self.supervisor.accepting(process) }
+    case .listenerAccepted(let key):
+      guard self.handOver.awaited.remove(key) != nil, self.handOver.awaited.isEmpty else { return }
+      await self.supervisor.accepting(self.handOver.process)
+    case .applied:
+      guard !self.proxyWasCompared else { return }
+      // It has what this agent knows: what an update of the package left running can go now.
+      self.proxyWasCompared = true
+      await self.supervisor.replaceIfChanged()
+    case .aside(let process, let event): await self.supervise(process, event)
+    case .rejected, .stockWanted, .stats, .disconnected: break
+    }
+  }
+
+  private func supervise(_ process: Int32, _ event: ProxyLinkEvent.Aside) async {
+    switch event {
+    case .ready: await self.supervisor.ready(process)
+    case .rejected(_, let message): await self.supervisor.refused(process, message)
+    case .stockWanted(let request): self.sendStock(request, to: process)
+    case .stats(let stats): await self.supervisor.note(connections: stats.active, of: process)
+    case .draining:
+      await self.supervisor.drains(process)
+    }
+  }
+
+  /// Each once, as they are sent.
+  private var listenerKeys: Set<ListenerKey> {
+    var keys: Set<ListenerKey> = []
+    for workload in self.enrolled.values where workload.isAttached {
+      guard let number = self.planner.identifiers.number(.workload, workload.name.description) else { continue }
+      for listener in workload.listeners {
+        keys.insert(
+          ListenerKey(
+            workload: workload.isInHost ? 0 : number, namespaceCookie: workload.namespace.cookie,
+            isV4: listener.isV4))
+      }
+    }
+    return keys
+  }
+
+  func handOverAgain() {
+    for workload in self.enrolled.values where workload.isAttached { self.sendListeners(of: workload) }
+  }
+
+  package func replaceProxy(by binary: String?, isForced: Bool) async throws(MeshError) -> ProxyUpgradeStatus {
+    guard self.isComplete else {
+      throw MeshError(
+        .unavailable, "proxy", "cannot be replaced before there is a snapshot for the new one",
+        next: "start the control plane; martlet status tells")
+    }
+    return try await self.supervisor.replace(by: binary, isForced: isForced)
+  }
+}
