@@ -68,7 +68,7 @@ static void read_attributes(const struct nlmsghdr *answer, struct cmesh_socket *
 
 static int visit(const struct nlmsghdr *answer, void *context)
 {
-    if (answer->nlmsg_type != SOCK_DIAG_BY_FAMILY || answer->nlmsg_len < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
+    if ((answer->nlmsg_type != SOCK_DIAG_BY_FAMILY && answer->nlmsg_type != TCPDIAG_GETSOCK) || answer->nlmsg_len < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
         return 0;
     const struct inet_diag_msg *body = NLMSG_DATA(answer);
     if (body->idiag_family != AF_INET && body->idiag_family != AF_INET6)
@@ -89,8 +89,7 @@ static int visit(const struct nlmsghdr *answer, void *context)
     return cmesh_list_add(context, &item);
 }
 
-static int list_sockets(
-    int socket, uint32_t states, size_t limit, int with_bytes, struct cmesh_socket **found, size_t *count)
+static int list_sockets(int socket, size_t limit, int with_bytes, struct cmesh_socket **found, size_t *count)
 {
     *found = NULL;
     *count = 0;
@@ -105,7 +104,7 @@ static int list_sockets(
                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
                 .nlmsg_seq = i + 1,
             },
-            .body = {.sdiag_family = families[i], .sdiag_protocol = IPPROTO_TCP, .idiag_states = states,
+            .body = {.sdiag_family = families[i], .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u,
                      .idiag_ext = with_bytes ? 1 << (INET_DIAG_INFO - 1) : 0},
         };
         result = cmesh_netlink_request(socket, &request, visit, &list);
@@ -129,7 +128,7 @@ int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmes
     int socket = cmesh_netlink_open(netns, NETLINK_SOCK_DIAG);
     if (socket < 0)
         return socket;
-    int result = list_sockets(socket, ~0u, limit, with_bytes, found, count);
+    int result = list_sockets(socket, limit, with_bytes, found, count);
     close(socket);
     return result;
 }
@@ -138,7 +137,31 @@ int cmesh_diag_open(int netns) { return cmesh_netlink_open(netns, NETLINK_SOCK_D
 
 int cmesh_diag_listeners(int diag, size_t limit, struct cmesh_socket **found, size_t *count)
 {
-    return list_sockets(diag, 1u << TCP_LISTEN_STATE, limit, 0, found, count);
+    *found = NULL;
+    *count = 0;
+    struct cmesh_list list = {.size = sizeof(struct cmesh_socket), .limit = limit};
+    /* The older request answers for both families at once (net/ipv4/inet_diag.c, inet_diag_dump_compat). A dump costs what
+     * the hash tables of the whole host cost, so that one is half of two. */
+    struct {
+        struct nlmsghdr header;
+        struct inet_diag_req body;
+    } request = {
+        .header = {
+            .nlmsg_len = sizeof(request),
+            .nlmsg_type = TCPDIAG_GETSOCK,
+            .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+            .nlmsg_seq = 1,
+        },
+        .body = {.idiag_states = 1u << TCP_LISTEN_STATE},
+    };
+    int result = cmesh_netlink_request(diag, &request, visit, &list);
+    if (result < 0) {
+        free(list.items);
+        return result;
+    }
+    *found = list.items;
+    *count = list.count;
+    return 0;
 }
 
 static int ignore(const struct nlmsghdr *answer, void *context)

@@ -23,7 +23,8 @@ extension Agent {
     do throws(MeshError) {
       let listeners = try watch.listeners(of: workload)
       let own = Set(workload.listeners.map(\.cookie))
-      if !own.isSubset(of: listeners.lazy.map(\.cookie)) { try self.reopenListeners(of: workload, present: listeners) }
+      // Asked of each, because a dump that changes while it is read can miss one.
+      if !workload.listeners.allSatisfy({ $0.descriptor.isListening }) { try self.reopenListeners(of: workload) }
       var alarm = ListenerAlarm()
       alarm.foreign = ListenerFindings.foreign(listeners, own: own, agentCgroup: self.cgroups.agent.id).map(\.local)
       if let cgroup = workload.cgroup {
@@ -43,14 +44,13 @@ extension Agent {
   }
 
   /// Somebody ended a relay listener (SOCK_DESTROY): another takes its place, and the proxy is given it.
-  private func reopenListeners(of workload: EnrolledWorkload, present: [SocketRecord]) throws(MeshError) {
+  private func reopenListeners(of workload: EnrolledWorkload) throws(MeshError) {
     let cookie = workload.namespace.cookie
-    let living = Set(present.map(\.cookie))
     var kept: [ListenerAdoption.Key: RelayListener] = [:]
     for listener in workload.listeners {
       let key = ListenerAdoption.Key(cookie: cookie, isV4: listener.isV4)
       self.adoptedListeners[key] = nil
-      if living.contains(listener.cookie) { kept[key] = listener }
+      if listener.descriptor.isListening { kept[key] = listener }
     }
     let listeners = try RelayListener.open(in: workload.namespace, adopted: kept)
     // Workloads of the host share theirs.

@@ -128,6 +128,7 @@ extension Agent {
     do throws(MeshError) {
       _ = try self.driver.run([.changes(plan.later)])
       self.planner.didRunLater(of: plan)
+      self.measuredRevision = .max
       self.report("old rows cannot be deleted", nil)
     } catch {
       self.report("old rows cannot be deleted", error)

@@ -100,6 +100,7 @@ package actor Agent {
   var mapInsertErrors: [String: UInt64] = [:]
   var mapFill = MapFill()
   var nextMapFill: Int64 = 0
+  var measuredRevision: UInt64 = .max
   /// When attachments are looked at next, what was wrong the last time, and how many were put back.
   var nextGuard: Int64 = 0
   var lastGuard: Int64 = 0

@@ -32,7 +32,7 @@ package struct AttachmentFault: Hashable, Sendable, CustomStringConvertible {
   package var description: String { "\(self.name) \(self.kind.rawValue)" }
 }
 
-/// Links can be detached and pins removed by whoever is root. A look at each costs two system calls.
+/// Links can be detached and pins removed by whoever is root. A look at each costs a system call.
 extension KernelDatapath {
   /// What this process keeps alive. The descriptors do it: a link whose pin is removed stays attached as long as they are
   /// open.
@@ -50,8 +50,13 @@ extension KernelDatapath {
       faults.append(AttachmentFault(place: .pins, name: self.pins.path, kind: .unpinned))
     }
     let held = self.held.withLock { $0 }
+    // One listing instead of a look at each.
+    let pinned = Set(self.pins.links())
     for (name, link) in held.links {
-      guard let place = Self.place(ofLink: name), let kind = self.fault(of: link) else { continue }
+      guard let place = Self.place(ofLink: name), let kind = self.fault(of: link, isPinned: pinned.contains(name))
+      else {
+        continue
+      }
       faults.append(AttachmentFault(place: place, name: name, kind: kind))
     }
     for interface in held.filters {
@@ -68,12 +73,12 @@ extension KernelDatapath {
     try self.pins.repair(maps: self.maps.map { ($0.key, $0.value.rawValue) }.sorted { $0.0 < $1.0 })
   }
 
-  private func fault(of link: BPFLink) -> AttachmentFault.Kind? {
+  private func fault(of link: BPFLink, isPinned: Bool) -> AttachmentFault.Kind? {
     guard let info = try? link.info(), info.target != 0 else { return .detached }
     if let program = Self.program(ofLink: link.name), info.program != self.identifier(ofProgram: program) {
       return .replaced
     }
-    return access(self.pins.linkPath(link.name), F_OK) == 0 ? nil : .unpinned
+    return isPinned ? nil : .unpinned
   }
 
   private func fault(ofFilter interface: UInt32) -> AttachmentFault.Kind? {

@@ -34,6 +34,7 @@ extension Presentation {
         "datapath",
         "generation \(datapath.generation), layout v\(datapath.layout), \(datapath.programs) programs, \(datapath.maps) maps, "
           + "\(datapath.enrolledWorkloads) workloads enrolled"
+          + (datapath.quarantinedWorkloads > 0 ? ", \(datapath.quarantinedWorkloads) in QUARANTINE" : "")
           + (datapath.lostEvents > 0 ? ", \(datapath.lostEvents) events LOST" : "")
       ),
     ]

@@ -1,4 +1,5 @@
 import CMeshLinux
+import Glibc
 package import MeshBase
 
 /// Asks one namespace for its TCP listeners, often: one socket for all questions, because entering the namespace each time
@@ -30,6 +31,13 @@ package final class ListenerSurvey: Sendable {
 }
 
 extension Descriptor {
+  /// A socket that accepts connections. One that somebody ended (SOCK_DESTROY) does not any more.
+  package var isListening: Bool {
+    var answer: CInt = 0
+    var size = socklen_t(MemoryLayout<CInt>.size)
+    return getsockopt(self.rawValue, SOL_SOCKET, SO_ACCEPTCONN, &answer, &size) == 0 && answer != 0
+  }
+
   /// The kernel's number of a socket, never used twice until the next boot; 0: it is no socket.
   package var socketCookie: UInt64 {
     var cookie: UInt64 = 0

@@ -186,6 +186,20 @@ import Testing
     #expect(page.value("martlet_bpf_map_capacity", ["map": "mesh_pods_v1"]) == 1024)
   }
 
+  @Test("what the proof of effect found is told, each by its reason")
+  func proof() throws {
+    var metrics = try Self.metrics()
+    metrics.status.datapath.quarantinedWorkloads = 1
+    metrics.proof = ProofCounters(
+      dials: 5, answers: 4, lost: ["unsteered": 2, "edge_lost": 1], quarantines: 1, foreignListeners: ["mesh_port": 3])
+    let page = try ExpositionParser(TextExposition.prometheus.text(metrics.families), openMetrics: false)
+    #expect(page.value("martlet_canary_dials_total") == 5 && page.value("martlet_canary_answers_total") == 4)
+    #expect(page.value("martlet_redirections_lost_total", ["reason": "unsteered"]) == 2)
+    #expect(page.value("martlet_redirections_lost_total", ["reason": "edge_lost"]) == 1)
+    #expect(page.value("martlet_quarantines_total") == 1 && page.value("martlet_workloads_quarantined") == 1)
+    #expect(page.value("martlet_foreign_listeners", ["place": "mesh_port"]) == 3)
+  }
+
   @Test("a connection bears Istio's labels")
   func istioLabels() throws {
     let page = try ExpositionParser(TextExposition.prometheus.text(try Self.metrics().families), openMetrics: false)
