@@ -82,8 +82,9 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
   @Test("a frame of an unknown kind, or of the other direction, is an error", arguments: UInt8.min...UInt8.max)
   func kinds(kind: UInt8) throws {
     let frame = LinkFraming.Frame(kind: kind, body: ByteBuffer())
-    if kind != 6 && kind != 7 { #expect(throws: MeshError.self) { try self.codec.agentMessage(frame) } }
-    #expect(throws: MeshError.self) { try self.codec.proxyMessage(frame) }
+    // Two messages may have no body: `retainListeners` of nothing, and `draining`.
+    if kind != 6 { #expect(throws: MeshError.self) { try self.codec.agentMessage(frame) } }
+    if kind != 71 { #expect(throws: MeshError.self) { try self.codec.proxyMessage(frame) } }
   }
 
   @Test("a body that is cut anywhere or has a byte too many is an error")
