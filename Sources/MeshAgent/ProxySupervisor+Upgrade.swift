@@ -89,7 +89,9 @@ extension ProxySupervisor {
       self.link?.drain(process, milliseconds: UInt64(clamping: self.machine.drainMilliseconds))
     case .terminate(let process): self.signal(process, SIGTERM, "proxy does not drain: it is asked by a signal")
     case .killIfListening(let process):
-      guard let handle = self.processes[process], !ListenerAdoption.sockets(in: handle).listeners.isEmpty else { return }
+      guard let handle = self.processes[process], !ListenerAdoption.sockets(in: handle).listeners.isEmpty else {
+        return
+      }
       self.signal(process, SIGKILL, "proxy does not let go of its listeners: it is killed")
     case .kill(let process): self.signal(process, SIGKILL, "proxy is killed")
     case .replaced(let process):
