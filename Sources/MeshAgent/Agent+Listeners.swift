@@ -22,7 +22,9 @@ extension Agent {
   func survey(_ name: ResourceName, _ workload: EnrolledWorkload, _ watch: CanaryWatch) -> Bool {
     do throws(MeshError) {
       let listeners = try watch.listeners(of: workload)
-      let own = Set(workload.listeners.map(\.cookie))
+      // By cookie: one that was adopted was made in the cgroup of an earlier agent, which may be gone.
+      let own = Set(
+        workload.listeners.map(\.cookie) + (self.naming.sockets[self.namesOwner(workload)] ?? []).map(\.cookie))
       // Asked of each, because a dump that changes while it is read can miss one.
       if !workload.listeners.allSatisfy({ $0.descriptor.isListening }) { try self.reopenListeners(of: workload) }
       var alarm = ListenerAlarm()
@@ -156,4 +158,8 @@ extension Agent {
   }
 
   private static let mostReorders = 3
+
+  private func namesOwner(_ workload: EnrolledWorkload) -> Naming.Owner {
+    workload.isInHost ? .host : .workload(workload.name)
+  }
 }

@@ -7,8 +7,10 @@ final class NameSocket: Sendable {
   let descriptor: Descriptor
   let isV4: Bool
   let isDatagram: Bool
+  let cookie: UInt64
 
   init(_ descriptor: consuming Descriptor, isV4: Bool, isDatagram: Bool) {
+    self.cookie = descriptor.socketCookie
     self.descriptor = descriptor
     self.isV4 = isV4
     self.isDatagram = isDatagram
