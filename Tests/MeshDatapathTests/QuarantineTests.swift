@@ -58,7 +58,9 @@ struct QuarantineTests {
     #expect(try maps.connect(cookie: 2, to: self.target("10.1.0.1:8080")) == [.refuse(.quarantined)])
     let (_, released) = self.planned { _ in }
     let (_, never) = self.mesh.planned(self.mesh.snapshot())
-    #expect(released.units[501] == never.units[501] && released.ports == never.ports)
+    // Numbers follow the order in which names were first asked for, which is nobody's promise.
+    #expect(released.units[501]?.second == never.units[501]?.second)
+    #expect(released.ports.mapValues(\.second) == never.ports.mapValues(\.second))
   }
 
   @Test(
