@@ -84,7 +84,10 @@ final class ProxyNames: Sendable {
   func withdraw(workload: UInt32) {
     let gone = self.inside.state.withLock { state in
       let gone = state.workloads.filter { $0.value == workload }.map(\.key)
-      for namespace in gone { state.workloads[namespace] = nil }
+      for namespace in gone {
+        state.workloads[namespace] = nil
+        state.renewed.remove(namespace)
+      }
       return gone
     }
     for namespace in gone { self.server.withdraw(namespace: namespace) }
@@ -93,6 +96,8 @@ final class ProxyNames: Sendable {
   func retain(namespaceCookies: [UInt64]) {
     self.inside.state.withLock { state in
       state.workloads = state.workloads.filter { namespaceCookies.contains($0.key) }
+      // Name servers can come before the sockets; an order that was given for them is lost, so it is given again.
+      state.renewed.formIntersection(namespaceCookies)
     }
     self.server.retain(namespaces: namespaceCookies)
   }

@@ -118,13 +118,13 @@ import Testing
     #expect(try self.receive(client) == [], "closed")
     close(client)
     try self.handOver(bench)
+    // Not forwarding: name servers come by the other socket, and until they do the answer is SERVFAIL.
     try self.expectMeshName(id: 3)
-    try self.expectForwarding(id: 4)
     let counts = try await bench.event { event -> [NamedCount]? in
       guard case .nameStats(let counts) = event, counts.contains(NamedCount("mesh", 4)) else { return nil }
       return counts
     }
-    #expect(counts.contains(NamedCount("questions", 5)) || counts.contains(NamedCount("questions", 4)))
+    #expect(counts.contains(NamedCount("questions", 4)))
     try await self.end(bench)
   }
 
