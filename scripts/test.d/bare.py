@@ -110,12 +110,12 @@ exec chroot '{base}/root' env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root L
     problems = []
     try:
         before = inside("dpkg-query -W | wc -l").stdout.strip()
-        done = inside("cd /src && scripts/bootstrap --systemd --bench", timeout=1800)
+        done = inside("cd /src && scripts/bootstrap --systemd --bench --kernels", timeout=1800)
         sys.stdout.write(done.stdout)
         if done.returncode != 0:
             print(f"error: scripts/bootstrap failed in a bare tree, status {done.returncode}")
             return 1
-        again = inside("cd /src && scripts/bootstrap --systemd --bench")
+        again = inside("cd /src && scripts/bootstrap --systemd --bench --kernels")
         if again.returncode != 0 or "all" not in again.stdout:
             problems.append("a second run of scripts/bootstrap is not silent: " + again.stdout[-300:])
         programs = used(listing)
