@@ -29,7 +29,8 @@ martlet_start() {
   fi
 }
 
-# What waits for the mesh before it starts would not start again: units' drop-ins of martlet enroll, the hook of podman.
+# What waits for the mesh before it starts would not start again: units' drop-ins of martlet enroll, the hook of podman. And what
+# asks it for names.
 martlet_release() {
   for file in /etc/systemd/system/*.service.d/50-martlet.conf; do
     if [ -e "$file" ] && head -n 1 "$file" | grep -q '^# Written by martlet enroll'; then
@@ -42,6 +43,13 @@ martlet_release() {
     martlet_say "remove /etc/containers/oci/hooks.d/martlet.json"
     rm -f /etc/containers/oci/hooks.d/martlet.json
     rmdir -p --ignore-fail-on-non-empty /etc/containers/oci/hooks.d
+  fi
+  # Names of the mesh are asked of nobody when the agent is gone. A file that was changed is its owner's.
+  if cmp -s /usr/lib/martlet/resolved.conf /etc/systemd/resolved.conf.d/martlet.conf; then
+    martlet_say "remove /etc/systemd/resolved.conf.d/martlet.conf"
+    rm -f /etc/systemd/resolved.conf.d/martlet.conf
+    rmdir --ignore-fail-on-non-empty /etc/systemd/resolved.conf.d
+    if martlet_systemd; then systemctl -q try-restart systemd-resolved.service || true; fi
   fi
   if martlet_systemd; then systemctl daemon-reload; fi
 }
@@ -76,7 +84,8 @@ martlet_stop() {
   fi
   if [ -x /usr/bin/martlet ] && martlet_systemd; then
     martlet_say "martlet purge"
-    /usr/bin/martlet purge | sed 's/^/  /'
+    martlet_said=$(/usr/bin/martlet purge 2>&1) || martlet_say "warning: something could not be removed:"
+    printf '%s\n' "$martlet_said" | sed 's/^/  /'
   fi
 }
 
