@@ -14,7 +14,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 STORE = ROOT / ".build" / "nspawn"
 # What workloads and the test need beside systemd; the package under test brings its own dependencies.
-PACKAGES = ("systemd,systemd-sysv,dbus,iproute2,kmod,procps,libcap2-bin,libstdc++6,zlib1g,passwd,python3,curl,iperf3,ca-certificates")
+PACKAGES = (
+    "systemd,systemd-sysv,systemd-resolved,dbus,iproute2,kmod,procps,libcap2-bin,libstdc++6,zlib1g,passwd,python3,curl,iperf3,"
+    "ca-certificates,binutils,bpftool,podman,runc,netavark,iptables,nftables")
 BPFFS = """[Unit]
 DefaultDependencies=no
 Before=sysinit.target
@@ -56,10 +58,10 @@ def cgroup_mounts():
 
 
 class Container:
-    """One machine. `files`: text by path, written before its first boot."""
+    """One machine. `files`: text by path, written before its first boot; `binds`: `SOURCE:TARGET`, read only."""
 
-    def __init__(self, name, suite, files):
-        self.name, self.suite = name, suite
+    def __init__(self, name, suite, files, binds=()):
+        self.name, self.suite, self.binds = name, suite, binds
         self.base = STORE / "run" / name
         self.remove_files()
         for part in ("upper", "work", "root"):
@@ -88,6 +90,11 @@ class Container:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(f"/etc/systemd/system/{unit}")
 
+    def mask(self, unit):
+        target = self.base / "upper" / "etc/systemd/system" / unit
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to("/dev/null")
+
     def copy(self, source, path):
         target = self.base / "upper" / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +111,8 @@ class Container:
         command = [
             "systemd-nspawn", "-q", "-D", str(self.base / "root"), "-M", self.name, "--register=no", "--keep-unit", "--boot",
             "--console=pipe", "--kill-signal=SIGRTMIN+4", "--private-network", "--capability=all",
-            "--system-call-filter=bpf perf_event_open pidfd_getfd", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
+            "--system-call-filter=bpf perf_event_open pidfd_getfd @keyring", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
+            *[f"--bind-ro={bind}" for bind in self.binds],
         ]
         self.log = open(self.base / "console.log", "w")
         self.process = subprocess.Popen(
