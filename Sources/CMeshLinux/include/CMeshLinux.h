@@ -9,6 +9,7 @@
 #include "cmesh_limits.h"
 #include "cmesh_netns.h"
 #include "cmesh_process.h"
+#include "cmesh_residence.h"
 #include "cmesh_rights.h"
 #include "cmesh_route.h"
 #include "cmesh_sockdiag.h"
