@@ -2,7 +2,6 @@ import Glibc
 import Logging
 import MeshBase
 import MeshDatapath
-import MeshLinux
 import MeshProto
 import MeshSnapshot
 import MeshSync
@@ -59,8 +58,7 @@ extension Agent {
         return error
       }
     }.value
-    // What decoding, planning and encoding took is free by now.
-    Heap.giveBack()
+    self.giveBackMemory()
     self.report("snapshot cannot be saved", failure)
     if failure != nil { self.scheduleRetryOfSave() }
   }

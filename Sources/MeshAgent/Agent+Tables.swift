@@ -46,18 +46,18 @@ extension Agent {
     self.letForeignersGo()
     self.settleNames()
     self.followStore()
+    if plan.startsAnew { self.giveBackMemorySoon() }
     guard !plan.isEmpty || !plan.delta.isEmpty else { return }
     self.revision += 1
     self.inForce(plan)
     if plan.startsAnew || !self.linkFollows {
       self.linkFollows = true
-      self.directory = NameDirectory(self.planner.resolved.snapshot)
       self.link?.publish(self.planner.resolved.snapshot, revision: self.revision)
     } else {
-      self.directory.apply(plan.delta)
-      self.link?.publish(plan.delta, revision: self.revision)
+      self.link?.publish(self.planner.resolved.snapshot, change: plan.delta, revision: self.revision)
     }
-    self.names.replace(FlowNames(identifiers: self.planner.identifiers, directory: self.directory))
+    self.names.replace(
+      FlowNames(identifiers: self.planner.identifiers, directory: NameDirectory(self.planner.resolved.snapshot)))
     // Rows of the generation that was to be replaced are in use still.
     if !plan.later.isEmpty, !shortfall.concernsAccess { self.retire(plan) }
     if plan.changesAccess { self.cutConnections() }

@@ -17,7 +17,7 @@ import MeshTelemetry
 ///
 /// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Containers`,
 /// `Agent+Interfaces`, `Agent+Names`, `Agent+Guard`, `Agent+Canary`, `Agent+Listeners`, `Agent+Readiness`,
-/// `Agent+Status`, `Agent+Tables`, `Agent+Proxy`, `Agent+Upgrade`, `Agent+Service`, `Agent+Reports`.
+/// `Agent+Status`, `Agent+Tables`, `Agent+Memory`, `Agent+Proxy`, `Agent+Upgrade`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
   let logger: Logger
@@ -56,8 +56,6 @@ package actor Agent {
   var unitPaths: [String: String] = [:]
   var nextUnitSearch: Int64 = 0
   var readiness = Readiness()
-  /// Of the resolved snapshot.
-  var directory = NameDirectory()
   var rejected: UInt64 = 0
   var revision: UInt64 = 0
   /// The planner has seen every change: the next one alone is enough for it.

@@ -51,9 +51,9 @@ extension DatapathPlanner {
   ) {
     var affected: Set<ResourceName> = []
     for entry in change.delta.upserts {
-      switch entry.value {
-      case .service(let service): affected.insert(service.name)
-      case .endpoints(let endpoints): affected.formUnion(self.services.dependents(of: endpoints.service))
+      switch entry.content {
+      case .service(let service): affected.insert(service.value.name)
+      case .endpoints(let endpoints): affected.formUnion(self.services.dependents(of: endpoints.value.service))
       default: break
       }
     }

@@ -22,13 +22,13 @@ package struct ResolvedSnapshot: Sendable {
   /// All that was given, entry or not.
   private var given: [ResourceName: LocalWorkload] = [:]
   /// Workload → services whose endpoints name it.
-  private var usersOfWorkload: [ResourceName: Set<ResourceName>] = [:]
+  private var usersOfWorkload = ServiceUses<ResourceName>()
   /// Address → services with an endpoint of that address that names no workload.
-  private var usersOfAddress: [IPAddress: Set<ResourceName>] = [:]
-  /// Who has the address, the owner first.
-  private var claims: [IPAddress: [ResourceName]] = [:]
-  /// Addresses with more than one claim.
-  private var contested: Set<IPAddress> = []
+  private var usersOfAddress = ServiceUses<IPAddress>()
+  /// Who has the address.
+  private var owners: [IPAddress: ResourceName] = [:]
+  /// Addresses that more than one claims: all of them, the owner first.
+  private var contested: [IPAddress: [ResourceName]] = [:]
   /// The same for what workloads in a host's namespace serve: the addresses are the host's.
   private var places = HostPlaces()
   private var problemsOfWorkload: [ResourceName: [MeshError]] = [:]
@@ -55,7 +55,7 @@ package struct ResolvedSnapshot: Sendable {
 
   /// The owner of an address: an enrolled workload before others, then the first by name. Nil for a host's own address.
   package func workload(at address: IPAddress) -> WorkloadEntry? {
-    self.claims[address]?.first.flatMap { self.snapshot.workloads[$0]?.value }
+    self.owners[address].flatMap { self.snapshot.workloads[$0]?.value }
   }
 
   /// Who answers at an address and port, if it is a workload: the owner of the address, or of a host's port.
@@ -93,9 +93,9 @@ package struct ResolvedSnapshot: Sendable {
 
   /// Addresses, and ports of a host, that several workloads claim.
   package var conflicts: [AddressConflict] {
-    self.contested.sorted().map {
+    self.contested.sorted { $0.key < $1.key }.map {
       AddressConflict(
-        place: "\($0)", workloads: self.claims[$0] ?? [],
+        place: "\($0.key)", workloads: $0.value,
         next: "the first has it; give each workload an address of its own")
     }
       + self.places.contested.map {
@@ -124,9 +124,10 @@ extension ResolvedSnapshot {
   package func touchesAccess(_ delta: Delta, locals: [LocalWorkload]?) -> Bool {
     if let locals, !self.isSame(locals, butForHealth: true) { return true }
     return delta.upserts.contains { entry in
-      switch entry.value {
+      switch entry.content {
       case .policy: return true
-      case .workload(let workload):
+      case .workload(let entry):
+        let workload = entry.value
         guard self.given[workload.name] != nil else { return false }
         // Whether it can serve is no matter of verdicts.
         guard var known = self.source.workloads[workload.name]?.value else { return true }
@@ -174,9 +175,9 @@ extension ResolvedSnapshot {
       self.given = new
     }
     for name in workloads { self.resolveWorkload(name, &output, &change) }
-    for name in workloads { endpoints.formUnion(self.usersOfWorkload[name] ?? []) }
+    for name in workloads { self.usersOfWorkload.add(name, to: &endpoints) }
     if !self.usersOfAddress.isEmpty {
-      for address in change.addresses { endpoints.formUnion(self.usersOfAddress[address] ?? []) }
+      for address in change.addresses { self.usersOfAddress.add(address, to: &endpoints) }
     }
     for name in endpoints { self.resolveEndpoints(name, &output) }
     change.delta = output.delta
@@ -188,9 +189,10 @@ extension ResolvedSnapshot {
     _ endpoints: inout Set<ResourceName>
   ) {
     for entry in delta.upserts {
-      switch entry.value {
-      case .workload(let value): workloads.insert(value.name)
-      case .endpoints(let value):
+      switch entry.content {
+      case .workload(let workload): workloads.insert(workload.value.name)
+      case .endpoints(let entry):
+        let value = entry.value
         endpoints.insert(value.service)
         self.unlink(self.source.endpoints[value.service]?.value)
         self.link(value)
@@ -218,9 +220,9 @@ extension ResolvedSnapshot {
   private mutating func link(_ entry: EndpointsEntry) {
     for endpoint in entry.endpoints {
       if let workload = endpoint.workload {
-        self.usersOfWorkload[workload, default: []].insert(entry.service)
+        self.usersOfWorkload.insert(entry.service, for: workload)
       } else {
-        for address in endpoint.addresses { self.usersOfAddress[address, default: []].insert(entry.service) }
+        for address in endpoint.addresses { self.usersOfAddress.insert(entry.service, for: address) }
       }
     }
   }
@@ -229,13 +231,9 @@ extension ResolvedSnapshot {
     guard let entry else { return }
     for endpoint in entry.endpoints {
       if let workload = endpoint.workload {
-        self.usersOfWorkload[workload]?.remove(entry.service)
-        if self.usersOfWorkload[workload]?.isEmpty == true { self.usersOfWorkload[workload] = nil }
+        self.usersOfWorkload.remove(entry.service, for: workload)
       } else {
-        for address in endpoint.addresses {
-          self.usersOfAddress[address]?.remove(entry.service)
-          if self.usersOfAddress[address]?.isEmpty == true { self.usersOfAddress[address] = nil }
-        }
+        for address in endpoint.addresses { self.usersOfAddress.remove(entry.service, for: address) }
       }
     }
   }
@@ -281,7 +279,7 @@ extension ResolvedSnapshot {
     self.snapshot.workloads[name] = new
     if let new {
       if new.version != old?.version {
-        output.upsert(.workload, name, Versioned(.workload(new.value), version: new.version))
+        output.upsert(.workload, name, VersionedEntry(content: .workload(new)))
       }
     } else if old != nil {
       output.remove(.workload, name)
@@ -289,7 +287,7 @@ extension ResolvedSnapshot {
   }
 
   private mutating func claim(_ address: IPAddress, _ name: ResourceName, claims: Bool) {
-    var list = self.claims[address] ?? []
+    var list = self.contested[address] ?? self.owners[address].map { [$0] } ?? []
     list.removeAll { $0 == name }
     if claims {
       list.append(name)
@@ -300,8 +298,8 @@ extension ResolvedSnapshot {
         }
       }
     }
-    self.claims[address] = list.isEmpty ? nil : list
-    if list.count > 1 { self.contested.insert(address) } else { self.contested.remove(address) }
+    self.owners[address] = list.first
+    self.contested[address] = list.count > 1 ? list : nil
   }
 
   private mutating func resolveEndpoints(_ service: ResourceName, _ output: inout DeltaBuilder) {
@@ -314,10 +312,11 @@ extension ResolvedSnapshot {
       return
     }
     var new = source
-    new.value.endpoints = source.value.endpoints.map { self.resolve($0) }
-    if new.value.endpoints != source.value.endpoints {
+    let resolved = source.value.endpoints.map { self.resolve($0) }
+    if resolved != source.value.endpoints {
+      new.value.endpoints = resolved
       new.version = source.version.mixed { mix in
-        for endpoint in new.value.endpoints {
+        for endpoint in resolved {
           mix(
             IPAddress(
               high: endpoint.isReady ? 1 : 0, low: UInt64(endpoint.addresses.count) | UInt64(endpoint.ports.count) << 32
@@ -329,7 +328,7 @@ extension ResolvedSnapshot {
     }
     guard new.version != old?.version else { return }
     self.snapshot.endpoints[service] = new
-    output.upsert(.endpoints, service, Versioned(.endpoints(new.value), version: new.version))
+    output.upsert(.endpoints, service, VersionedEntry(content: .endpoints(new)))
   }
 
   private func resolve(_ endpoint: Endpoint) -> Endpoint {
@@ -337,7 +336,7 @@ extension ResolvedSnapshot {
     if result.workload == nil {
       result.workload =
         endpoint.addresses.lazy.compactMap { address in
-          self.claims[address]?.first
+          self.owners[address]
             ?? endpoint.ports.lazy.compactMap { self.places.owner(of: SocketEndpoint(address, $0.targetPort)) }.first
         }.first
     }

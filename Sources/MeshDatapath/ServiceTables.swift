@@ -49,7 +49,7 @@ struct ServiceTables: Sendable {
 
   private var states: [ResourceName: State] = [:]
   /// Backend → services that lead to it.
-  private var dependents: [ResourceName: Set<ResourceName>] = [:]
+  private var dependents = ServiceUses<ResourceName>()
   /// Services that have the row, sorted; the first one's row is in the map.
   private var claims: [ServiceKey: [ResourceName]] = [:]
   private var contested: Set<ServiceKey> = []
@@ -65,7 +65,7 @@ struct ServiceTables: Sendable {
     self.seed = ContentVersion(of: node.utf8).value
   }
 
-  func dependents(of backend: ResourceName) -> Set<ResourceName> { self.dependents[backend] ?? [] }
+  func dependents(of backend: ResourceName) -> Set<ResourceName> { self.dependents[backend] }
 
   /// Addresses with ports that several services claim: the first by name has them.
   var conflicts: [(key: ServiceKey, services: [ResourceName])] {
@@ -91,11 +91,8 @@ struct ServiceTables: Sendable {
         }
         identifiers.release(.table, table.name, now: now)
       }
-      for backend in old.backends.subtracting(new.backends) {
-        self.dependents[backend]?.remove(name)
-        if self.dependents[backend]?.isEmpty == true { self.dependents[backend] = nil }
-      }
-      for backend in new.backends.subtracting(old.backends) { self.dependents[backend, default: []].insert(name) }
+      for backend in old.backends.subtracting(new.backends) { self.dependents.remove(name, for: backend) }
+      for backend in new.backends.subtracting(old.backends) { self.dependents.insert(name, for: backend) }
       for key in old.rows.keys where new.rows[key] == nil {
         self.claims[key]?.removeAll { $0 == name }
         if self.claims[key]?.isEmpty == true { self.claims[key] = nil }

@@ -88,7 +88,7 @@ package struct LinkCodec: Sendable {
     case .begin: message = .begin(revision: try body.integer(), isFull: try body.flag())
     case .upsert:
       let version = ContentVersion(value: try body.integer())
-      message = .upsert(Versioned(try self.entries.decode(try body.entryKind(), body.rest()), version: version))
+      message = .upsert(VersionedEntry(try self.entries.decode(try body.entryKind(), body.rest()), version: version))
     case .remove: message = .remove(EntryKey(try body.entryKind(), try body.text()))
     case .commit: message = .commit(revision: try body.integer())
     case .withdraw: message = .withdraw(workload: try body.integer())

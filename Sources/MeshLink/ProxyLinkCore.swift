@@ -166,8 +166,8 @@ final class ProxyLinkCore {
     self.publish { $0.publish(snapshot, revision: revision) }
   }
 
-  func publish(_ change: Delta, revision: UInt64) {
-    self.publish { $0.publish(change, revision: revision) }
+  func publish(_ snapshot: Snapshot, change: Delta, revision: UInt64) {
+    self.publish { $0.publish(snapshot, change: change, revision: revision) }
   }
 
   private func publish(_ change: (inout PublishMachine) -> PublishMachine.Action) {

@@ -135,9 +135,9 @@ package final class ProxyLinkServer: Sendable {
     self.loop.execute { self.core.value.publish(snapshot, revision: revision) }
   }
 
-  /// The same for a change of what was published last, which costs what changed.
-  package func publish(_ change: Delta, revision: UInt64) {
-    self.loop.execute { self.core.value.publish(change, revision: revision) }
+  /// The same if it is known what leads to it from what was published last, which costs what changed.
+  package func publish(_ snapshot: Snapshot, change: Delta, revision: UInt64) {
+    self.loop.execute { self.core.value.publish(snapshot, change: change, revision: revision) }
   }
 
   /// Hands a copy of a listening socket down. `descriptor` stays the caller's. Without a proxy nothing happens: send

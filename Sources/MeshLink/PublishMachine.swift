@@ -17,7 +17,7 @@ package struct PublishMachine {
   }
 
   package private(set) var phase: Phase = .disconnected
-  /// What the proxy shall have.
+  /// What the proxy shall have; the publisher's own tables, not a copy.
   private var latest = Snapshot()
   private var revision: UInt64?
   /// What leads from what the connected proxy was sent to `latest`. Nil: it was sent nothing.
@@ -39,14 +39,14 @@ package struct PublishMachine {
   /// Revisions rise; an older one than the last is ignored.
   package mutating func publish(_ snapshot: Snapshot, revision: UInt64) -> Action {
     if let last = self.revision, revision <= last { return .none }
-    return self.publish(snapshot.diff(from: self.latest), revision: revision)
+    return self.publish(snapshot, change: snapshot.diff(from: self.latest), revision: revision)
   }
 
-  /// The same for a change of what was published last: costs what changed.
-  package mutating func publish(_ change: Delta, revision: UInt64) -> Action {
+  /// The same if it is known what leads to it from what was published last: costs what changed.
+  package mutating func publish(_ snapshot: Snapshot, change: Delta, revision: UInt64) -> Action {
     if let last = self.revision, revision <= last { return .none }
     self.revision = revision
-    self.latest.apply(change)
+    self.latest = snapshot
     self.unsent = self.unsent?.followed(by: change)
     return self.sendIfNeeded()
   }

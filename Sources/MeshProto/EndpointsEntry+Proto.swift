@@ -29,7 +29,10 @@ extension EndpointsEntry {
     self.endpoints.reserveCapacity(message.endpoints.count)
     var total: UInt32 = 0
     for (index, part) in message.endpoints.enumerated() {
-      self.endpoints.append(try Endpoint(part, field["endpoints"][index]))
+      var endpoint = try Endpoint(part, field["endpoints"][index])
+      // Nearly all endpoints of a service have the same ports: one array for all of them.
+      if let last = self.endpoints.last, last.ports == endpoint.ports { endpoint.ports = last.ports }
+      self.endpoints.append(endpoint)
       total = try field["endpoints"][index]["weight"].sum(total, part.weight)
     }
   }

@@ -46,7 +46,7 @@ extension Entry {
   }
 }
 
-extension Versioned where Value == Entry {
+extension VersionedEntry {
   /// The version is the hash of the canonical encoding.
   package init(_ entry: Entry) {
     self.init(entry, version: ContentVersion(of: entry.encoded()))

@@ -151,9 +151,10 @@ extension RoutingTable {
         ports: [PortMapping(servicePort: relay.listen.port, targetPort: relay.upstream.port)])
       let version = ContentVersion(of: relay.description.utf8)
       snapshot.insert(
-        Versioned(
+        VersionedEntry(
           .service(ServiceEntry(name: name, addresses: [relay.listen.address], ports: [port])), version: version))
-      snapshot.insert(Versioned(.endpoints(EndpointsEntry(service: name, endpoints: [endpoint])), version: version))
+      snapshot.insert(
+        VersionedEntry(.endpoints(EndpointsEntry(service: name, endpoints: [endpoint])), version: version))
     }
     self.init(snapshot)
   }

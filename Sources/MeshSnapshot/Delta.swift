@@ -41,24 +41,24 @@ extension Snapshot {
     var builder = DeltaBuilder()
     if self.config?.version != old.config?.version {
       if let config = self.config {
-        builder.upsert(Versioned(.config(config.value), version: config.version))
+        builder.upsert(VersionedEntry(content: .config(config)))
       } else {
         builder.removeConfig()
       }
     }
     func compare<Value>(
       _ kind: EntryKind, _ new: [ResourceName: Versioned<Value>], _ old: [ResourceName: Versioned<Value>],
-      _ wrap: (Value) -> Entry
+      _ wrap: (Versioned<Value>) -> VersionedEntry.Content
     ) {
       for (name, entry) in new where old[name]?.version != entry.version {
-        builder.upsert(kind, name, Versioned(wrap(entry.value), version: entry.version))
+        builder.upsert(kind, name, VersionedEntry(content: wrap(entry)))
       }
       for name in old.keys where new[name] == nil { builder.remove(kind, name) }
     }
-    compare(.policy, self.policies, old.policies, Entry.policy)
-    compare(.workload, self.workloads, old.workloads, Entry.workload)
-    compare(.endpoints, self.endpoints, old.endpoints, Entry.endpoints)
-    compare(.service, self.services, old.services, Entry.service)
+    compare(.policy, self.policies, old.policies, VersionedEntry.Content.policy)
+    compare(.workload, self.workloads, old.workloads, VersionedEntry.Content.workload)
+    compare(.endpoints, self.endpoints, old.endpoints, VersionedEntry.Content.endpoints)
+    compare(.service, self.services, old.services, VersionedEntry.Content.service)
     return builder.delta
   }
 

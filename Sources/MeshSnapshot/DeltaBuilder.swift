@@ -19,12 +19,12 @@ package struct DeltaBuilder: Sendable {
   }
 
   package mutating func upsert(_ entry: VersionedEntry) {
-    switch entry.value {
+    switch entry.content {
     case .config: self.config = entry
-    case .policy(let value): self.upsert(.policy, value.name, entry)
-    case .workload(let value): self.upsert(.workload, value.name, entry)
-    case .endpoints(let value): self.upsert(.endpoints, value.service, entry)
-    case .service(let value): self.upsert(.service, value.name, entry)
+    case .policy(let policy): self.upsert(.policy, policy.value.name, entry)
+    case .workload(let workload): self.upsert(.workload, workload.value.name, entry)
+    case .endpoints(let endpoints): self.upsert(.endpoints, endpoints.value.service, entry)
+    case .service(let service): self.upsert(.service, service.value.name, entry)
     }
   }
 

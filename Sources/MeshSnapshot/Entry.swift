@@ -56,8 +56,8 @@ package enum Entry: Hashable, Sendable {
   }
 }
 
-/// A value and the hash of its canonical encoding. A copy costs a reference: a node holds its snapshot in three tables (what
-/// was heard, what is planned, what the proxy has), of which each would have the entries in its own slots.
+/// A value and the hash of its canonical encoding. A copy costs a reference: a node has the same entries in several tables
+/// (what was heard, what is planned, what the proxy has), each of which would hold them in its own slots.
 package struct Versioned<Value: Hashable & Sendable>: Hashable, Sendable {
   private var box: Box
   package var version: ContentVersion
@@ -82,5 +82,3 @@ package struct Versioned<Value: Hashable & Sendable>: Hashable, Sendable {
 
   package func hash(into hasher: inout Hasher) { hasher.combine(self.version) }
 }
-
-package typealias VersionedEntry = Versioned<Entry>

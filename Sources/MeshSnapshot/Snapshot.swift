@@ -24,26 +24,26 @@ package struct Snapshot: Sendable, Equatable {
   package subscript(key: EntryKey) -> VersionedEntry? {
     if key.kind == .config {
       guard key.name == ConfigEntry.name else { return nil }
-      return self.config.map { Versioned(.config($0.value), version: $0.version) }
+      return self.config.map { VersionedEntry(content: .config($0)) }
     }
     guard let name = ResourceName(key.name) else { return nil }
     switch key.kind {
     case .config: return nil
-    case .policy: return self.policies[name].map { Versioned(.policy($0.value), version: $0.version) }
-    case .workload: return self.workloads[name].map { Versioned(.workload($0.value), version: $0.version) }
-    case .endpoints: return self.endpoints[name].map { Versioned(.endpoints($0.value), version: $0.version) }
-    case .service: return self.services[name].map { Versioned(.service($0.value), version: $0.version) }
+    case .policy: return self.policies[name].map { VersionedEntry(content: .policy($0)) }
+    case .workload: return self.workloads[name].map { VersionedEntry(content: .workload($0)) }
+    case .endpoints: return self.endpoints[name].map { VersionedEntry(content: .endpoints($0)) }
+    case .service: return self.services[name].map { VersionedEntry(content: .service($0)) }
     }
   }
 
   /// Adds the entry or replaces the one of the same key.
   package mutating func insert(_ entry: VersionedEntry) {
-    switch entry.value {
-    case .config(let value): self.config = Versioned(value, version: entry.version)
-    case .policy(let value): self.policies[value.name] = Versioned(value, version: entry.version)
-    case .workload(let value): self.workloads[value.name] = Versioned(value, version: entry.version)
-    case .endpoints(let value): self.endpoints[value.service] = Versioned(value, version: entry.version)
-    case .service(let value): self.services[value.name] = Versioned(value, version: entry.version)
+    switch entry.content {
+    case .config(let entry): self.config = entry
+    case .policy(let entry): self.policies[entry.value.name] = entry
+    case .workload(let entry): self.workloads[entry.value.name] = entry
+    case .endpoints(let entry): self.endpoints[entry.value.service] = entry
+    case .service(let entry): self.services[entry.value.name] = entry
     }
   }
 

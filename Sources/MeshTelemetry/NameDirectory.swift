@@ -1,55 +1,24 @@
 package import MeshBase
 package import MeshSnapshot
 
-/// What metric labels and flow records say about a name: made once from a snapshot, then only read.
+/// What metric labels and flow records say about a name. Shares the snapshot's table of workloads: making one costs nothing.
 package struct NameDirectory: Sendable, Equatable {
-  package struct Workload: Sendable, Hashable {
-    package var identity: SPIFFEID
-    package var app: String
-    package var version: String
-
-    package init(identity: SPIFFEID, app: String, version: String) {
-      self.identity = identity
-      self.app = app
-      self.version = version
-    }
-  }
-
-  package var workloads: [ResourceName: Workload]
+  private let workloads: [ResourceName: Versioned<WorkloadEntry>]
   /// Appended to a service's name in `destination_service`: `web.default.svc.cluster.local`.
   package var clusterDomain: String
 
-  package init(workloads: [ResourceName: Workload] = [:], clusterDomain: String = "cluster.local") {
-    self.workloads = workloads
+  package init(_ snapshot: Snapshot = Snapshot(), clusterDomain: String = "cluster.local") {
+    self.workloads = snapshot.workloads
     self.clusterDomain = clusterDomain
   }
 
-  package init(_ snapshot: Snapshot, clusterDomain: String = "cluster.local") {
-    self.init(clusterDomain: clusterDomain)
-    self.workloads.reserveCapacity(snapshot.workloads.count)
-    for (name, entry) in snapshot.workloads {
-      self.workloads[name] = Workload(
-        identity: entry.value.identity, app: entry.value.app, version: entry.value.appVersion)
-    }
-  }
-
-  /// Follows a change of the snapshot; costs what changed.
-  package mutating func apply(_ delta: Delta) {
-    for entry in delta.upserts {
-      guard case .workload(let workload) = entry.value else { continue }
-      self.workloads[workload.name] = Workload(
-        identity: workload.identity, app: workload.app, version: workload.appVersion)
-    }
-    for key in delta.removals where key.kind == .workload {
-      if let name = ResourceName(key.name) { self.workloads[name] = nil }
-    }
-  }
+  package subscript(workload: ResourceName) -> WorkloadEntry? { self.workloads[workload]?.value }
 
   /// One end of a connection, with all that is known about the workload.
   package func peer(_ name: ResourceName?, address: SocketEndpoint? = nil) -> FlowPeer {
-    let workload = name.flatMap { self.workloads[$0] }
+    let workload = name.flatMap { self[$0] }
     return FlowPeer(
       workload: name?.description, namespace: name?.namespace, identity: workload?.identity.description,
-      app: workload?.app, version: workload?.version, address: address?.description)
+      app: workload?.app, version: workload?.appVersion, address: address?.description)
   }
 }

@@ -1,4 +1,5 @@
 import MeshBase
+import MeshSnapshot
 
 /// Istio's TCP metrics (istio.io, "Istio Standard Metrics"), same names and labels, so that dashboards made for it work
 /// unchanged. What Istio's proxies cannot know is `unknown`, and so it is here.
@@ -68,19 +69,19 @@ package enum TCPMetrics {
   }
 
   private static func values(_ key: EdgeKey, _ names: NameDirectory) -> [String] {
-    let source = key.source.flatMap { names.workloads[$0] }
-    let destination = key.destination.flatMap { names.workloads[$0] }
+    let source = key.source.flatMap { names[$0] }
+    let destination = key.destination.flatMap { names[$0] }
     return [
       // The node sees a connection of its own workload as the source does; what comes from outside, as the destination.
       key.tier == .outside ? "destination" : "source",
       key.source?.name ?? self.unknown, key.source?.namespace ?? self.unknown,
-      source?.identity.description ?? self.unknown, source?.app ?? self.unknown, source?.version ?? self.unknown,
-      source?.app ?? self.unknown, source?.version ?? self.unknown,
+      source?.identity.description ?? self.unknown, source?.app ?? self.unknown, source?.appVersion ?? self.unknown,
+      source?.app ?? self.unknown, source?.appVersion ?? self.unknown,
       key.destination?.name ?? self.unknown, key.destination?.namespace ?? self.unknown,
       destination?.identity.description ?? self.unknown, destination?.app ?? self.unknown,
-      destination?.version ?? self.unknown,
+      destination?.appVersion ?? self.unknown,
       self.host(key.service, names), key.service?.name ?? self.unknown, key.service?.namespace ?? self.unknown,
-      destination?.app ?? self.unknown, destination?.version ?? self.unknown,
+      destination?.app ?? self.unknown, destination?.appVersion ?? self.unknown,
       "tcp", "-", "none",
     ]
   }

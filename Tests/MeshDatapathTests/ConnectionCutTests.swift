@@ -15,7 +15,7 @@ struct ConnectionCutTests {
   /// `server` is protected by a DENY of this source; both are enrolled.
   func cut(deny: SourceMatch, failureMode: FailureMode = .closed, isMissing: Bool = false) -> ConnectionCut {
     var snapshot = Snapshot()
-    func insert(_ entry: Entry) { snapshot.insert(Versioned(entry, version: ContentVersion(of: "\(entry)".utf8))) }
+    func insert(_ entry: Entry) { snapshot.insert(VersionedEntry(entry, version: ContentVersion(of: "\(entry)".utf8))) }
     insert(.workload(WorkloadEntry(name: self.client, node: "here", identity: LargeMesh.identity)))
     insert(
       .workload(

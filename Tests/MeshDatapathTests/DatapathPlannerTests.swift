@@ -247,7 +247,7 @@ struct DatapathPlannerTests {
       return
     }
     changed.endpoints[0].isReady = false
-    let entry = Versioned(Entry.endpoints(changed), version: ContentVersion(value: .max))
+    let entry = VersionedEntry(Entry.endpoints(changed), version: ContentVersion(value: .max))
     snapshot.insert(entry)
     let plan = planner.plan(applying: Delta(upserts: [entry]), now: .seconds(2))
     #expect(plan.before.count == 2)
@@ -265,7 +265,7 @@ struct DatapathPlannerTests {
     var planner = DatapathPlanner(self.configuration())
     var snapshot = Snapshot()
     let worker = WorkloadEntry(name: name("w0"), node: RandomMesh.node, identity: LargeMesh.identity)
-    snapshot.insert(Versioned(.workload(worker), version: ContentVersion(value: 1)))
+    snapshot.insert(VersionedEntry(.workload(worker), version: ContentVersion(value: 1)))
     var local = LocalWorkload(name: name("w0"), netnsCookie: 7, addresses: [address("10.0.0.10")])
     func pods(_ plan: Plan) -> [mesh_pod] {
       var rows: [mesh_pod] = []
@@ -292,14 +292,14 @@ struct DatapathPlannerTests {
     var mesh = RandomMesh(seed: 1)
     var planner = DatapathPlanner(self.configuration())
     func policy(_ version: UInt64) -> VersionedEntry {
-      Versioned(
+      VersionedEntry(
         .policy(PolicyEntry(name: name("p0"), action: .deny, rules: [PolicyRule()])),
         version: ContentVersion(value: version))
     }
     let worker = WorkloadEntry(
       name: name("w0"), node: RandomMesh.node,
       identity: LargeMesh.identity, policies: [name("p0")])
-    mesh.snapshot.insert(Versioned(.workload(worker), version: ContentVersion(value: 9_000)))
+    mesh.snapshot.insert(VersionedEntry(.workload(worker), version: ContentVersion(value: 9_000)))
     mesh.snapshot.insert(policy(9_001))
     let locals = [LocalWorkload(name: name("w0"), netnsCookie: 1, addresses: [address("10.0.0.10")])]
     _ = planner.plan(for: mesh.snapshot, locals: locals, now: .seconds(1))
@@ -309,7 +309,7 @@ struct DatapathPlannerTests {
     #expect(third.deferredUntil == .seconds(2) + .milliseconds(20))
     #expect(third.isEmpty && third.generation == 2)
     let endpoints = EndpointsEntry(service: name("s1"), endpoints: [])
-    let entry = Versioned(Entry.endpoints(endpoints), version: ContentVersion(value: 9_004))
+    let entry = VersionedEntry(Entry.endpoints(endpoints), version: ContentVersion(value: 9_004))
     #expect(
       planner.plan(applying: Delta(upserts: [entry]), now: .seconds(2) + .milliseconds(6)).deferredUntil == nil)
     let fourth = planner.plan(applying: Delta(upserts: [policy(9_003)]), now: .seconds(2) + .milliseconds(20))

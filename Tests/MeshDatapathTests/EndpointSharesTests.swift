@@ -68,7 +68,7 @@ struct EndpointSharesTests {
   func resolved(_ endpoints: [Endpoint]) -> ResolvedSnapshot {
     var snapshot = Snapshot()
     snapshot.insert(
-      Versioned(
+      VersionedEntry(
         .endpoints(EndpointsEntry(service: name("a"), endpoints: endpoints)), version: ContentVersion(value: 1)))
     return ResolvedSnapshot(node: "here", snapshot: snapshot, locals: [])
   }

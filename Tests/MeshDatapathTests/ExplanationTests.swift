@@ -12,7 +12,7 @@ struct ExplanationTests {
   /// identities of namespace `friends` only.
   init() {
     var snapshot = Snapshot()
-    func insert(_ entry: Entry) { snapshot.insert(Versioned(entry, version: ContentVersion(of: "\(entry)".utf8))) }
+    func insert(_ entry: Entry) { snapshot.insert(VersionedEntry(entry, version: ContentVersion(of: "\(entry)".utf8))) }
     insert(
       .config(
         ConfigEntry(trustDomain: "mesh.local", vipRangeV4: IPPrefix(address("240.0.0.0"), length: 8))))

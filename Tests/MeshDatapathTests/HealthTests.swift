@@ -13,7 +13,7 @@ struct HealthTests {
       addresses: [address("10.0.0.\(title == "w" ? 1 : 2)")],
       location: .networkNamespace(path: "/run/netns/\(title)"), app: app)
     entry.isHealthy = isHealthy
-    return Versioned(.workload(entry), version: ContentVersion(of: "\(entry)".utf8))
+    return VersionedEntry(.workload(entry), version: ContentVersion(of: "\(entry)".utf8))
   }
 
   private var endpoints: VersionedEntry {
@@ -21,7 +21,7 @@ struct HealthTests {
       EndpointsEntry(
         service: name("s"),
         endpoints: [Endpoint(workload: name("w"), ports: self.map), Endpoint(workload: name("far"), ports: self.map)]))
-    return Versioned(entry, version: ContentVersion(of: "\(entry)".utf8))
+    return VersionedEntry(entry, version: ContentVersion(of: "\(entry)".utf8))
   }
 
   private func local(isHealthy: Bool) -> LocalWorkload {
@@ -62,7 +62,7 @@ struct HealthTests {
         name: name("s"), addresses: [address("10.88.0.1")],
         ports: [ServicePort(port: 80, backends: [Backend(service: name("s"), port: 80)])]))
     let snapshot = Snapshot([
-      self.workload("w", node: "here"), self.endpoints, Versioned(service, version: ContentVersion(value: 1)),
+      self.workload("w", node: "here"), self.endpoints, VersionedEntry(service, version: ContentVersion(value: 1)),
     ])
     let first = planner.plan(for: snapshot, locals: [self.local(isHealthy: true)], now: .seconds(1))
     #expect(first.changesAccess)

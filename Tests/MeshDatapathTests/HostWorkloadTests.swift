@@ -23,7 +23,7 @@ struct HostWorkloadTests {
 
   func snapshot(callers: [String] = ["caller"]) -> Snapshot {
     var snapshot = Snapshot()
-    func insert(_ entry: Entry) { snapshot.insert(Versioned(entry, version: ContentVersion(of: "\(entry)".utf8))) }
+    func insert(_ entry: Entry) { snapshot.insert(VersionedEntry(entry, version: ContentVersion(of: "\(entry)".utf8))) }
     func workload(_ word: String, _ location: WorkloadLocation, _ ports: [UInt16], node: String = "here") {
       insert(
         .workload(
@@ -117,7 +117,7 @@ struct HostWorkloadTests {
     var snapshot = self.snapshot()
     var entry = try #require(snapshot.workloads[name("caller")]?.value)
     entry.ports = [8080, 9090]
-    snapshot.insert(Versioned(.workload(entry), version: ContentVersion(of: "other".utf8)))
+    snapshot.insert(VersionedEntry(.workload(entry), version: ContentVersion(of: "other".utf8)))
     let resolved = ResolvedSnapshot(node: "here", snapshot: snapshot, locals: self.locals)
     #expect(resolved.workload(at: try self.endpoint("10.1.0.1:8080"))?.name == name("api"))
     #expect(

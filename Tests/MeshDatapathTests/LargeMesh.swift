@@ -16,7 +16,7 @@ enum LargeMesh {
     var version: UInt64 = 0
     func insert(_ entry: Entry) {
       version += 1
-      snapshot.insert(Versioned(entry, version: ContentVersion(value: version)))
+      snapshot.insert(VersionedEntry(entry, version: ContentVersion(value: version)))
     }
     insert(.config(ConfigEntry(trustDomain: "mesh.local")))
     var number: UInt32 = 0x0a00_0000

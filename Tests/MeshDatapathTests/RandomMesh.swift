@@ -37,7 +37,7 @@ struct RandomMesh {
 
   private mutating func insert(_ entry: Entry) {
     self.versions += 1
-    self.snapshot.insert(Versioned(entry, version: ContentVersion(value: self.versions)))
+    self.snapshot.insert(VersionedEntry(entry, version: ContentVersion(value: self.versions)))
   }
 
   mutating func change() {

@@ -10,12 +10,12 @@ struct ResolvedSnapshotTests {
   func workload(_ title: String, node: String = "here", addresses: [IPAddress] = []) -> VersionedEntry {
     let entry = Entry.workload(
       WorkloadEntry(name: name(title), node: node, identity: LargeMesh.identity, addresses: addresses))
-    return Versioned(entry, version: ContentVersion(of: "\(entry)".utf8))
+    return VersionedEntry(entry, version: ContentVersion(of: "\(entry)".utf8))
   }
 
   func endpoints(_ title: String, _ endpoints: [Endpoint]) -> VersionedEntry {
     let entry = Entry.endpoints(EndpointsEntry(service: name(title), endpoints: endpoints))
-    return Versioned(entry, version: ContentVersion(of: "\(entry)".utf8))
+    return VersionedEntry(entry, version: ContentVersion(of: "\(entry)".utf8))
   }
 
   func local(_ title: String, _ addresses: [IPAddress]) -> LocalWorkload {

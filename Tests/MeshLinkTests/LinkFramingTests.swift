@@ -7,14 +7,14 @@ import Testing
 func sampleSnapshot(services: Int = 2) throws -> Snapshot {
   var snapshot = Snapshot()
   snapshot.insert(
-    Versioned(
+    VersionedEntry(
       .config(ConfigEntry(trustDomain: "mesh", connectTimeoutMilliseconds: 500)), version: ContentVersion(value: 1)))
   for number in 0..<services {
     let name = try #require(ResourceName(namespace: "a", name: "web-\(number)"))
     let port = ServicePort(port: 80, appProtocol: .http, backends: [Backend(service: name, port: 80)])
     let address = IPAddress(v4: 0xf000_0000 | UInt32(number))
     snapshot.insert(
-      Versioned(
+      VersionedEntry(
         .service(ServiceEntry(name: name, addresses: [address], ports: [port])),
         version: ContentVersion(value: UInt64(number) + 2)))
   }

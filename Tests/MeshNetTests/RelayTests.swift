@@ -49,9 +49,9 @@ final class RelayBench {
       addresses: [to.address], ports: [PortMapping(servicePort: from.port, targetPort: to.port)])
     return RoutingTable(
       Snapshot([
-        Versioned(.config(ConfigEntry(trustDomain: "m", connectTimeoutMilliseconds: timeout)), version: version),
-        Versioned(.service(ServiceEntry(name: name, addresses: [from.address], ports: [port])), version: version),
-        Versioned(.endpoints(EndpointsEntry(service: name, endpoints: [endpoint])), version: version),
+        VersionedEntry(.config(ConfigEntry(trustDomain: "m", connectTimeoutMilliseconds: timeout)), version: version),
+        VersionedEntry(.service(ServiceEntry(name: name, addresses: [from.address], ports: [port])), version: version),
+        VersionedEntry(.endpoints(EndpointsEntry(service: name, endpoints: [endpoint])), version: version),
       ]))
   }
 

@@ -78,5 +78,5 @@ enum Sample {
     [try self.config(), try self.policy(), try self.workload(), try self.endpoints(), try self.service()]
   }
 
-  static func snapshot() throws -> Snapshot { Snapshot(try self.all().map { Versioned($0) }) }
+  static func snapshot() throws -> Snapshot { Snapshot(try self.all().map { VersionedEntry($0) }) }
 }

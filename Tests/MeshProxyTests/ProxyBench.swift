@@ -140,10 +140,10 @@ final class ProxyBench: Sendable {
     let endpoint = Endpoint(
       addresses: [.loopbackV4], ports: [PortMapping(servicePort: 80, targetPort: Self.port(of: self.server))])
     return Snapshot([
-      Versioned(.config(ConfigEntry(trustDomain: "m", connectTimeoutMilliseconds: 2000)), version: version),
-      Versioned(
+      VersionedEntry(.config(ConfigEntry(trustDomain: "m", connectTimeoutMilliseconds: 2000)), version: version),
+      VersionedEntry(
         .service(ServiceEntry(name: name, addresses: [Self.original.address], ports: [port])), version: version),
-      Versioned(.endpoints(EndpointsEntry(service: name, endpoints: [endpoint])), version: version),
+      VersionedEntry(.endpoints(EndpointsEntry(service: name, endpoints: [endpoint])), version: version),
     ])
   }
 

@@ -25,7 +25,7 @@ struct World {
 
   mutating func insert(_ entry: Entry) {
     self.versions += 1
-    self.snapshot.insert(Versioned(entry, version: ContentVersion(value: self.versions)))
+    self.snapshot.insert(VersionedEntry(entry, version: ContentVersion(value: self.versions)))
   }
 
   mutating func service(_ service: String, at address: String, backends: [Backend]) throws {

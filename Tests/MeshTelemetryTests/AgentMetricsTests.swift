@@ -129,10 +129,11 @@ import Testing
   static func directory() throws -> NameDirectory {
     let client = try #require(SPIFFEID("spiffe://cluster.local/ns/default/sa/client"))
     let web = try #require(SPIFFEID("spiffe://cluster.local/ns/shop/sa/web"))
-    return NameDirectory(workloads: [
-      try #require(self.client): .init(identity: client, app: "caller", version: "v1"),
-      try #require(self.web): .init(identity: web, app: "web", version: "v2"),
-    ])
+    let workloads = [
+      WorkloadEntry(name: try #require(self.client), node: "n1", identity: client, app: "caller", appVersion: "v1"),
+      WorkloadEntry(name: try #require(self.web), node: "n1", identity: web, app: "web", appVersion: "v2"),
+    ]
+    return NameDirectory(Snapshot(workloads.map { VersionedEntry(.workload($0), version: ContentVersion(value: 1)) }))
   }
 
   static func metrics() throws -> AgentMetrics {
