@@ -12,6 +12,9 @@ package struct ResolverLimits: Hashable, Sendable {
   package var streamTimeout: UInt64
   /// A question as a whole. Less than the five seconds after which resolvers ask again (resolv.conf(5)).
   package var questionTimeout: UInt64
+  /// How long a question waits until it is said who is to be asked on behalf of its namespace. As long as the agent needs
+  /// to say it, and not longer: some clients ask one question after another.
+  package var holdTimeout: UInt64
   /// Attempts for a question, if there are fewer upstreams than that; else each upstream is asked once.
   package var attempts: Int
   /// Answers by UDP that match nothing, after which a question is asked by TCP, where nobody off the path can answer.
@@ -21,8 +24,9 @@ package struct ResolverLimits: Hashable, Sendable {
 
   package init(
     questions: Int = 1024, questionsPerNamespace: Int = 256, clientsPerNamespace: Int = 1024,
-    datagramTimeout: UInt64 = 1500, streamTimeout: UInt64 = 3000, questionTimeout: UInt64 = 4500, attempts: Int = 3,
-    mismatches: Int = 3, preference: UInt64 = 30_000
+    datagramTimeout: UInt64 = 1500, streamTimeout: UInt64 = 3000, questionTimeout: UInt64 = 4500,
+    holdTimeout: UInt64 = 2000,
+    attempts: Int = 3, mismatches: Int = 3, preference: UInt64 = 30_000
   ) {
     self.questions = questions
     self.questionsPerNamespace = questionsPerNamespace
@@ -30,6 +34,7 @@ package struct ResolverLimits: Hashable, Sendable {
     self.datagramTimeout = datagramTimeout
     self.streamTimeout = streamTimeout
     self.questionTimeout = questionTimeout
+    self.holdTimeout = holdTimeout
     self.attempts = attempts
     self.mismatches = mismatches
     self.preference = preference

@@ -17,7 +17,7 @@ extension ResolverMachine {
         self.counters.mesh += 1
         return [.answer(client, self.meshAnswer(answer, to: query, client.transport))]
       }
-      return self.forward(query, client, now: now, using: &random)
+      return self.forward(query, client, since: now, now: now, using: &random)
     }
   }
 
@@ -39,8 +39,9 @@ extension ResolverMachine {
     return query.answer(answer.code, flags: [.authoritative, .truncated])
   }
 
-  private mutating func forward(
-    _ query: DNSQuery, _ client: DNSClient, now: UInt64, using random: inout some RandomNumberGenerator
+  /// - Parameter since: when it came.
+  mutating func forward(
+    _ query: DNSQuery, _ client: DNSClient, since: UInt64, now: UInt64, using random: inout some RandomNumberGenerator
   ) -> [ResolverAction] {
     let waiter = Waiter(client: client, id: query.id)
     let key = Key(namespace: client.namespace, transport: client.transport, body: Array(query.bytes.dropFirst(2)))
@@ -55,13 +56,9 @@ extension ResolverMachine {
       return []
     }
     guard !namespace.upstreams.isEmpty else {
-      // Nobody is to be asked; or it was not said yet who.
-      if self.namespaces[client.namespace] != nil {
-        self.counters.refused += 1
-        return [.answer(client, query.answer(.refused))]
-      }
-      self.counters.exhausted += 1
-      return [.answer(client, query.answer(.serverFailure))]
+      guard self.namespaces[client.namespace] != nil else { return self.hold(query, client, now: now) }
+      self.counters.refused += 1
+      return [.answer(client, query.answer(.refused))]
     }
     guard self.pending.count < self.limits.questions, namespace.questions < self.limits.questionsPerNamespace,
       namespace.clients < self.limits.clientsPerNamespace
@@ -74,12 +71,12 @@ extension ResolverMachine {
     if let preferred = namespace.preferred, now < preferred.until { first = preferred.index }
     self.numbers[key] = self.lastNumber
     self.pending[self.lastNumber] = Pending(
-      key: key, query: query, upstreams: namespace.upstreams, deadline: now + self.limits.questionTimeout,
+      key: key, query: query, upstreams: namespace.upstreams, deadline: since + self.limits.questionTimeout,
       waiters: [waiter], upstream: first, transport: client.transport)
     return self.ask(self.lastNumber, now: now, using: &random)
   }
 
-  private mutating func overload(_ query: DNSQuery, _ client: DNSClient) -> [ResolverAction] {
+  mutating func overload(_ query: DNSQuery, _ client: DNSClient) -> [ResolverAction] {
     self.counters.overloaded += 1
     return [.answer(client, query.answer(.serverFailure))]
   }

@@ -65,7 +65,7 @@ extension ResolverMachine {
   package mutating func expire(
     now: UInt64, using random: inout some RandomNumberGenerator
   ) -> [ResolverAction] {
-    var actions: [ResolverAction] = []
+    var actions = self.giveUpHeld(now: now)
     for (number, pending) in self.pending where pending.attemptDeadline <= now {
       self.counters.timeouts += 1
       actions += self.askNext(number, now: now, using: &random)

@@ -43,6 +43,8 @@ package enum ResolverAction: Hashable, Sendable {
 /// ```
 ///  client ─► mesh name? ── yes ─► answered at once
 ///               │ no
+///    is it said who is asked? ─ no ─► held, for a moment ── nobody said it ─► SERVFAIL
+///               │ yes
 ///               ▼                    ┌──── SERVFAIL, REFUSED, NOTIMP, timeout, refused ───► next upstream
 ///    same question under way? ─ no ─► asked by UDP ── TC, other case, many wrong answers ─► the same, by TCP
 ///               │ yes: joined        └──── matches ─► passed on to all who wait
@@ -85,6 +87,13 @@ package struct ResolverMachine: Sendable {
     var lastResort: DNSReply?
   }
 
+  /// A question that came before it was said who is to be asked.
+  struct Held: Sendable {
+    let query: DNSQuery
+    let client: DNSClient
+    let since: UInt64
+  }
+
   struct Namespace: Sendable {
     var upstreams: [SocketEndpoint] = []
     var questions = 0
@@ -97,29 +106,39 @@ package struct ResolverMachine: Sendable {
   var namespaces: [UInt64: Namespace] = [:]
   var pending: [UInt64: Pending] = [:]
   var numbers: [Key: UInt64] = [:]
+  /// By namespace, in the order in which they came.
+  var held: [UInt64: [Held]] = [:]
   var lastNumber: UInt64 = 0
   package internal(set) var counters = ResolverCounters()
 
   package init(limits: ResolverLimits = ResolverLimits()) { self.limits = limits }
 
-  /// Questions that wait for upstreams.
-  package var waiting: Int { self.pending.count }
+  /// Questions that wait for upstreams, or to be told of some.
+  package var waiting: Int { self.pending.count + self.heldCount }
 
   /// When `expire` has something to do.
-  package var nextDeadline: UInt64? { self.pending.values.lazy.map(\.attemptDeadline).min() }
+  package var nextDeadline: UInt64? {
+    let holds = self.held.values.lazy.compactMap(\.first).map { $0.since + self.limits.holdTimeout }.min()
+    return [self.pending.values.lazy.map(\.attemptDeadline).min(), holds].compactMap { $0 }.min()
+  }
 
   /// Who is asked on behalf of a namespace from now on, in this order. The mesh's own ports are never asked: the question
-  /// would come back.
-  package mutating func use(_ upstreams: [SocketEndpoint], for namespace: UInt64) {
+  /// would come back. What was held until this is known goes on.
+  package mutating func use(
+    _ upstreams: [SocketEndpoint], for namespace: UInt64, now: UInt64, using random: inout some RandomNumberGenerator
+  ) -> [ResolverAction] {
     let usable = upstreams.filter { !MeshPort.all.contains($0.port) }
-    guard self.namespaces[namespace]?.upstreams != usable else { return }
-    self.namespaces[namespace, default: Namespace()].upstreams = usable
-    self.namespaces[namespace]?.preferred = nil
+    if self.namespaces[namespace]?.upstreams != usable {
+      self.namespaces[namespace, default: Namespace()].upstreams = usable
+      self.namespaces[namespace]?.preferred = nil
+    }
+    return self.release(namespace, now: now, using: &random)
   }
 
   /// The namespace is gone, and everybody who waited there.
   package mutating func withdraw(namespace: UInt64) -> [ResolverAction] {
     self.namespaces[namespace] = nil
+    self.held[namespace] = nil
     var actions: [ResolverAction] = []
     for (number, pending) in self.pending where pending.key.namespace == namespace {
       actions.append(.end(DNSAttempt(question: number, number: pending.attempts)))
@@ -132,6 +151,7 @@ package struct ResolverMachine: Sendable {
   /// A client's TCP connection is gone. The question goes on only if somebody else waits for it.
   package mutating func disconnected(_ client: DNSClient) -> [ResolverAction] {
     var actions: [ResolverAction] = []
+    self.held[client.namespace]?.removeAll { $0.client == client }
     for (number, pending) in self.pending where pending.key.namespace == client.namespace {
       let left = pending.waiters.filter { $0.client != client }
       guard left.count < pending.waiters.count else { continue }

@@ -4,7 +4,7 @@
 /// source's namespace, and moves bytes both ways until both ends are done.
 ///
 /// Read in this order: `AcceptedFlow` (what a connection is), `RelayMachine` (the life of a relay), `UpstreamStock`
-/// (sockets of other namespaces), `TransferChoice` (copy or splice), then the drivers: `RelayThread` (a loop on a thread of
+/// (sockets of other namespaces), `TransferChoice` (copy or splice), then the drivers: `LoopThread` (a loop on a thread of
 /// its own), `RelayLoop` (what it knows), `RelayConnection` (one connection), `RelayStream` (the bytes of one
 /// direction), `Relay` (all loops and listeners).
 ///

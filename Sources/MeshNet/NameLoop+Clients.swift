@@ -53,7 +53,7 @@ extension NameLoop {
         peer: SocketEndpoint(listener.place.isV4 ? .loopbackV4 : .loopbackV6, 0), connection: number)
       guard
         self.connections.values.lazy.filter({ $0.client.namespace == namespace }).count < Self.connectionsPerNamespace,
-        cmesh_poll_add_stream(self.server.poll, descriptor, number) == 0
+        cmesh_poll_add_stream(self.thread.poll, descriptor, number) == 0
       else {
         cmesh_relay_reset(descriptor)
         continue

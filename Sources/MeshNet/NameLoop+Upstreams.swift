@@ -17,6 +17,8 @@ final class NameUpstream {
   var descriptor: CInt = -1
   /// Who gave the socket.
   var supplier = 0
+  /// Waits for a TCP socket until then.
+  var patience: UInt64 = 0
 
   init(
     number: UInt64, attempt: DNSAttempt, upstream: SocketEndpoint, transport: DNSTransport, place: NameServer.Place,
@@ -34,6 +36,9 @@ final class NameUpstream {
 }
 
 extension NameLoop {
+  /// A supplier that has no TCP socket has ordered some: they are there within a moment, or he is away.
+  private static let streamPatience: UInt64 = 1000
+
   /// False: it failed at once.
   func ask(
     _ attempt: DNSAttempt, _ endpoint: SocketEndpoint, _ transport: DNSTransport, _ bytes: [UInt8],
@@ -47,7 +52,11 @@ extension NameLoop {
     self.attempts[attempt] = upstream.number
     switch transport {
     case .tcp:
-      guard let socket = self.supply.stream(place) else { return false }
+      guard let socket = self.supply.stream(place) else {
+        upstream.patience = self.now + Self.streamPatience
+        self.streamless.append(upstream.number)
+        return true
+      }
       return self.begin(upstream, socket)
     case .udp:
       defer { self.order(place) }
@@ -65,7 +74,7 @@ extension NameLoop {
     let error = cmesh_relay_connect(socket, &address)
     // Watched only from here on: an unconnected TCP socket polls as hung up.
     guard error == 0 || (upstream.transport == .tcp && error == -EINPROGRESS),
-      cmesh_poll_add_stream(self.server.poll, socket, upstream.number) == 0
+      cmesh_poll_add_stream(self.thread.poll, socket, upstream.number) == 0
     else { return false }
     guard upstream.transport == .udp else { return true }
     return cmesh_relay_send(socket, upstream.output, upstream.output.count) == upstream.output.count
@@ -80,7 +89,7 @@ extension NameLoop {
       self.stocks[upstream.place]?.cancel(upstream.waiter)
       return
     }
-    _ = cmesh_poll_remove(self.server.poll, upstream.descriptor)
+    _ = cmesh_poll_remove(self.thread.poll, upstream.descriptor)
     guard upstream.transport == .udp, upstream.supplier == self.suppliers[upstream.place.namespace] ?? 0,
       self.stocks[upstream.place] != nil,
       cmesh_datagram_disconnect(upstream.descriptor) == 0
@@ -143,6 +152,22 @@ extension NameLoop {
   }
 
   // MARK: sockets
+
+  /// Looked at again and again while questions wait: nobody tells when there is one.
+  func supplyStreams() {
+    var waiting: [UInt64] = []
+    swap(&waiting, &self.streamless)
+    for number in waiting {
+      guard let upstream = self.upstreams[number], upstream.descriptor < 0 else { continue }
+      if let socket = self.supply.stream(upstream.place) {
+        if !self.begin(upstream, socket) { self.failed(upstream) }
+      } else if self.now >= upstream.patience {
+        self.failed(upstream)
+      } else {
+        self.streamless.append(number)
+      }
+    }
+  }
 
   func order(_ place: NameServer.Place) {
     let wanted = self.stocks[place, default: UpstreamStock()].order()

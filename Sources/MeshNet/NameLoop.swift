@@ -5,7 +5,7 @@ import MeshBase
 import MeshDNS
 
 /// Everything that the name server knows: machine, zone, sockets. Touched on its thread only.
-final class NameLoop {
+final class NameLoop: ThreadLoop {
   struct Listener {
     let descriptor: CInt
     let transport: DNSTransport
@@ -14,7 +14,7 @@ final class NameLoop {
     let inode: UInt64
   }
 
-  unowned let server: NameServer
+  let thread: LoopThread<NameLoop>
   let supply: NameServer.Supply
   let logger: Logger
   var machine: ResolverMachine
@@ -36,6 +36,8 @@ final class NameLoop {
   private var isDraining = false
   /// Connections that used up their turn.
   var again: [UInt64] = []
+  /// Attempts by TCP that wait for a socket.
+  var streamless: [UInt64] = []
   /// What the machine said and is not done yet.
   private var queue: [ResolverAction] = []
   private var isPerforming = false
@@ -52,8 +54,8 @@ final class NameLoop {
   /// Datagrams taken in one turn from one socket.
   private static let batch = 64
 
-  init(server: NameServer, limits: ResolverLimits, supply: NameServer.Supply, logger: Logger) {
-    self.server = server
+  init(thread: LoopThread<NameLoop>, limits: ResolverLimits, supply: NameServer.Supply, logger: Logger) {
+    self.thread = thread
     self.supply = supply
     self.logger = logger
     self.machine = ResolverMachine(limits: limits)
@@ -68,7 +70,7 @@ final class NameLoop {
     let events = UnsafeMutablePointer<cmesh_poll_event>.allocate(capacity: Int(CMESH_POLL_EVENTS))
     defer { events.deallocate() }
     while !self.isStopping {
-      let count = cmesh_poll_wait(self.server.poll, events, self.timeout)
+      let count = cmesh_poll_wait(self.thread.poll, events, self.timeout)
       guard count >= 0 else {
         self.logger.critical(
           "the name server cannot wait for events",
@@ -84,7 +86,7 @@ final class NameLoop {
 
   private func handle(_ event: cmesh_poll_event) {
     if event.token == 0 {
-      for work in self.server.takeWork() { work(self) }
+      for work in self.thread.takeWork() { work(self) }
     } else if let listener = self.listeners[event.token] {
       switch listener.transport {
       case .udp: self.receive(listener)
@@ -117,6 +119,7 @@ final class NameLoop {
   private func tick() {
     if self.machine.waiting > 0, self.now >= self.nextExpiry {
       self.nextExpiry = self.now + Self.expiryInterval
+      self.supplyStreams()
       self.perform(self.machine.expire(now: self.now, using: &self.random))
     }
     guard self.now >= self.nextTick else { return }
@@ -152,7 +155,7 @@ final class NameLoop {
   }
 
   func use(_ upstreams: [SocketEndpoint], for namespace: UInt64) {
-    self.machine.use(upstreams, for: namespace)
+    self.perform(self.machine.use(upstreams, for: namespace, now: self.now, using: &self.random))
     for isV4 in Set(upstreams.map(\.address.isV4)) {
       self.order(NameServer.Place(namespace: namespace, isV4: isV4))
     }
@@ -180,7 +183,7 @@ final class NameLoop {
   func drain() {
     self.isDraining = true
     for (number, listener) in self.listeners {
-      _ = cmesh_poll_remove(self.server.poll, listener.descriptor)
+      _ = cmesh_poll_remove(self.thread.poll, listener.descriptor)
       // The kernel may have woken this loop alone for what is there (EPOLLEXCLUSIVE): nobody else would hear of it.
       switch listener.transport {
       case .udp: self.receive(listener)
@@ -191,7 +194,7 @@ final class NameLoop {
 
   private func watch(_ number: UInt64, _ listener: Listener) {
     guard !self.isDraining else { return }
-    let error = cmesh_poll_add_listener(self.server.poll, listener.descriptor, number)
+    let error = cmesh_poll_add_listener(self.thread.poll, listener.descriptor, number)
     guard error < 0 else { return }
     self.logger.error(
       "a name listener cannot be watched", metadata: [LogKey.error: "\(String(cString: strerror(-error)))"])
@@ -202,13 +205,13 @@ final class NameLoop {
     guard let listener = self.listeners[number] else { return }
     self.logger.warning("cannot accept a client of names; pausing")
     self.paused.insert(number)
-    _ = cmesh_poll_remove(self.server.poll, listener.descriptor)
+    _ = cmesh_poll_remove(self.thread.poll, listener.descriptor)
   }
 
   private func unlisten(_ number: UInt64) {
     guard let listener = self.listeners.removeValue(forKey: number) else { return }
     if listener.transport == .udp { self.datagrams[listener.place] = nil }
-    _ = cmesh_poll_remove(self.server.poll, listener.descriptor)
+    _ = cmesh_poll_remove(self.thread.poll, listener.descriptor)
     close(listener.descriptor)
   }
 

@@ -37,15 +37,15 @@ package final class Relay: Sendable {
     loops: Int, stock: StockRoom?, idleTimeout: Duration? = nil, sweepInterval: UInt64 = 10_000, logger: Logger
   ) throws(MeshError) {
     self.stock = stock
-    let threads = (0..<max(1, loops)).compactMap { RelayThread.open(number: $0) }
+    let threads = (0..<max(1, loops)).compactMap { try? RelayThread.open(number: $0) }
     self.threads = threads
     for thread in threads {
-      let isStarted = thread.start {
+      let started: Void? = try? thread.start(name: "relay-\(thread.number)") {
         RelayLoop(
           thread: $0, peers: threads, stock: stock, idleTimeout: idleTimeout, sweepInterval: sweepInterval,
           logger: logger)
       }
-      guard isStarted, threads.count == max(1, loops) else {
+      guard started != nil, threads.count == max(1, loops) else {
         throw MeshError(
           .unavailable, "relay", "cannot start \(loops) loops", next: "raise the limits of descriptors and threads")
       }

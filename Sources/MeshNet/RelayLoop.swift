@@ -5,8 +5,10 @@ import MeshBase
 import MeshRouting
 import Synchronization
 
+typealias RelayThread = LoopThread<RelayLoop>
+
 /// Everything that one loop knows: its table, its connections, its counters. Touched on its thread only.
-final class RelayLoop {
+final class RelayLoop: ThreadLoop {
   let thread: RelayThread
   let stock: StockRoom?
   let kit = RelayKit()

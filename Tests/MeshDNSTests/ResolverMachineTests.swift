@@ -16,7 +16,12 @@ struct Resolver {
 
   init(limits: ResolverLimits = ResolverLimits(), upstreams: [SocketEndpoint] = [Self.first, Self.second]) {
     self.machine = ResolverMachine(limits: limits)
-    self.machine.use(upstreams, for: 1)
+    self.use(upstreams, for: 1)
+  }
+
+  @discardableResult
+  mutating func use(_ upstreams: [SocketEndpoint], for namespace: UInt64) -> [ResolverAction] {
+    self.machine.use(upstreams, for: namespace, now: self.now, using: &self.random)
   }
 
   static func client(
@@ -260,15 +265,11 @@ func code(_ actions: [ResolverAction]) throws -> UInt16 {
     #expect(try asked(resolver.received(queryBytes("b.example"))).upstream == Resolver.first)
   }
 
-  @Test("Where nobody is to be asked other names are refused at once; before that is known it is a failure")
+  @Test("Where nobody is to be asked other names are refused at once")
   func nobody() throws {
     var told = Resolver(upstreams: [])
     #expect(try code(told.received(queryBytes("example.org"))) == 5)
     #expect(told.machine.counters.refused == 1 && told.machine.counters.exhausted == 0)
-    var untold = Resolver(upstreams: [])
-    _ = untold.machine.withdraw(namespace: 1)
-    #expect(try code(untold.received(queryBytes("example.org"))) == 2)
-    #expect(untold.machine.counters.exhausted == 1)
   }
 
   @Test("SERVFAIL when all are silent, before the client's own five seconds are over")
@@ -344,7 +345,7 @@ func code(_ actions: [ResolverAction]) throws -> UInt16 {
     #expect(resolver.received(queryBytes("example.org", id: 2), from: Resolver.client(2)).isEmpty)
     #expect(resolver.received(queryBytes("example.org", id: 1), from: Resolver.client(1)).isEmpty)
     // Any other byte is another question: case, type, options, transport, namespace.
-    resolver.machine.use([Resolver.first], for: 2)
+    resolver.use([Resolver.first], for: 2)
     for actions in [
       resolver.received(queryBytes("examplE.org", id: 1)), resolver.received(queryBytes("example.org", .aaaa, id: 1)),
       resolver.received(queryBytes("example.org", id: 1, edns: EDNS())),
@@ -361,7 +362,7 @@ func code(_ actions: [ResolverAction]) throws -> UInt16 {
   @Test("DN-04: 100,000 names at once: what waits is bounded, the rest is told so, and another namespace is served")
   func storm() throws {
     var resolver = Resolver()
-    resolver.machine.use([Resolver.first], for: 2)
+    resolver.use([Resolver.first], for: 2)
     var asks: [Asked] = []
     for number in 0..<100_000 {
       let actions = resolver.received(queryBytes("n\(number).example", id: UInt16(truncatingIfNeeded: number)))
@@ -384,7 +385,7 @@ func code(_ actions: [ResolverAction]) throws -> UInt16 {
     var resolver = Resolver(
       limits: ResolverLimits(questions: 3, questionsPerNamespace: 2, clientsPerNamespace: 4))
     for namespace in UInt64(1)...2 {
-      resolver.machine.use([Resolver.first], for: namespace)
+      resolver.use([Resolver.first], for: namespace)
       for number in 0..<2 {
         _ = resolver.received(queryBytes("n\(number)"), from: Resolver.client(1, namespace: namespace))
       }
@@ -413,7 +414,6 @@ func code(_ actions: [ResolverAction]) throws -> UInt16 {
     var resolver = Resolver(upstreams: [endpoint("127.0.0.1:15053")])
     #expect(try code(resolver.received(queryBytes("web.default"))) == 0)
     #expect(try code(resolver.received(queryBytes("example.org"))) == 5)
-    #expect(try code(resolver.received(queryBytes("a"), from: Resolver.client(1, namespace: 9))) == 2)
   }
 
   @Test("Nonsense gets FORMERR or nothing")
@@ -440,12 +440,12 @@ func code(_ actions: [ResolverAction]) throws -> UInt16 {
   @Test("A namespace that goes takes everything along")
   func withdrawn() throws {
     var resolver = Resolver()
-    resolver.machine.use([Resolver.first], for: 2)
+    resolver.use([Resolver.first], for: 2)
     let ask = try asked(resolver.received(queryBytes("a.example")))
     let other = try asked(resolver.received(queryBytes("a.example"), from: Resolver.client(1, namespace: 2)))
     #expect(resolver.machine.withdraw(namespace: 1) == [.end(ask.attempt)])
     #expect(resolver.machine.waiting == 1)
-    #expect(try code(resolver.received(queryBytes("b.example"))) == 2)
+    #expect(resolver.received(queryBytes("b.example")).isEmpty)
     #expect(try code(resolver.replied(try replyBytes(to: other.bytes), to: other.attempt)) == 0)
   }
 
@@ -453,7 +453,7 @@ func code(_ actions: [ResolverAction]) throws -> UInt16 {
   func newUpstreams() throws {
     var resolver = Resolver()
     let ask = try asked(resolver.received(queryBytes("a.example")))
-    resolver.machine.use([Resolver.second], for: 1)
+    resolver.use([Resolver.second], for: 1)
     #expect(try asked(resolver.received(queryBytes("b.example"))).upstream == Resolver.second)
     #expect(try code(resolver.replied(try replyBytes(to: ask.bytes), to: ask.attempt)) == 0)
   }
@@ -465,7 +465,7 @@ func code(_ actions: [ResolverAction]) throws -> UInt16 {
       var random = SplitMix64(seed: seed)
       var resolver = Resolver(
         limits: ResolverLimits(questions: 20, questionsPerNamespace: 12, clientsPerNamespace: 16))
-      resolver.machine.use([Resolver.first], for: 2)
+      resolver.use([Resolver.first], for: 2)
       var open: [DNSAttempt: Asked] = [:]
       var owed = 0
       func note(_ actions: [ResolverAction]) {

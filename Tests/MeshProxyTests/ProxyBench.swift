@@ -92,12 +92,16 @@ final class ProxyBench: Sendable {
     try self.agent.withLock { $0 }?.sendListener(self.listener, Self.key)
   }
 
-  /// Hands over what names are answered on, and who is asked.
-  func sendNames(datagrams: CInt, listener: CInt, nameServer: SocketEndpoint) throws {
+  /// Hands over what names are answered on.
+  func sendNames(datagrams: CInt, listener: CInt) throws {
     let agent = self.agent.withLock { $0 }
     try agent?.sendNameListener(datagrams, isDatagram: true, Self.key)
     try agent?.sendNameListener(listener, isDatagram: false, Self.key)
-    agent?.useNameServers([nameServer], namespaceCookie: Self.cookie)
+  }
+
+  /// Says who is asked for other names.
+  func useNameServer(_ server: SocketEndpoint) {
+    self.agent.withLock { $0 }?.useNameServers([server], namespaceCookie: Self.cookie)
   }
 
   func stopAgent() async {
