@@ -27,6 +27,8 @@ final class RelayLoop: ThreadLoop {
   /// Connections that used up their turn.
   private var again: [RelayConnection] = []
   private var listeners: [UInt64: RelayListener] = [:]
+  /// Listeners that this loop has never seen empty: connections wait there that stood before the listener had its options.
+  private var fresh: Set<UInt64> = []
   /// No descriptor is left: no listener is watched until then.
   private var pausedUntil: UInt64?
   private var nextSweep: UInt64
@@ -133,6 +135,7 @@ final class RelayLoop: ThreadLoop {
   func listen(_ listener: RelayListener) {
     guard !listener.isClosed else { return }
     self.listeners[listener.number] = listener
+    self.fresh.insert(listener.number)
     if self.pausedUntil == nil { self.watch(listener) }
   }
 
@@ -144,6 +147,7 @@ final class RelayLoop: ThreadLoop {
 
   func unlisten(_ number: UInt64) {
     guard let listener = self.listeners.removeValue(forKey: number) else { return }
+    defer { self.fresh.remove(number) }
     _ = cmesh_poll_remove(self.thread.poll, listener.descriptor)
     // Of all that wait for the listener the kernel wakes one for each connection (EPOLLEXCLUSIVE). It may have been this loop,
     // and whoever accepts here next would not hear of it: what is there now is still taken.
@@ -156,14 +160,18 @@ final class RelayLoop: ThreadLoop {
   }
 
   private func accept(_ listener: RelayListener, atMost batch: Int = RelayLoop.acceptBatch) {
+    let isFresh = self.fresh.contains(listener.number)
     for _ in 0..<batch {
       let descriptor = cmesh_relay_accept(listener.descriptor)
       if descriptor >= 0 {
+        if isFresh { cmesh_relay_tune(descriptor) }
         self.place(descriptor, listener)
         continue
       }
       switch -descriptor {
-      case EAGAIN: return
+      case EAGAIN:
+        if isFresh { self.fresh.remove(listener.number) }
+        return
       // Of the one connection (accept(2)).
       case ECONNABORTED, EPROTO, EPERM: continue
       default: return self.pause(-descriptor)

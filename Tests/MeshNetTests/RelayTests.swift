@@ -5,6 +5,7 @@ import MeshBase
 import MeshNet
 import MeshRouting
 import MeshSnapshot
+import Synchronization
 import Testing
 
 /// A relay on loopback whose flows come from a closure, with blocking sockets at both ends.
@@ -64,11 +65,26 @@ final class RelayBench {
     return SocketEndpoint(.loopbackV4, UInt16(bigEndian: address.sin_port))
   }
 
-  private func connected() -> (fd: CInt, failure: CInt) {
+  private func connected() -> (fd: CInt, failure: CInt) { Self.connected(self.listen) }
+
+  /// True if close(2) sends RST.
+  static func lingers(_ fd: CInt) -> Bool {
+    var value = linger()
+    var size = socklen_t(MemoryLayout<linger>.size)
+    return getsockopt(fd, SOL_SOCKET, SO_LINGER, &value, &size) == 0 && value.l_onoff == 1 && value.l_linger == 0
+  }
+
+  static func hasNoDelay(_ fd: CInt) -> Bool {
+    var value: CInt = 0
+    var size = socklen_t(MemoryLayout<CInt>.size)
+    return getsockopt(fd, CInt(IPPROTO_TCP), TCP_NODELAY, &value, &size) == 0 && value == 1
+  }
+
+  private static func connected(_ endpoint: SocketEndpoint) -> (fd: CInt, failure: CInt) {
     let fd = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = self.listen.port.bigEndian
+    address.sin_port = endpoint.port.bigEndian
     address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
     let result = withUnsafePointer(to: &address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -80,8 +96,10 @@ final class RelayBench {
     return (fd, failure)
   }
 
-  func dial() -> CInt {
-    let (fd, failure) = self.connected()
+  func dial() -> CInt { Self.dial(self.listen) }
+
+  static func dial(_ endpoint: SocketEndpoint) -> CInt {
+    let (fd, failure) = Self.connected(endpoint)
     #expect(failure == 0)
     return fd
   }
@@ -194,6 +212,29 @@ final class RelayBench {
     let counters = try await bench.counters { !$0.refused.isEmpty && $0.active == 0 }
     #expect(counters.refused == ["upstream_failed": 1])
     try await bench.end()
+  }
+
+  @Test("a connection that stood before the listener was taken has the options of later ones: a kill is an RST")
+  func earlyConnections() async throws {
+    let listener = try LocalListener.open(SocketEndpoint(.loopbackV4, 0))
+    let endpoint = RelayBench.endpoint(of: listener)
+    let relay = try Relay(loops: 2, stock: nil, logger: Logger(label: "test"))
+    await relay.use(try RelayBench.table(from: endpoint, to: endpoint, timeout: 2000))
+    let early = (0..<8).map { _ in RelayBench.dial(endpoint) }
+    let seen = Mutex<[(lingers: Bool, hasNoDelay: Bool)]>([])
+    _ = try relay.listen(
+      listener,
+      .init { accepted in
+        seen.withLock { $0.append((RelayBench.lingers(accepted), RelayBench.hasNoDelay(accepted))) }
+        return .failure(.noFlow)
+      })
+    for client in early { #expect(RelayBench.receive(client) == -Int(ECONNRESET)) }
+    let late = RelayBench.dial(endpoint)
+    #expect(RelayBench.receive(late) == -Int(ECONNRESET))
+    for client in early + [late] { close(client) }
+    let options = seen.withLock { $0 }
+    #expect(options.count == 9 && options.allSatisfy { $0.lingers && $0.hasNoDelay }, "\(options)")
+    await relay.stop()
   }
 
   @Test("a connection without a flow or of another tier is an RST, and nothing is dialled (BP-12)")
