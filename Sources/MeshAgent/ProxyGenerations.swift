@@ -2,11 +2,11 @@
 /// times are milliseconds of a monotonic clock; what to do comes back as actions.
 ///
 /// ```
-///             prepare            ready                  accepting
-///  (steady) ───────────► preparing ───────► takingOver ───────────► (steady), the old one drains
-///     ▲                      │                  │  ended, 10 s over
-///     │  ended, 10 s over,   │                  ▼
-///     └── refuses a revision ┘◄─── ended ──── ending: given up, the old one serves on
+///            replace         prepared              ready                  accepting
+///  (steady) ────────► asked ──────────► preparing ───────► takingOver ───────────► (steady), the old one drains
+///     ▲                 │                   │                  │  ended, 10 s over
+///     │  not prepared   │  ended, 10 s over,│                  ▼
+///     └─────────────────┴ refuses a revision┘◄─── ended ──── ending: given up, the old one serves on
 /// ```
 /// In `takingOver` both accept. Nobody is told to stop accepting before another one does.
 struct ProxyGenerations: Equatable {
@@ -40,6 +40,8 @@ struct ProxyGenerations: Equatable {
 
   enum Upgrade: Equatable {
     case none
+    /// It is being started.
+    case asked
     case preparing(Int32, deadline: Int64)
     case takingOver(Int32, deadline: Int64)
     /// It was given up and may have listeners until it is gone.
@@ -113,7 +115,11 @@ struct ProxyGenerations: Equatable {
   // MARK: the one to come
 
   /// Nil: one is on its way already.
-  mutating func replace() -> [Action]? { self.upgrade == .none ? [.prepare] : nil }
+  mutating func replace() -> [Action]? {
+    guard self.upgrade == .none else { return nil }
+    self.upgrade = .asked
+    return [.prepare]
+  }
 
   mutating func prepared(_ process: Int32, at now: Int64) -> [Action] {
     let deadline = now + Self.readyMilliseconds
@@ -125,9 +131,10 @@ struct ProxyGenerations: Equatable {
     return []
   }
 
-  mutating func notPrepared(_ reason: String) -> [Action] {
+  mutating func notPrepared(_ reason: String, at now: Int64) -> [Action] {
+    self.upgrade = .none
     self.givenUp += 1
-    return [.gaveUp(reason: reason)]
+    return [.gaveUp(reason: reason)] + (self.serving == nil ? Self.actions(self.restart.ended(at: now)) : [])
   }
 
   /// It has the snapshot.
@@ -145,7 +152,7 @@ struct ProxyGenerations: Equatable {
   private mutating func giveUp(_ reason: String) -> [Action] {
     self.givenUp += 1
     switch self.upgrade {
-    case .none, .ending: return []
+    case .none, .asked, .ending: return []
     case .preparing(let process, _):
       self.upgrade = .none
       return [.kill(process), .gaveUp(reason: reason)]
@@ -216,7 +223,7 @@ struct ProxyGenerations: Equatable {
       self.upgrade = .takingOver(process, deadline: deadline)
       return [.promote(process)]
     case .takingOver: return [.handOverAgain]
-    case .ending: return []
+    case .asked, .ending: return []
     }
   }
 
@@ -228,7 +235,7 @@ struct ProxyGenerations: Equatable {
     if case .waiting(let until) = self.restart.phase { times.append(until) }
     switch self.upgrade {
     case .preparing(_, let deadline), .takingOver(_, let deadline): times.append(deadline)
-    case .none, .ending: break
+    case .none, .asked, .ending: break
     }
     if let deadline = self.linkDeadline { times.append(deadline) }
     for drain in self.draining.values { times.append(Self.next(drain)) }

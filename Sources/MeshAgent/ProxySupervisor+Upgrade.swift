@@ -14,36 +14,38 @@ extension ProxySupervisor {
     guard let file = try DiskFile.status(path) else {
       throw MeshError(.notFound, path, "is not there", next: "install it, or give another one with --binary")
     }
-    guard self.machine.upgrade == .none else {
-      throw MeshError(.conflict, "proxy", "is being replaced already", next: "ask again in some seconds")
-    }
-    if !isForced, let serving = self.machine.serving, self.processes[serving]?.program == file.id {
+    if !isForced, self.machine.upgrade == .none, let serving = self.machine.serving,
+      self.processes[serving]?.program == file.id
+    {
       var status = self.upgradeStatus
       status.state = .unneeded
       status.pid = UInt32(clamping: serving)
       return status
     }
+    guard let actions = self.machine.replace() else {
+      throw MeshError(.conflict, "proxy", "is being replaced already", next: "ask again in some seconds")
+    }
     return await withCheckedContinuation { continuation in
       self.waiters.append(continuation)
-      self.begin(path)
+      self.begin(path, actions)
     }
   }
 
   /// A proxy that an earlier agent started is replaced if its program is not what this agent would start.
   func replaceIfChanged() {
-    guard self.machine.upgrade == .none, let serving = self.machine.serving,
-      let running = self.processes[serving]?.program,
-      let file = (try? DiskFile.status(self.configuration.proxyExecutable)) ?? nil, file.id != running
+    guard let serving = self.machine.serving, let running = self.processes[serving]?.program,
+      let file = (try? DiskFile.status(self.configuration.proxyExecutable)) ?? nil, file.id != running,
+      let actions = self.machine.replace()
     else { return }
     self.logger.notice(
       "the proxy runs another program than is installed: it is replaced",
       metadata: [LogKey.process: "\(serving)", LogKey.path: "\(self.configuration.proxyExecutable)"])
-    self.begin(self.configuration.proxyExecutable)
+    self.begin(self.configuration.proxyExecutable, actions)
   }
 
-  private func begin(_ path: String) {
+  private func begin(_ path: String, _ actions: [ProxyGenerations.Action]) {
     self.upgrade = ProxyUpgradeStatus(state: .preparing, binary: path)
-    Task { await self.perform(self.machine.replace() ?? []) }
+    Task { await self.perform(actions) }
   }
 
   // MARK: what proxies say
@@ -134,7 +136,7 @@ extension ProxySupervisor {
       self.logger.notice("new proxy started", metadata: [LogKey.process: "\(process)", LogKey.path: "\(path)"])
       await self.perform(self.machine.prepared(process, at: Self.now))
     } catch {
-      await self.perform(self.machine.notPrepared("\(error)"))
+      await self.perform(self.machine.notPrepared("\(error)", at: Self.now))
     }
   }
 

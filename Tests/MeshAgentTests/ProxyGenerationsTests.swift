@@ -45,8 +45,38 @@ struct ProxyGenerationsTests {
       machine.ended(2, "exit status 1", at: 5) == [.gaveUp(reason: "it ended before it was ready: exit status 1")])
     #expect(machine.upgrade == .none && machine.serving == 1 && machine.givenUp == 1)
     #expect(machine.replace() == [.prepare])
-    #expect(machine.notPrepared("no such file") == [.gaveUp(reason: "no such file")])
+    #expect(machine.notPrepared("no such file", at: 6) == [.gaveUp(reason: "no such file")])
     #expect(machine.givenUp == 2 && machine.upgrade == .none)
+  }
+
+  @Test("who asks second in one moment is told so, also before the new proxy is started")
+  func asksTwice() {
+    var machine = self.serving()
+    #expect(machine.replace() == [.prepare])
+    #expect(machine.upgrade == .asked)
+    #expect(machine.replace() == nil)
+    #expect(machine.nextDeadline == nil)
+    // The old one dies in that moment: the new one does not wait for the snapshot first.
+    #expect(machine.ended(1, "signal 9", at: 5) == [])
+    #expect(machine.prepared(2, at: 6) == [.promote(2)])
+
+    // Or the new one cannot be started: then the old program is.
+    var alone = self.serving()
+    _ = alone.replace()
+    #expect(alone.ended(1, "signal 9", at: 5) == [])
+    #expect(alone.notPrepared("no such file", at: 6) == [.gaveUp(reason: "no such file"), .start])
+    #expect(alone.replace() == [.prepare])
+
+    // One in a loop of crashes waits for its next start as before.
+    var looping = ProxyGenerations(drainMilliseconds: 0)
+    _ = looping.start(at: 0, found: .init())
+    looping.started(1, at: 0)
+    _ = looping.ended(1, "exit status 1", at: 1)
+    looping.started(2, at: 1)
+    _ = looping.ended(2, "exit status 1", at: 2)
+    _ = looping.replace()
+    #expect(looping.notPrepared("no such file", at: 3) == [.gaveUp(reason: "no such file")])
+    #expect(looping.passed(102) == [.start])
   }
 
   @Test("a new proxy that hangs before it is ready is killed after ten seconds")

@@ -56,6 +56,19 @@ struct UpgradeRootTests {
     }
   }
 
+  @Test("of two requests in one moment each is answered: one is done, the other too or told that one is under way")
+  func twice() throws {
+    try Trio.with("upgradetwice") { trio in
+      let command = [Mesh.binaries + "/martlet", "upgrade-proxy", "--force", "--run-dir", trio.mesh.runDirectory]
+      for _ in 0..<3 {
+        let both = try (0..<2).map { _ in try trio.mesh.node.start(command) }
+        let said = try both.map { try $0.finish(within: .seconds(20)) }
+        #expect(said.contains { $0.isSuccess }, "\(said)")
+        #expect(said.allSatisfy { $0.isSuccess || $0.stderr.contains("is being replaced already") }, "\(said)")
+      }
+    }
+  }
+
   @Test("F-04: a new program that ends, hangs or cannot be started is given up, and the old proxy serves on")
   func givenUp() throws {
     try Trio.with("giveup") { trio in
