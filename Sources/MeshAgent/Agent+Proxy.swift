@@ -16,7 +16,7 @@ extension Agent {
       self.proxy.pid = UInt32(clamping: process)
       self.proxy.version = version
       self.logger.info("proxy connected", metadata: [LogKey.process: "\(process)", LogKey.version: "\(version)"])
-      for workload in self.enrolled.values where workload.isAttached { self.sendListeners(of: workload) }
+      self.handOverListeners()
       self.naming.proxyConnected()
       self.settleNames()
       self.retainListeners()
@@ -63,12 +63,23 @@ extension Agent {
     self.proxyStats = stats
   }
 
-  func sendListeners(of workload: EnrolledWorkload) {
-    guard let number = self.planner.identifiers.number(.workload, workload.name.description) else { return }
-    for listener in workload.listeners {
+  /// To whoever serves.
+  func handOverListeners() {
+    for workload in self.enrolled.values where workload.isAttached { self.sendListeners(of: workload) }
+  }
+
+  func listeners(of workload: EnrolledWorkload) -> [(key: ListenerKey, listener: RelayListener)] {
+    guard let number = self.planner.identifiers.number(.workload, workload.name.description) else { return [] }
+    return workload.listeners.map { listener in
       // Those of the host's namespace belong to no workload: they go when the last one there does.
       let key = ListenerKey(
         workload: workload.isInHost ? 0 : number, namespaceCookie: workload.namespace.cookie, isV4: listener.isV4)
+      return (key, listener)
+    }
+  }
+
+  func sendListeners(of workload: EnrolledWorkload) {
+    for (key, listener) in self.listeners(of: workload) {
       do throws(MeshError) {
         try self.link?.sendListener(listener.descriptor.rawValue, key)
       } catch {

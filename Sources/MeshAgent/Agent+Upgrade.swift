@@ -45,21 +45,7 @@ extension Agent {
 
   /// Each once, as they are sent.
   private var listenerKeys: Set<ListenerKey> {
-    var keys: Set<ListenerKey> = []
-    for workload in self.enrolled.values where workload.isAttached {
-      guard let number = self.planner.identifiers.number(.workload, workload.name.description) else { continue }
-      for listener in workload.listeners {
-        keys.insert(
-          ListenerKey(
-            workload: workload.isInHost ? 0 : number, namespaceCookie: workload.namespace.cookie,
-            isV4: listener.isV4))
-      }
-    }
-    return keys
-  }
-
-  func handOverAgain() {
-    for workload in self.enrolled.values where workload.isAttached { self.sendListeners(of: workload) }
+    Set(self.enrolled.values.filter(\.isAttached).flatMap { self.listeners(of: $0).map(\.key) })
   }
 
   package func replaceProxy(by binary: String?, isForced: Bool) async throws(MeshError) -> ProxyUpgradeStatus {

@@ -108,7 +108,7 @@ extension Agent {
   func adoptProxies(_ link: ProxyLinkServer) async {
     guard let found = self.foundProxies else { return }
     self.foundProxies = nil
-    await self.supervisor.adopt(found, link: link) { await self.handOverAgain() }
+    await self.supervisor.adopt(found, link: link) { await self.handOverListeners() }
   }
 
   /// Nil: no control plane is configured.
