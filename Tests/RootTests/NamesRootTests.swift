@@ -316,6 +316,37 @@ struct NamesRootTests {
     }
   }
 
+  @Test("BP-14: name sockets that were made in the cgroup of an earlier agent are the agent's own when listeners are judged")
+  func adopted() throws {
+    try Town.with("dnsadopt") { town in
+      #expect(try town.resolves())
+      try town.mesh.killAgent()
+      // Made anew it has another id, and the sockets bear the old one.
+      #expect(try eventually { try town.mesh.node.run(["rmdir", town.mesh.node.cgroup.path + "/agent"]).isSuccess })
+      try town.mesh.startAgent()
+      try town.mesh.waitUntilReady()
+      #expect(try town.resolves())
+      // Somebody who is strange shows when they were judged.
+      _ = try town.client.start(["python3", "-c", Self.strangeListener])
+      #expect(
+        try eventually(within: .seconds(15)) {
+          try town.mesh.metrics().contains("martlet_foreign_listeners{place=\"mesh_port\"} 1")
+        })
+      let told = (town.mesh.agent?.stderr ?? "").split(separator: "\n").filter {
+        $0.contains("somebody else listens on a port of the mesh")
+      }
+      #expect(told.count == 1 && told.allSatisfy { $0.contains(":15008") }, "\(told)")
+    }
+  }
+
+  private static let strangeListener = """
+    import socket, time
+    l = socket.socket()
+    l.bind(("0.0.0.0", 15008))
+    l.listen(1)
+    time.sleep(60)
+    """
+
   @Test("the host's own resolver is answered names of the mesh, and told to ask others for the rest")
   func hostNames() throws {
     try Town.with("dnshost", prepare: { $0.mesh.agentOptions.append("--host-names") }) { town in
