@@ -29,10 +29,26 @@ struct ChaosRootTests {
     let figures = try self.run(
       [
         "--seconds", "25", "--seed", "7", "--rate", "400", "--connections", "100", "--pause", "0.2,0.8", "--faults",
-        "agent-kill,agent-restart,proxy-kill,proxy-term,upgrade,bad-upgrade,control-kill,pod-churn,policy,detach",
+        "agent-kill,agent-restart,proxy-kill,proxy-term,upgrade,bad-upgrade,control-kill,pod-churn,policy,detach,upgrade-twice,"
+          + "disk-start,pins-gone,run-gone,bad-file,both-kill,proxy-stop",
       ])
     #expect(figures.faults.values.reduce(0, +) >= 5)
     #expect(figures.exchanges > 1000)
+  }
+
+  @Test("F-05: agent and proxy of another build take over under load, and the first ones again; nothing fails")
+  func backAndForth() throws {
+    let world = try World("swap")
+    defer { try? world.close() }
+    let other = world.directory + "/other"
+    // The same programs in other files: what counts is that they are not those that run.
+    let copied = try world.node("a").run(
+      ["sh", "-c", "mkdir -p $2 && cp $1/martletd $1/martlet-proxy $2 && cp -r $3 $2/bpf", "sh", Mesh.binaries, other, Mesh.root + "/.build/bpf"])
+    #expect(copied.isSuccess, "\(copied)")
+    let figures = try self.run([
+      "--faults", "swap", "--count", "4", "--rate", "400", "--connections", "100", "--pause", "0.2,0.6", "--other", other,
+    ])
+    #expect(figures.faults == ["swap": 4])
   }
 
   @Test("F-03: upgrades under load fail nothing; MARTLET_UPGRADE_EXCHANGES says under how many exchanges")
