@@ -43,10 +43,14 @@ struct ChaosRootTests {
     let other = world.directory + "/other"
     // The same programs in other files: what counts is that they are not those that run.
     let copied = try world.node("a").run(
-      ["sh", "-c", "mkdir -p $2 && cp $1/martletd $1/martlet-proxy $2 && cp -r $3 $2/bpf", "sh", Mesh.binaries, other, Mesh.root + "/.build/bpf"])
+      [
+        "sh", "-c", "mkdir -p $2 && cp $1/martletd $1/martlet-proxy $2 && cp -r $3 $2/bpf", "sh", Mesh.binaries, other,
+        Mesh.root + "/.build/bpf",
+      ])
     #expect(copied.isSuccess, "\(copied)")
     let figures = try self.run([
-      "--faults", "swap", "--count", "4", "--rate", "400", "--connections", "100", "--pause", "0.2,0.6", "--other", other,
+      "--faults", "swap", "--count", "4", "--rate", "400", "--connections", "100", "--pause", "0.2,0.6", "--other",
+      other,
     ])
     #expect(figures.faults == ["swap": 4])
   }

@@ -316,7 +316,7 @@ struct NamesRootTests {
     }
   }
 
-  @Test("BP-14: name sockets that were made in the cgroup of an earlier agent are the agent's own when listeners are judged")
+  @Test("BP-14: name sockets that were made in an earlier agent's cgroup are the agent's own when listeners are judged")
   func adopted() throws {
     try Town.with("dnsadopt") { town in
       #expect(try town.resolves())
