@@ -161,6 +161,16 @@ int cmesh_listen(int socket, struct cmesh_address address, uint16_t port, int ba
     return listen(socket, backlog) < 0 ? -errno : 0;
 }
 
+int cmesh_bound_port(int socket)
+{
+    struct sockaddr_storage name;
+    socklen_t size = sizeof(name);
+    if (getsockname(socket, (struct sockaddr *)&name, &size) < 0)
+        return -errno;
+    return ntohs(name.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&name)->sin6_port
+                                            : ((struct sockaddr_in *)&name)->sin_port);
+}
+
 int cmesh_connect(int socket, struct cmesh_address address, uint16_t port)
 {
     struct sockaddr_storage name;

@@ -74,7 +74,7 @@ extension Agent {
       guard let machine = self.readiness.health[name]?.machine else { continue }
       if workload.local.isHealthy != machine.isReady { self.enrolled[name]?.local.isHealthy = machine.isReady }
       guard workload.isAttached else { continue }
-      targets.append(Self.target(workload, check, machine.verdict))
+      if let target = self.target(workload, check, machine.verdict) { targets.append(target) }
     }
     targets.sort { $0.name < $1.name }
     guard targets != self.readiness.targets else { return }
@@ -92,19 +92,28 @@ extension Agent {
     }
   }
 
-  private static func target(
+  private func target(
     _ workload: EnrolledWorkload, _ check: ReadinessCheck, _ verdict: ReadinessMachine.Verdict
-  ) -> ReadinessProber.Target {
-    let place: ReadinessProber.Target.Place =
-      if let cgroup = workload.cgroup {
-        .host(workload.namespace, cgroup: cgroup.id)
-      } else {
-        .namespace(workload.namespace, workload.local.addresses)
-      }
-    let cgroup = workload.cgroup
-    return ReadinessProber.Target(
-      name: workload.name, id: workload.id, check: check, place: place,
-      cgroups: { Set(cgroup?.identifiers() ?? []) }, verdict: verdict)
+  ) -> ReadinessProber.Target? {
+    let namespace = workload.namespace
+    var target = ReadinessProber.Target(
+      name: workload.name, id: workload.id, check: check, place: .namespace(namespace, workload.local.addresses),
+      verdict: verdict)
+    guard let cgroup = workload.cgroup else { return target }
+    guard let number = self.planner.identifiers.number(.workload, workload.name.description) else { return nil }
+    let written = self.snapshot.workloads[workload.name]?.value.addresses ?? []
+    let found = workload.local.addresses
+    target.place = .host(
+      namespace, written.filter(found.contains) + found.filter { !written.contains($0) }, workload: number)
+    let kernel = self.kernel
+    target.host = HostCheck(
+      admit: { ends throws(MeshError) in try kernel.admit(ends, of: number, in: namespace) },
+      forget: { kernel.forget($0, in: namespace) },
+      // 0: the kernel does not say whose it is.
+      owns: {
+        $0.cgroup == 0 || cgroup.contains(id: $0.cgroup) == true || cgroup.holdsSocket(inode: $0.inode)
+      })
+    return target
   }
 
   private func readinessChanged(_ findings: [ReadinessProber.Finding]) {

@@ -7,13 +7,14 @@ import Synchronization
 /// Carries out checks, on a thread of its own: it makes the connections, `ReadinessSchedule` says which and when.
 ///
 /// A workload with a namespace of its own is dialled from inside of it, at its own address: a call to oneself is nobody's to
-/// forbid, and it sees what a caller from elsewhere would see. A workload in the host's namespace shares its addresses, and
-/// a call of the agent's would be judged as anybody's: its port counts as open while a process of its cgroup listens there.
+/// forbid, and it sees what a caller from elsewhere would see. A workload in the host's namespace is dialled there, where a
+/// process of its own listens (`HostCheck`).
 final class ReadinessProber: Sendable {
   struct Target: Sendable, Equatable {
     enum Place: Sendable, Equatable {
       case namespace(NetworkNamespace, [IPAddress])
-      case host(NetworkNamespace, cgroup: UInt64)
+      /// `workload`: its number in the tables.
+      case host(NetworkNamespace, [IPAddress], workload: UInt32)
     }
 
     var name: ResourceName
@@ -21,8 +22,8 @@ final class ReadinessProber: Sendable {
     var id: FileID
     var check: ReadinessCheck
     var place: Place
-    /// Of the host's cgroups: those of the workload's processes.
-    var cgroups: @Sendable () -> Set<UInt64>
+    /// Of a workload in the host's namespace.
+    var host: HostCheck?
     /// With which it begins.
     var verdict: ReadinessMachine.Verdict
 
@@ -118,6 +119,8 @@ extension ReadinessProber {
     private var schedule = ReadinessSchedule()
     private var targets: [ResourceName: Target] = [:]
     private var dials: [ResourceName: Dial] = [:]
+    /// Of those among them that are let in.
+    private var passes: [ResourceName: HostCheck.Pass] = [:]
     private var stock: [ResourceName: (isV4: Bool, sockets: [Dial])] = [:]
     private var told: Set<ResourceName> = []
     private var random = SystemRandomNumberGenerator()
@@ -167,7 +170,9 @@ extension ReadinessProber {
       for action in actions {
         switch action {
         case .tell(let name): self.told.insert(name)
-        case .abandon(let name): self.dials[name] = nil
+        case .abandon(let name):
+          self.dials[name] = nil
+          self.passes[name] = nil
         case .dial(let name): self.dial(name)
         }
       }
@@ -175,21 +180,40 @@ extension ReadinessProber {
 
     private mutating func dial(_ name: ResourceName) {
       guard let target = self.targets[name] else { return self.ended(name, .failure("gone")) }
-      switch target.place {
-      case .host(let host, _):
-        self.ended(name, Self.listens(target, in: host))
-      case .namespace(let namespace, let addresses):
-        guard let address = addresses.first(where: \.isV4) ?? addresses.first else {
-          return self.ended(name, .failure("no address"))
-        }
-        do throws(MeshError) {
+      do throws(MeshError) {
+        switch target.place {
+        case .host(let host, let addresses, _): try self.dial(target, in: host, addresses)
+        case .namespace(let namespace, let addresses):
+          guard let address = addresses.first(where: \.isV4) ?? addresses.first else {
+            return self.ended(name, .failure("no address"))
+          }
           let dial = try self.socket(name, namespace, isV4: address.isV4)
-          let state = dial.begin(to: SocketEndpoint(address, target.check.port))
-          if state == .underWay { self.dials[name] = dial } else { self.ended(name, state) }
-        } catch {
-          self.ended(name, .failure(error.message))
+          self.begin(dial, name, to: SocketEndpoint(address, target.check.port))
         }
+      } catch {
+        self.ended(name, .failure(error.message))
       }
+    }
+
+    private mutating func dial(
+      _ target: Target, in host: NetworkNamespace, _ addresses: [IPAddress]
+    ) throws(MeshError) {
+      let listeners = try host.sockets().filter { $0.isListening && $0.local.port == target.check.port }
+      guard let check = target.host else { return self.ended(target.name, .failure("gone")) }
+      switch check.place(listeners, addresses: addresses) {
+      case .nowhere(let why): self.ended(target.name, .failure(why))
+      case .at(let address):
+        let dial = try self.socket(target.name, host, isV4: address.isV4)
+        let called = SocketEndpoint(address, target.check.port)
+        self.passes[target.name] = try HostCheck.Pass(
+          check, HostCheck.Ends(caller: try dial.bind(to: address), called: called))
+        self.begin(dial, target.name, to: called)
+      }
+    }
+
+    private mutating func begin(_ dial: Dial, _ name: ResourceName, to endpoint: SocketEndpoint) {
+      let state = dial.begin(to: endpoint)
+      if state == .underWay { self.dials[name] = dial } else { self.ended(name, state) }
     }
 
     private mutating func socket(
@@ -204,19 +228,6 @@ extension ReadinessProber {
       return dial
     }
 
-    private static func listens(_ target: Target, in host: NetworkNamespace) -> ReadinessMachine.Outcome {
-      do throws(MeshError) {
-        let listeners = try host.sockets().filter { $0.isListening && $0.local.port == target.check.port }
-        if listeners.isEmpty { return .failure("ECONNREFUSED") }
-        let own = target.cgroups()
-        // 0: the kernel does not say whose it is.
-        return listeners.contains { $0.cgroup == 0 || own.contains($0.cgroup) }
-          ? .success : .failure("another process listens there")
-      } catch {
-        return .failure(error.message)
-      }
-    }
-
     private mutating func ended(_ name: ResourceName, _ state: Dial.State) {
       switch state {
       case .connected: self.ended(name, .success)
@@ -226,6 +237,7 @@ extension ReadinessProber {
     }
 
     private mutating func ended(_ name: ResourceName, _ outcome: ReadinessMachine.Outcome) {
+      self.passes[name] = nil
       var chance = self.random
       let actions = self.schedule.finished(name, outcome, now: MonotonicClock.duration) {
         Double.random(in: 0..<1, using: &chance)

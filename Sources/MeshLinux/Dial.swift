@@ -19,6 +19,18 @@ package final class Dial: Sendable {
   /// For poll(2): writable once it is decided.
   package var rawValue: CInt { self.socket.rawValue }
 
+  /// Takes a port at an address of its namespace, so that it has its name before it calls.
+  package func bind(to address: IPAddress) throws(MeshError) -> SocketEndpoint {
+    do throws(SystemError) {
+      try SystemError.checkNegated(
+        cmesh_bind(self.socket.rawValue, cmesh_address(high: address.high, low: address.low), 0), "bind")
+      let port = try SystemError.checkNegated(cmesh_bound_port(self.socket.rawValue), "getsockname")
+      return SocketEndpoint(address, UInt16(truncatingIfNeeded: port))
+    } catch {
+      throw error.meshError("\(address)", "cannot be called from")
+    }
+  }
+
   package func begin(to target: SocketEndpoint) -> State {
     let address = cmesh_address(high: target.address.high, low: target.address.low)
     switch cmesh_connect(self.socket.rawValue, address, target.port) {

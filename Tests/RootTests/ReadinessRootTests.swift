@@ -227,7 +227,7 @@ struct ReadinessRootTests {
     }
   }
 
-  @Test("workloads in the host's namespace are ready while their own processes listen on the port")
+  @Test("workloads in the host's namespace are ready while their own processes answer on the port, whatever policy says")
   func host() throws {
     let world = try World("readyhost")
     defer { try? world.close() }
@@ -263,14 +263,38 @@ struct ReadinessRootTests {
     try server.kill()
     try self.said(mesh, "api", "no CheckFailed(ECONNREFUSED)", within: Self.bound)
     #expect(try client.call("\(Self.vip):80") == .refused)
+    // It listens and accepts nobody: the checks themselves fill its queue, as callers would.
+    let deaf = try unit.start(["python3", "-c", Self.deafServer, "9100"])
+    #expect(eventually { deaf.stdout.contains("listens") }, "\(deaf.stderr)")
+    try self.said(mesh, "api", "yes Ready", within: Self.bound)
+    try self.said(mesh, "api", "no CheckFailed(timeout)", within: .seconds(15))
+    try deaf.kill()
+    // On loopback alone, which policy governs as well.
+    let local = try unit.start(["python3", "-c", Self.closingServer, "9100", "127.0.0.1"])
+    try self.said(mesh, "api", "yes Ready", within: Self.bound)
+    try local.kill()
+    try self.said(mesh, "api", "no CheckFailed(ECONNREFUSED)", within: Self.bound)
+    // The checks left nothing behind, and were never told as anybody's calls.
+    #expect(try mesh.martlet(["show", "connections", "-o", "json"]).stdout.contains("\"destinationPort\" : 9100") == false)
   }
+
+  /// Listens and accepts nothing.
+  private static let deafServer = """
+    import socket, sys, time
+    l = socket.socket()
+    l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    l.bind(("0.0.0.0", int(sys.argv[1])))
+    l.listen(1)
+    print("listens", flush=True)
+    time.sleep(600)
+    """
 
   /// Echoes; SIGUSR1 closes the listener and nothing else.
   private static let closingServer = """
     import os, select, signal, socket, sys
     l = socket.socket()
     l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    l.bind(("0.0.0.0", int(sys.argv[1])))
+    l.bind((sys.argv[2] if len(sys.argv) > 2 else "0.0.0.0", int(sys.argv[1])))
     l.listen(128)
     r, w = os.pipe()
     os.set_blocking(w, False)

@@ -33,6 +33,9 @@ int cmesh_bind(int socket, struct cmesh_address address, uint16_t port);
  * IPv6, and listens. 0 or -errno. */
 int cmesh_listen(int socket, struct cmesh_address address, uint16_t port, int backlog);
 
+/* The port of a bound socket, or -errno. */
+int cmesh_bound_port(int socket);
+
 /* connect(2). 0, -EINPROGRESS (poll says writable when it is decided), or -errno. */
 int cmesh_connect(int socket, struct cmesh_address address, uint16_t port);
 
