@@ -227,7 +227,8 @@ struct ReadinessRootTests {
     }
   }
 
-  @Test("workloads in the host's namespace are ready while their own processes answer on the port, whatever policy says")
+  @Test(
+    "workloads in the host's namespace are ready while their own processes answer on the port, whatever policy says")
   func host() throws {
     let world = try World("readyhost")
     defer { try? world.close() }
@@ -275,7 +276,8 @@ struct ReadinessRootTests {
     try local.kill()
     try self.said(mesh, "api", "no CheckFailed(ECONNREFUSED)", within: Self.bound)
     // The checks left nothing behind, and were never told as anybody's calls.
-    #expect(try mesh.martlet(["show", "connections", "-o", "json"]).stdout.contains("\"destinationPort\" : 9100") == false)
+    #expect(
+      try mesh.martlet(["show", "connections", "-o", "json"]).stdout.contains("\"destinationPort\" : 9100") == false)
   }
 
   /// Listens and accepts nothing.
