@@ -100,7 +100,8 @@ martlet_forget() {
 # What was learnt, and what only the mesh used.
 martlet_remove_state() {
   martlet_say "remove /var/lib/martlet and /var/lib/martlet-control"
-  rm -rf /var/lib/martlet /var/lib/martlet-control
+  # The run directory outlives its unit (RuntimeDirectoryPreserve=).
+  rm -rf /var/lib/martlet /var/lib/martlet-control /run/martlet /run/martlet-control
   martlet_say "remove accounts martlet-control and martlet-proxy"
   for account in martlet-control martlet-proxy; do
     if getent passwd "$account" >/dev/null; then userdel "$account"; fi

@@ -65,7 +65,7 @@ class Installing:
         box = self.box
         box.run("systemctl disable -q --now pods.service; for n in $(ip netns list | cut -d' ' -f1); do ip netns del $n; done; ip link del br0 2>/dev/null; "
                 "systemctl mask -q --now systemd-resolved.service; true")
-        noise = re.compile(r"\.pyc$|__pycache__|^/etc/containers/systemd$|/(passwd|group|shadow|gshadow|subuid|subgid)-$|\.pwd\.lock$|^/etc/(cni|containers/networks)(/|$)|^/var/lib/cni")
+        noise = re.compile(r"\.pyc$|__pycache__|^/etc/containers/systemd$|/sockets\.target\.wants/podman\.socket$|/(passwd|group|shadow|gshadow|subuid|subgid)-$|\.pwd\.lock$|^/etc/(cni|containers/networks)(/|$)|^/var/lib/cni")
         left = sorted(line for line in self.inventory() - self.before if not noise.search(line))
         self.check(f"{when}: nothing is left", not left, " ".join(left[:20]))
 
