@@ -100,6 +100,8 @@ package final class Relay: Sendable {
       for socket in sockets { close(socket) }
       return
     }
+    // Now, and not when a connection has to wait for it.
+    for socket in sockets { cmesh_relay_tune(socket) }
     for delivery in stock.deposit(sockets, on: shelf) {
       let isTaken = self.threads[delivery.waiter.loop].post { loop in
         if !loop.deliver(delivery.socket, to: delivery.waiter.connection) {

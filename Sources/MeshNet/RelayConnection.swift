@@ -60,7 +60,9 @@ final class RelayConnection {
 
   private func dial(_ choice: RoutingTable.Choice) {
     guard let stock = self.owner.stock else {
-      return self.connect(choice, socket: cmesh_relay_socket(choice.target.address.isV4 ? 1 : 0))
+      let socket = cmesh_relay_socket(choice.target.address.isV4 ? 1 : 0)
+      if socket >= 0 { cmesh_relay_tune(socket) }
+      return self.connect(choice, socket: socket)
     }
     let shelf = StockRoom.Shelf(workload: self.flow.sourceWorkload, isV4: choice.target.address.isV4)
     switch stock.take(shelf, for: self.waiter) {
@@ -85,11 +87,10 @@ final class RelayConnection {
     return true
   }
 
-  /// `socket` is this connection's; negative: there is none.
+  /// `socket` is tuned, and this connection's; negative: there is none.
   private func connect(_ choice: RoutingTable.Choice, socket: CInt) {
     guard socket >= 0 else { return self.refuse(.upstreamFailed) }
     self.upstream = socket
-    cmesh_relay_tune(socket)
     if self.owner.stock != nil { AcceptedFlow.handOver(from: self.client, to: socket) }
     var address = choice.target.relayAddress
     let error = cmesh_relay_connect(socket, &address)
@@ -218,15 +219,16 @@ final class RelayConnection {
     // A direction reads on only when all before was handed to the sink: at its end, nothing waits.
     case .flush(let side): self.perform(self.machine.flushed(side))
     case .shutdownOutput(let side):
-      shutdown(side == .client ? self.client : self.upstream, CInt(SHUT_WR))
       if self.outward.isEnded, self.homeward.isEnded {
-        // Both streams are complete; what the kernel has not sent yet it sends after this.
+        // Both streams are complete; what the kernel has not sent yet it sends after this, and FIN.
         cmesh_relay_close(self.client)
         cmesh_relay_close(self.upstream)
         self.client = -1
         self.upstream = -1
         self.perform(self.machine.closed(.client))
         self.perform(self.machine.closed(.upstream))
+      } else {
+        shutdown(side == .client ? self.client : self.upstream, CInt(SHUT_WR))
       }
     case .abort(let side):
       self.reset(side)
