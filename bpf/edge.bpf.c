@@ -120,8 +120,7 @@ static __always_inline int mesh_edge_allowed(struct __sk_buff *ctx, const struct
 SEC("tc")
 int mesh_edge(struct __sk_buff *ctx)
 {
-    __u32 index = ctx->ifindex;
-    const struct mesh_veth *veth = bpf_map_lookup_elem(&MESH_MAP(veths), &index);
+    const struct mesh_veth *veth = mesh_veth_at(ctx->ifindex);
     if (!veth || mesh_edge_allowed(ctx, veth))
         return MESH_EDGE_NEXT;
     /* Counted, not recorded: a forger would otherwise fill the ring. */

@@ -137,7 +137,15 @@ struct {
     __type(value, struct mesh_flow);
 } MESH_MAP(pending) SEC(".maps");
 
-/* 4-tuple as the acceptor sees it -> flow, while the client's socket lives */
+/* slot of the 4-tuple as the acceptor sees it -> flow, while the client's socket lives (lib/flows.h) */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, MESH_SLOTS);
+    __type(key, __u32);
+    __type(value, struct mesh_slot);
+} MESH_MAP(slots) SEC(".maps");
+
+/* the 4-tuple itself -> flow, as `slots`, for those that found their slot in use */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 65536);
@@ -174,7 +182,15 @@ struct {
     __type(value, struct mesh_asked);
 } MESH_MAP(names) SEC(".maps");
 
-/* interface index at the host end of a veth -> the workload behind it */
+/* interface index at the host end of a veth, modulo the number of slots -> the workload behind it */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, MESH_VETH_SLOTS);
+    __type(key, __u32);
+    __type(value, struct mesh_veth_slot);
+} MESH_MAP(vslots) SEC(".maps");
+
+/* interface index -> the same, for those whose slot another one has */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);

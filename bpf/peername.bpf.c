@@ -2,6 +2,7 @@
 #include <linux/bpf.h>
 
 #include "lib/asking.h"
+#include "lib/flows.h"
 
 #define MESH_IPPROTO_MPTCP 262
 
@@ -13,7 +14,7 @@ static __always_inline const struct mesh_flow *mesh_peer_flow(struct bpf_sock_ad
     tuple->remote_port_be = bpf_htons((__u16)ctx->sk->src_port);
     if (mesh_addr_is_loopback(&tuple->local))
         tuple->netns_cookie = bpf_get_netns_cookie(ctx);
-    const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(flows), tuple);
+    const struct mesh_flow *flow = mesh_flow_find(tuple).flow;
     if (!flow || (ctx->protocol != MESH_IPPROTO_MPTCP && flow->socket_cookie != bpf_get_socket_cookie(ctx)))
         return 0;
     return flow;

@@ -14,6 +14,7 @@
 #include <linux/tcp.h>
 
 #include "lib/address.h"
+#include "lib/flows.h"
 #include "lib/handoff.h"
 #include "lib/report.h"
 #include "lib/transfer.h"
@@ -68,7 +69,7 @@ static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
         tuple.netns_cookie = flow.netns_cookie;
     flow.source = tuple.remote;
     flow.source_port_be = tuple.remote_port_be;
-    if (bpf_map_update_elem(&MESH_MAP(flows), &tuple, &flow, BPF_ANY) != 0)
+    if (mesh_flow_publish(&tuple, &flow) != 0)
         mesh_count(MESH_HOOK_SOCKOPS, MESH_REASON_MAP_ERROR);
     __u32 wanted = BPF_SOCK_OPS_STATE_CB_FLAG | (flow.tier == MESH_TIER_LEG ? MESH_OPS_LEG_FLAG : 0);
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | wanted);
@@ -77,16 +78,19 @@ static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
 }
 
 /* The flow of the client's socket, once published; its key in `tuple`. */
-static __always_inline const struct mesh_flow *mesh_ops_flow(struct bpf_sock_ops *ctx, struct mesh_tuple *tuple)
+static __always_inline struct mesh_published mesh_ops_flow(struct bpf_sock_ops *ctx, struct mesh_tuple *tuple)
 {
+    struct mesh_published found = {0};
     if (!mesh_ops_addresses(ctx, &tuple->remote, &tuple->local))
-        return 0;
+        return found;
     tuple->remote_port_be = mesh_ops_local_port_be(ctx);
     tuple->local_port_be = mesh_ops_remote_port_be(ctx);
     if (mesh_addr_is_loopback(&tuple->local))
         tuple->netns_cookie = bpf_get_netns_cookie(ctx);
-    const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(flows), tuple);
-    return flow && flow->socket_cookie == bpf_get_socket_cookie(ctx) ? flow : 0;
+    found = mesh_flow_find(tuple);
+    if (found.flow && found.flow->socket_cookie != bpf_get_socket_cookie(ctx))
+        found.flow = 0;
+    return found;
 }
 
 static __always_inline void mesh_ops_connected(struct bpf_sock_ops *ctx)
@@ -94,7 +98,7 @@ static __always_inline void mesh_ops_connected(struct bpf_sock_ops *ctx)
     if (!(ctx->bpf_sock_ops_cb_flags & MESH_OPS_LEG_FLAG))
         return;
     struct mesh_tuple tuple = {0};
-    const struct mesh_flow *flow = mesh_ops_flow(ctx, &tuple);
+    const struct mesh_flow *flow = mesh_ops_flow(ctx, &tuple).flow;
     if (flow && flow->tier == MESH_TIER_LEG)
         mesh_edge_change(flow, MESH_EDGE_OPENED, 0, 0);
 }
@@ -107,7 +111,7 @@ static __always_inline void mesh_ops_accepted(struct bpf_sock_ops *ctx)
     tuple.local_port_be = mesh_ops_local_port_be(ctx);
     tuple.remote_port_be = mesh_ops_remote_port_be(ctx);
     tuple.netns_cookie = bpf_get_netns_cookie(ctx);
-    const struct mesh_flow *flow = bpf_map_lookup_elem(&MESH_MAP(flows), &tuple);
+    const struct mesh_flow *flow = mesh_flow_find(&tuple).flow;
     /* Without a flow the proxy closes: an error here refuses. */
     if (flow && flow->tier == MESH_TIER_RELAY && ctx->sk)
         if (!bpf_sk_storage_get(&MESH_MAP(accept), ctx->sk, (void *)flow, BPF_SK_STORAGE_GET_F_CREATE))
@@ -139,7 +143,8 @@ static __always_inline struct mesh_ending mesh_ops_ending(struct bpf_sock_ops *c
 static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_state)
 {
     struct mesh_tuple tuple = {0};
-    const struct mesh_flow *flow = mesh_ops_flow(ctx, &tuple);
+    struct mesh_published found = mesh_ops_flow(ctx, &tuple);
+    const struct mesh_flow *flow = found.flow;
     if (!flow)
         return;
     struct mesh_ending end = mesh_ops_ending(ctx, old_state);
@@ -161,7 +166,7 @@ static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_
         event->hook = MESH_HOOK_SOCKOPS;
         mesh_event_submit(event);
     }
-    bpf_map_delete_elem(&MESH_MAP(flows), &tuple);
+    mesh_flow_withdraw(&tuple, &found);
 }
 
 SEC("sockops")

@@ -34,12 +34,13 @@ struct MapDriver: Sendable {
     let services = try Self.put(changes.services, self.kernel.services)
     shortfall.add(.services, services.count)
     shortfall.addresses.formUnion(services.map { IPAddress($0.address) })
-    shortfall.add(.veths, try Self.put(changes.veths, self.kernel.veths).count)
+    let veths = zip(changes.veths.keys, changes.veths.values).map { (key: $0, value: $1) }
+    shortfall.add(.veths, try self.kernel.veths.putFitting(veths).count)
     shortfall.add(.pods, try Self.put(changes.pods, self.kernel.pods).count)
     shortfall.add(.units, try Self.put(changes.units, self.kernel.units).count)
     try Self.delete(changes.units, self.kernel.units)
     try Self.delete(changes.pods, self.kernel.pods)
-    try Self.delete(changes.veths, self.kernel.veths)
+    for interface in changes.veths.deletions { try self.kernel.veths.delete(interface) }
     try Self.delete(changes.services, self.kernel.services)
     try Self.delete(changes.workloads, self.kernel.workloads)
     try Self.delete(changes.ports, self.kernel.ports)
@@ -92,7 +93,7 @@ struct MapDriver: Sendable {
     let workloads = try self.kernel.workloads.entries().filter { $0.value.flags & MESH_WORKLOAD_NONE == 0 }
     present.workloads = workloads.map(\.key)
     present.services = try self.kernel.services.entries().map(\.key)
-    present.veths = try self.kernel.veths.entries().map(\.key)
+    present.veths = try self.kernel.veths.interfaces()
     let pods = try self.kernel.pods.entries()
     present.pods = pods.map(\.key)
     let units = try self.kernel.units.entries()

@@ -24,9 +24,9 @@ package final class KernelDatapath: Sendable {
   package let classes: BPFMap<mesh_class_key, UInt32>
   package let networks: BPFMap<mesh_network_key, UInt32>
   package let policy: BPFMap<mesh_policy_key, mesh_policy>
-  package let veths: BPFMap<UInt32, mesh_veth>
+  package let veths: VethTable
   package let pending: BPFMap<UInt64, mesh_flow>
-  package let flows: BPFMap<mesh_tuple, mesh_flow>
+  package let flows: FlowTable
   /// Keyed by the descriptor of an upstream socket of this process.
   package let legs: BPFMap<CInt, mesh_leg>
   /// Keyed by the descriptor of an accepted socket of this process.
@@ -77,9 +77,9 @@ package final class KernelDatapath: Sendable {
     self.classes = try map("classes")
     self.networks = try map("nets")
     self.policy = try map("policy")
-    self.veths = try map("veths")
+    self.veths = VethTable(slots: try map("vslots"), beside: try map("veths"))
     self.pending = try map("pending")
-    self.flows = try map("flows")
+    self.flows = FlowTable(slots: try map("slots"), beside: try map("flows"))
     self.legs = try map("legs")
     self.accepted = try map("accept")
     self.edges = try perCPU("edges")

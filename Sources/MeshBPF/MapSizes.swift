@@ -1,11 +1,11 @@
 package import MeshBase
 
-/// How many entries each map holds. Tables that the agent fills take memory only for what is in them; `pending`, `flows`
-/// and `edges` are allocated whole.
+/// How many entries each map holds. Tables that the agent fills take memory only for what is in them; `pending`, `slots`,
+/// `flows` and `edges` are allocated whole.
 package struct MapSizes: Equatable, Sendable {
   package enum Name: String, CaseIterable, Sendable {
-    case pods, units, ports, workloads, services, endpoints, guards, classes, networks, policy, pending, flows, veths,
-      edges
+    case pods, units, ports, workloads, services, endpoints, guards, classes, networks, policy, pending, slots, flows,
+      veths, edges
     case events
 
     /// In the map's name, `mesh_<word>_v<layout>`, of which the kernel keeps 15 characters.
@@ -36,8 +36,8 @@ package struct MapSizes: Equatable, Sendable {
 
   private var entries: [Name: UInt32] = [
     .pods: 65_536, .units: 65_536, .ports: 65_536, .workloads: 65_536, .services: 65_536, .endpoints: 262_144,
-    .guards: 131_072, .classes: 131_072, .networks: 131_072, .policy: 262_144, .pending: 4_096, .flows: 65_536,
-    .veths: 65_536, .edges: 16_384,
+    .guards: 131_072, .classes: 131_072, .networks: 131_072, .policy: 262_144, .pending: 4_096, .slots: 4_096,
+    .flows: 65_536, .veths: 65_536, .edges: 16_384,
     // Bytes of the ring buffer: a power of two, at least a page.
     .events: 2 * 1_024 * 1_024,
   ]

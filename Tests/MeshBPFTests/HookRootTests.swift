@@ -240,7 +240,7 @@ struct HookRootTests {
     // Allowed at connect by generation 5, published as such; the destination has 6, which denies.
     try rig.rule(group: 8, allow: false, generation: 6)
     try rig.guardWorkload(Rig.server, group: 8, generation: 6)
-    try rig.datapath.flows.put(
+    try rig.datapath.flows.beside.put(
       mesh_tuple(
         local: Rig.address(Rig.serverIP), remote: Rig.address(Rig.clientIP), netns_cookie: 0,
         local_port_be: UInt16(8080).bigEndian, remote_port_be: UInt16(41_500).bigEndian, zero32: 0),

@@ -181,7 +181,7 @@ struct LimitRootTests {
   @Test(
     "BP-02: under a flood that evicts flows, each connection reaches its own service or is refused; no stranger passes")
   func eviction() throws {
-    try self.withLimits("evict", ["flows=64", "pending=64"]) { trio in
+    try self.withLimits("evict", ["slots=4", "flows=64", "pending=64"]) { trio in
       let mesh = trio.mesh
       for (name, port) in [("one", "9101"), ("two", "9102")] {
         let server = try trio.server.start(["python3", "-c", Programs.nameServer, port, name])
@@ -217,7 +217,7 @@ struct LimitRootTests {
 
   @Test("BP-02: a handshake whose flow is evicted ends in ECONNREFUSED, not in a pass with identity")
   func evictedHandshake() throws {
-    try self.withLimits("evicths", ["flows=64", "pending=64"]) { trio in
+    try self.withLimits("evicths", ["slots=4", "flows=64", "pending=64"]) { trio in
       var refused = 0
       for round in 0..<5 where refused == 0 {
         let port = 9200 + round

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "address.h"
+#include "flows.h"
 #include "policy.h"
 
 /* What arrived. */
@@ -51,7 +52,7 @@ static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival
         .local_port_be = arrival->local_port_be,
         .remote_port_be = arrival->remote_port_be,
     };
-    const struct mesh_flow *known = bpf_map_lookup_elem(&MESH_MAP(flows), &tuple);
+    const struct mesh_flow *known = mesh_flow_find(&tuple).flow;
     if (known && known->destination_workload == local->workload && known->verdict == MESH_VERDICT_ALLOW) {
         if (known->generation == config->generation)
             return 1;

@@ -4,24 +4,11 @@
 #pragma once
 
 #include "../maps.h"
+#include "owner.h"
 
 /* A slot that long in use belongs to a connect() that failed before its SYN, or to a deferred one (TCP_FASTOPEN_CONNECT
  * without data); what is lost then has no flow and ends in a refusal at its destination. */
 #define MESH_HANDOFF_STALE_NS (60 * 1000000000LL)
-
-/* No socket's cookie: they count from 1. */
-#define MESH_HANDOFF_BUSY (~0ULL)
-
-/* All of them are full barriers, also on weakly ordered machines: the flow is read and written between two. */
-static __always_inline int mesh_handoff_own(struct mesh_handoff *slot, __u64 cookie)
-{
-    return __sync_val_compare_and_swap(&slot->cookie, cookie, MESH_HANDOFF_BUSY) == cookie;
-}
-
-static __always_inline void mesh_handoff_release(struct mesh_handoff *slot, __u64 cookie)
-{
-    __sync_lock_test_and_set(&slot->cookie, cookie);
-}
 
 /* Returns 0, or an error: then nothing waits. flow->start_ns is set. Overwrites what an earlier connect() of the same
  * socket left. */
@@ -31,13 +18,13 @@ static __always_inline long mesh_handoff_put(__u64 cookie, const struct mesh_flo
     struct mesh_handoff *slot = bpf_map_lookup_elem(&MESH_MAP(handoff), &index);
     if (!slot)
         return bpf_map_update_elem(&MESH_MAP(pending), &cookie, flow, BPF_ANY);
-    __u64 owner = *(volatile __u64 *)&slot->cookie;
+    __u64 owner = mesh_owner(&slot->cookie);
     /* Signed: another CPU's clock may be ahead. A start that changes meanwhile is one of another owner. */
     if ((owner == 0 || owner == cookie ||
          (__s64)(flow->start_ns - *(volatile __u64 *)&slot->flow.start_ns) > MESH_HANDOFF_STALE_NS) &&
-        owner != MESH_HANDOFF_BUSY && mesh_handoff_own(slot, owner)) {
+        owner != MESH_OWNER_BUSY && mesh_own(&slot->cookie, owner)) {
         slot->flow = *flow;
-        mesh_handoff_release(slot, cookie);
+        mesh_disown(&slot->cookie, cookie);
         return 0;
     }
     *(volatile __u32 *)&slot->spilled = 1;
@@ -52,9 +39,9 @@ static __always_inline int mesh_handoff_take(__u64 cookie, struct mesh_flow *flo
     struct mesh_handoff *slot = bpf_map_lookup_elem(&MESH_MAP(handoff), &index);
     if (!slot)
         return 0;
-    if (*(volatile __u64 *)&slot->cookie == cookie && mesh_handoff_own(slot, cookie)) {
+    if (mesh_owner(&slot->cookie) == cookie && mesh_own(&slot->cookie, cookie)) {
         *flow = slot->flow;
-        mesh_handoff_release(slot, 0);
+        mesh_disown(&slot->cookie, 0);
         return 1;
     }
     if (!*(volatile __u32 *)&slot->spilled)

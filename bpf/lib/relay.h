@@ -5,10 +5,9 @@
  * flow of the accepted socket and hands it to the upstream socket before it dials. None of it changes a verdict. */
 #pragma once
 
-#include "../maps.h"
-#include "address.h"
+#include "flows.h"
 
-/* The key of a flow in `flows`. */
+/* The key under which a flow is published. */
 static __always_inline struct mesh_tuple mesh_flow_tuple(const struct mesh_flow *flow)
 {
     struct mesh_tuple tuple = {
@@ -41,7 +40,7 @@ static __always_inline int mesh_leg_inherit(struct mesh_flow *leg, const struct 
 static __always_inline void mesh_leg_take_over(const struct mesh_flow *call)
 {
     struct mesh_tuple tuple = mesh_flow_tuple(call);
-    struct mesh_flow *published = bpf_map_lookup_elem(&MESH_MAP(flows), &tuple);
+    struct mesh_flow *published = mesh_flow_find(&tuple).flow;
     if (published)
         published->flags |= MESH_FLOW_HAS_LEG;
 }

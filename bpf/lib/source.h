@@ -4,6 +4,16 @@
 #include "../maps.h"
 #include "address.h"
 
+/* NULL: not a veth of the mesh. */
+static __always_inline const struct mesh_veth *mesh_veth_at(__u32 index)
+{
+    __u32 number = index & (MESH_VETH_SLOTS - 1);
+    const struct mesh_veth_slot *slot = bpf_map_lookup_elem(&MESH_MAP(vslots), &number);
+    if (slot && slot->index == index)
+        return &slot->veth;
+    return bpf_map_lookup_elem(&MESH_MAP(veths), &index);
+}
+
 static __always_inline int mesh_source_owned(const struct mesh_addr *address, __u32 workload)
 {
     const struct mesh_workload *owner = bpf_map_lookup_elem(&MESH_MAP(wload), address);

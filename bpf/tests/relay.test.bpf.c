@@ -51,7 +51,7 @@ CHECK(check_not_believed)
 
 static __noinline int has_leg(const struct mesh_tuple *call)
 {
-    const struct mesh_flow *published = call ? bpf_map_lookup_elem(&MESH_MAP(flows), call) : 0;
+    const struct mesh_flow *published = call ? mesh_flow_find(call).flow : 0;
     return published && published->flags & MESH_FLOW_HAS_LEG;
 }
 

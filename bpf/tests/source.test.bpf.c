@@ -54,3 +54,22 @@ CHECK(check_sources_v6)
     EXPECT(!mesh_claim_v6_allowed(&theirs, 1) && !mesh_claim_v6_allowed(&mapped, 1));
     return 0;
 }
+
+static __noinline __u32 veth_at(__u32 index)
+{
+    const struct mesh_veth *veth = mesh_veth_at(index);
+    return veth ? veth->workload : 0;
+}
+
+CHECK(check_veths_of_one_slot)
+{
+    __u32 number = 7, other = 7 + MESH_VETH_SLOTS;
+    struct mesh_veth_slot slot = {.index = number, .veth = {.workload = 1}};
+    struct mesh_veth veth = {.workload = 2};
+    EXPECT(veth_at(number) == 0 && veth_at(other) == 0);
+    EXPECT(bpf_map_update_elem(&MESH_MAP(vslots), &number, &slot, BPF_ANY) == 0);
+    EXPECT(veth_at(number) == 1 && veth_at(other) == 0);
+    EXPECT(bpf_map_update_elem(&MESH_MAP(veths), &other, &veth, BPF_ANY) == 0);
+    EXPECT(veth_at(number) == 1 && veth_at(other) == 2 && veth_at(number + 2 * MESH_VETH_SLOTS) == 0);
+    return 0;
+}

@@ -238,6 +238,25 @@ struct mesh_tuple {
     __u32 zero32;
 };
 
+/* slots: number of a tuple's slot -> the flow that is published under the tuple, if it found the slot free; else it is in
+ * `flows`. A map that was made smaller has no slot for the rest. */
+struct mesh_slot {
+    __u64 cookie;       /* of the socket that connects; 0: free */
+    __u64 netns_cookie; /* the tuple's */
+    struct mesh_flow flow;
+};
+#define MESH_SLOTS 4096 /* a power of two */
+
+/* The ports that one client gets for one destination rise by two: its connections lie beside each other in memory. Who makes
+ * tuples meet in a slot gains nothing but slower look-ups. */
+static inline __attribute__((always_inline)) __u32 mesh_tuple_slot(struct mesh_tuple tuple)
+{
+    const __u64 odd = 0x9e3779b97f4a7c15ULL;
+    __u64 hash = (tuple.local.hi_be ^ tuple.local.lo_be ^ tuple.netns_cookie) * odd;
+    hash = (hash ^ (hash >> 32) ^ tuple.remote.hi_be ^ tuple.remote.lo_be ^ ((__u64)tuple.local_port_be << 48)) * odd;
+    return ((__u32)(hash >> 40) + __builtin_bswap16(tuple.remote_port_be) / 2) & (MESH_SLOTS - 1);
+}
+
 /* legs: sk_storage of the node proxy's upstream sockets, written by the agent by descriptor. */
 struct mesh_leg {
     __u32 workload; /* on whose behalf the proxy dials */
@@ -270,6 +289,14 @@ struct mesh_veth {
     __u32 v4_be;
     struct mesh_addr v6;
 };
+
+/* vslots: index modulo MESH_VETH_SLOTS -> the row of `veths` of one of the indexes that fall there. */
+struct mesh_veth_slot {
+    __u32 index; /* 0: none */
+    __u32 zero32;
+    struct mesh_veth veth;
+};
+#define MESH_VETH_SLOTS 4096 /* a power of two */
 
 enum mesh_event_kind {
     MESH_EVENT_REFUSED = 1,
@@ -319,9 +346,11 @@ MESH_SIZE(mesh_policy, 8);
 MESH_SIZE(mesh_config, 56);
 MESH_SIZE(mesh_flow, 112);
 MESH_SIZE(mesh_tuple, 48);
+MESH_SIZE(mesh_slot, 128);
 MESH_SIZE(mesh_leg, 8);
 MESH_SIZE(mesh_edge_key, 16);
 MESH_SIZE(mesh_edge, 40);
 MESH_SIZE(mesh_veth, 24);
+MESH_SIZE(mesh_veth_slot, 32);
 MESH_SIZE(mesh_event, 152);
 #undef MESH_SIZE
