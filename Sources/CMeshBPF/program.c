@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 int cmesh_program_info(int program, struct cmesh_program_info *result)
 {
@@ -50,12 +53,30 @@ struct cmesh_ring {
     struct ring_buffer *buffer;
     cmesh_record record;
     void *context;
+    int set;
+    int bell;
 };
 
 static int forward(void *context, void *record, size_t length)
 {
     struct cmesh_ring *ring = context;
     return ring->record(ring->context, record, length);
+}
+
+static int watch(int set, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int begin(struct cmesh_ring *ring, int map)
+{
+    if (!(ring->buffer = ring_buffer__new(map, forward, ring, NULL)))
+        return -errno;
+    if ((ring->set = epoll_create1(EPOLL_CLOEXEC)) < 0 || (ring->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+        return -errno;
+    int error = watch(ring->set, map);
+    return error < 0 ? error : watch(ring->set, ring->bell);
 }
 
 struct cmesh_ring *cmesh_ring_open(int map, cmesh_record record, void *context, int *error)
@@ -68,13 +89,12 @@ struct cmesh_ring *cmesh_ring_open(int map, cmesh_record record, void *context, 
     }
     ring->record = record;
     ring->context = context;
-    ring->buffer = ring_buffer__new(map, forward, ring, NULL);
-    if (!ring->buffer) {
-        *error = -errno;
-        free(ring);
+    ring->set = ring->bell = -1;
+    *error = begin(ring, map);
+    if (*error < 0) {
+        cmesh_ring_close(ring);
         return NULL;
     }
-    *error = 0;
     return ring;
 }
 
@@ -82,16 +102,27 @@ void cmesh_ring_close(struct cmesh_ring *ring)
 {
     if (!ring)
         return;
-    ring_buffer__free(ring->buffer);
+    if (ring->set >= 0)
+        close(ring->set);
+    if (ring->bell >= 0)
+        close(ring->bell);
+    if (ring->buffer)
+        ring_buffer__free(ring->buffer);
     free(ring);
 }
 
 int cmesh_ring_poll(struct cmesh_ring *ring, int timeout_ms)
 {
-    /* Programs wake the reader only when much is waiting, so that a time-out is followed by a look. */
-    int result = ring_buffer__poll(ring->buffer, timeout_ms);
-    if (result < 0)
-        return result == -EINTR ? 0 : result;
-    int rest = ring_buffer__consume(ring->buffer);
-    return rest < 0 ? rest : result + rest;
+    struct epoll_event events[2];
+    int ready = epoll_wait(ring->set, events, 2, timeout_ms);
+    if (ready < 0 && errno != EINTR)
+        return -errno;
+    for (int i = 0; i < ready; i++) {
+        eventfd_t rings;
+        if (events[i].data.fd == ring->bell)
+            eventfd_read(ring->bell, &rings);
+    }
+    return ring_buffer__consume(ring->buffer);
 }
+
+void cmesh_ring_wake(struct cmesh_ring *ring) { eventfd_write(ring->bell, 1); }

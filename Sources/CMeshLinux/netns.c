@@ -27,6 +27,7 @@
 
 struct errand {
     int netns;
+    const char *path; /* to open instead of making sockets, and just one */
     int domain;
     int type;
     int protocol;
@@ -43,7 +44,8 @@ static void *run(void *argument)
         return NULL;
     }
     for (size_t made = 0; made < errand->count; made++) {
-        errand->fds[made] = socket(errand->domain, errand->type | SOCK_CLOEXEC, errand->protocol);
+        errand->fds[made] = errand->path ? open(errand->path, O_RDONLY | O_CLOEXEC)
+                                         : socket(errand->domain, errand->type | SOCK_CLOEXEC, errand->protocol);
         if (errand->fds[made] < 0) {
             errand->error = errno;
             while (made > 0)
@@ -54,9 +56,8 @@ static void *run(void *argument)
     return NULL;
 }
 
-int cmesh_netns_sockets(int netns, int domain, int type, int protocol, int *fds, size_t count)
+static int send_in(struct errand *errand)
 {
-    struct errand errand = {netns, domain, type, protocol, fds, count, 0};
     pthread_attr_t attributes;
     int error = pthread_attr_init(&attributes);
     if (error != 0)
@@ -68,13 +69,28 @@ int cmesh_netns_sockets(int netns, int domain, int type, int protocol, int *fds,
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    error = pthread_create(&thread, &attributes, run, &errand);
+    error = pthread_create(&thread, &attributes, run, errand);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (error != 0)
         return -error;
     pthread_join(thread, NULL);
-    return -errand.error;
+    return -errand->error;
+}
+
+int cmesh_netns_sockets(int netns, int domain, int type, int protocol, int *fds, size_t count)
+{
+    struct errand errand = {
+        .netns = netns, .domain = domain, .type = type, .protocol = protocol, .fds = fds, .count = count};
+    return send_in(&errand);
+}
+
+int cmesh_netns_file(int netns, const char *path)
+{
+    int fd = -1;
+    struct errand errand = {.netns = netns, .path = path, .fds = &fd, .count = 1};
+    int result = send_in(&errand);
+    return result < 0 ? result : fd;
 }
 
 int cmesh_netns_socket(int netns, int domain, int type, int protocol)

@@ -9,6 +9,7 @@
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -162,6 +163,24 @@ int cmesh_diag_listeners(int diag, size_t limit, struct cmesh_socket **found, si
     *found = list.items;
     *count = list.count;
     return 0;
+}
+
+static int in_use(int file, const char *label, uint32_t *count)
+{
+    char text[1024];
+    ssize_t length = pread(file, text, sizeof(text) - 1, 0);
+    if (length < 0)
+        return -errno;
+    text[length] = 0;
+    const char *line = strstr(text, label);
+    return line && sscanf(line + strlen(label), "%u", count) == 1 ? 0 : -EBADMSG;
+}
+
+int cmesh_sockets_in_use(int v4, int v6, uint32_t *in_v4, uint32_t *in_v6)
+{
+    *in_v6 = 0;
+    int error = in_use(v4, "TCP: inuse ", in_v4);
+    return error < 0 || v6 < 0 ? error : in_use(v6, "TCP6: inuse ", in_v6);
 }
 
 static int ignore(const struct nlmsghdr *answer, void *context)

@@ -26,13 +26,13 @@ int cmesh_watch_add(int set, int fd, uint64_t token)
     return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-int cmesh_watch_ready(int set, uint64_t *tokens, size_t capacity)
+int cmesh_watch_ready(int set, int timeout_ms, uint64_t *tokens, size_t capacity)
 {
     struct epoll_event events[MOST_READY];
     int most = capacity < MOST_READY ? (int)capacity : MOST_READY;
     if (most == 0)
         return 0;
-    int count = epoll_wait(set, events, most, 0);
+    int count = epoll_wait(set, events, most, timeout_ms);
     if (count < 0)
         return errno == EINTR ? 0 : -errno;
     for (int i = 0; i < count; i++)

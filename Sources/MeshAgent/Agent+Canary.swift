@@ -8,12 +8,11 @@ import MeshTelemetry
 
 /// Proof of effect: what is attached is believed to work when it has been seen to work, from inside each namespace.
 ///
-/// Called from the scan, so the work is spread over the time between two looks at one workload. A look is a connect that the
-/// hook refuses with an error of its own: one or two microseconds, no packet. A dial is a whole connection to the node
-/// proxy and costs twenty times that, so of many workloads each is dialled less often: five dials a
-/// second in all, at least one in two seconds of each workload while there are ten.
+/// Called from the scan. A look is a connect that the hook refuses with an error of its own: one or two microseconds, no
+/// packet. A dial is a whole connection to the node proxy and costs twenty times that, so of many workloads each is
+/// dialled less often: two dials a second in all, at least one in two seconds of each workload while there are four.
 extension Agent {
-  private static let dialsPerSecond: Int64 = 5
+  private static let dialsPerSecond: Int64 = 2
   /// In one turn: after a start all workloads want their first at once.
   private static let mostDials = 16
   private static let mendMilliseconds: Int64 = 200
@@ -24,9 +23,6 @@ extension Agent {
     self.followCanaries(now)
     let interval = max(CanaryMachine.lookInterval, Int64(self.canaries.count) * 1000 / Self.dialsPerSecond)
     var dials = 0
-    // A part in each turn, so that two seconds later not all are due at once again.
-    let mostLooks = self.canaries.count / 4 + 1
-    var looks = 0
     for (name, watch) in self.canaries {
       switch watch.read(now: now) {
       case .nothing: break
@@ -38,10 +34,7 @@ extension Agent {
         watch.wasStrange = true
         self.look(name, watch, now)
       }
-      if watch.machine.wantsLook(now: now), !watch.machine.isProven || looks < mostLooks {
-        if watch.machine.isProven { looks += 1 }
-        self.look(name, watch, now)
-      }
+      if watch.machine.wantsLook(now: now) { self.look(name, watch, now) }
       if dials < Self.mostDials, !watch.isDialling, watch.machine.wantsDial(now: now) {
         dials += 1
         self.dial(name, watch, now, interval)
@@ -70,7 +63,9 @@ extension Agent {
   private func look(_ name: ResourceName, _ watch: CanaryWatch, _ now: Int64) {
     guard let workload = self.enrolled[name] else { return }
     if !workload.local.interfaces.isEmpty { watch.hadEdge = true }
-    if watch.wantsSurvey(now: now) { watch.isIneffective = self.survey(name, workload, watch) }
+    if watch.wantsSurvey(of: workload, isAlarmed: self.listenerAlarms[name] != nil, now: now) {
+      watch.isIneffective = self.survey(name, workload, watch)
+    }
     let isSteered = watch.pulse()
     watch.machine.mayQuarantine = self.snapshot.workloads[name]?.value.failureMode != .open
     let doubt: CanaryMachine.Doubt?
@@ -172,9 +167,10 @@ extension Agent {
       self.nextGuard = 0
       self.guardAttachments()
     }
-    guard let workload = self.enrolled[name], workload.local.interfaces.isEmpty, self.canaries[name]?.hadEdge == true
-    else { return }
-    do throws(MeshError) { try self.mendEdges(workload) } catch { self.report("attachments cannot be put back", error) }
+    // Its veth may be back, and nobody have told.
+    if self.canaries[name]?.hadEdge == true, self.enrolled[name]?.local.interfaces.isEmpty == true {
+      self.refreshWanted.insert(name)
+    }
   }
 
   var redirectionCheck: HealthCheck {

@@ -11,6 +11,11 @@ extension Agent {
     self.locations.values.contains { if case .container = $0 { true } else { false } }
   }
 
+  /// The watch of the containers sleeps until the first Workload names one.
+  func wakeContainers() {
+    if self.wantsContainers { self.containerBell.continuation.yield() }
+  }
+
   /// Where the namespace of the workload's container is; nil if none runs that fits.
   func path(of selector: ContainerSelector, for name: ResourceName) -> String? {
     let chosen = self.chosenContainers[name.description]
@@ -46,7 +51,10 @@ extension Agent {
     self.holdProcesses()
     self.saveContainers()
     guard self.isComplete else { return }
-    if self.followNamespaces() { self.updateTables(self.tablesFollow ? Delta() : nil) }
+    if self.followNamespaces() {
+      self.updateTables(self.tablesFollow ? Delta() : nil)
+      self.scanSoon()
+    }
   }
 
   /// Takes a handle of each process that has none. By it the number cannot come to mean another process; what it means when
@@ -60,6 +68,7 @@ extension Agent {
       if self.containerProcesses[record.id]?.pid == pid { continue }
       if let handle = try? ProcessHandle.open(pid: pid), (try? handle.cgroupPath())?.contains(record.id) == true {
         self.containerProcesses[record.id] = handle
+        self.hostWatch.follow(handle)
       } else {
         self.forgetProcess(of: record.id)
       }
@@ -75,6 +84,7 @@ extension Agent {
     if self.containerProcesses[id]?.pid != process || self.containerProcesses[id]?.waitForExit(milliseconds: 0) == true
     {
       self.containerProcesses[id] = try? ProcessHandle.open(pid: process)
+      if let handle = self.containerProcesses[id] { self.hostWatch.follow(handle) }
     }
     self.saveContainers()
   }

@@ -21,6 +21,7 @@ extension Agent {
     if let report = self.enrolledReport(names, question) { return report }
     _ = self.followNamespaces()
     self.updateTables(self.tablesFollow ? Delta() : nil)
+    self.scanSoon()
     if let report = self.enrolledReport(names, question) { return report }
     let name = names[0]
     var problem = self.enrolmentProblems[name]

@@ -9,11 +9,14 @@ import MeshSnapshot
 
 /// Workloads of this node: found, enrolled, let go.
 extension Agent {
-  /// Looks at every namespace path, and at the addresses of a few. Called on a timer.
+  /// Looks at every namespace path, and at the addresses of a few. Called when something happened on the host, and after
+  /// a while without.
   func scan() {
+    defer { self.hostWatch.setInterval(self.scanInterval) }
     self.measureMaps()
     guard self.isComplete else { return self.guardAttachments() }
     let changed = self.followNamespaces()
+    self.followDirectories()
     let readdressed = self.refreshAddresses()
     let renamed = self.followNames()
     let looks = self.readinessIsDue(changed || readdressed)
@@ -31,6 +34,7 @@ extension Agent {
     self.followReadiness()
     self.updateTables(delta)
     self.followStatus()
+    self.scanSoon()
   }
 
   /// Nil if the node has nothing to find for the workload.
@@ -42,20 +46,28 @@ extension Agent {
     for entry in delta.upserts {
       guard case .workload(let workload) = entry.value else { continue }
       self.locations[workload.name] = Self.location(of: workload, on: self.configuration.node)
+      // Its ports may be others.
+      self.canaries[workload.name]?.surveySoon(now: MonotonicClock.milliseconds)
     }
     for key in delta.removals where key.kind == .workload {
       if let name = ResourceName(key.name) { self.locations[name] = nil }
     }
+    self.wakeContainers()
   }
 
   /// True if a workload came or went.
   func followNamespaces() -> Bool {
     self.followHostListeners()
+    if self.allAreWhereTheyWere {
+      self.awaited = [:]
+      return false
+    }
     let wanted = self.pathsToFind()
     let now = MonotonicClock.milliseconds
     let actions = Enrolment.actions(wanted: wanted, enrolled: self.enrolled.mapValues(\.id)) { path in
       (try? DiskFile.status(path))?.id
     }
+    defer { self.awaited = wanted.filter { self.enrolled[$0.key] == nil } }
     for name in self.enrolmentProblems.keys where wanted[name] == nil { self.enrolmentProblems[name] = nil }
     for name in wanted.keys where self.enrolled[name] == nil && self.enrolmentProblems[name] == nil {
       self.enrolmentProblems[name] = MeshError(

@@ -11,10 +11,10 @@ extension Agent {
   /// Between two looks nothing is done.
   func guardAttachments() {
     let now = MonotonicClock.milliseconds
-    guard now >= self.nextGuard else { return }
+    guard now + CanaryMachine.slack >= self.nextGuard else { return }
     self.nextGuard = now + Self.guardMilliseconds
     self.lastGuard = now
-    let faults = self.kernel.faults()
+    let faults = self.findFaults()
     // Something that is at fault at every look is named once.
     let fresh = Set(faults).subtracting(self.knownFaults)
     self.knownFaults = Set(faults)
@@ -50,6 +50,14 @@ extension Agent {
       failure == nil ? [] : Set(self.kernel.faults().lazy.filter { $0.kind != .unpinned }.map(\.place))
     self.report("attachments cannot be put back", failure)
     self.keepOrder()
+  }
+
+  /// At rest one half of the links in each look, so that all are looked at every four seconds; when one is at fault, all at
+  /// once.
+  private func findFaults() -> [AttachmentFault] {
+    defer { self.guardedHalf = self.guardedHalf.other }
+    if self.knownFaults.isEmpty, self.unmended.isEmpty, self.kernel.faults(half: self.guardedHalf).isEmpty { return [] }
+    return self.kernel.faults()
   }
 
   /// A veth that was made anew has another index: what is there now counts.

@@ -7,9 +7,10 @@ import MeshLinux
 extension Agent {
   /// Of the host's own namespace; cookies count from 1.
   private static let hostToken: UInt64 = 0
-  private static let roundMilliseconds: Int64 = 1000
+  private static let roundMilliseconds: Int64 = 10_000
   /// In one turn.
   private static let mostRefreshes = 16
+  private static let mostRounds = 64
 
   /// True if the address of a workload changed.
   func refreshAddresses() -> Bool {
@@ -44,29 +45,36 @@ extension Agent {
   /// One for each enrolled namespace and one for the host's, where the other ends of the veths are.
   private func followWatches() {
     guard let watch = self.interfaceWatch else { return }
+    self.followNamespaces(of: watch)
+    // Whoever waits is told once of all that there is: what is left over would not wake anybody.
+    for _ in 0..<Self.mostRounds {
+      let changes = watch.changes()
+      for change in changes { self.note(change) }
+      if changes.count < InterfaceWatch.most { break }
+    }
+  }
+
+  private func note(_ change: InterfaceWatch.Change) {
+    guard change.token != Self.hostToken else { return self.noteHostLinks(change) }
+    for (name, workload) in self.enrolled where !workload.isInHost && workload.namespace.cookie == change.token {
+      self.refreshWanted.insert(name)
+    }
+  }
+
+  private func followNamespaces(of watch: InterfaceWatch) {
+    let inside = self.enrolled.values.lazy.filter { !$0.isInHost }
+    guard watch.tokens.count != inside.count + 1 || !inside.allSatisfy({ watch.tokens.contains($0.namespace.cookie) })
+    else { return }
     var wanted: [UInt64: NetworkNamespace] = [Self.hostToken: self.host]
-    for workload in self.enrolled.values where !workload.isInHost {
-      wanted[workload.namespace.cookie] = workload.namespace
-    }
+    for workload in inside { wanted[workload.namespace.cookie] = workload.namespace }
     for token in Array(watch.tokens) where wanted[token] == nil { watch.forget(token: token) }
-    if watch.tokens.count < wanted.count {
-      for (token, namespace) in wanted where !watch.tokens.contains(token) {
-        do throws(MeshError) {
-          try watch.watch(namespace, token: token)
-          self.report("interfaces cannot be watched", nil)
-        } catch {
-          // The slow round goes on.
-          self.report("interfaces cannot be watched", error)
-        }
-      }
-    }
-    for change in watch.changes() {
-      if change.token == Self.hostToken {
-        self.noteHostLinks(change)
-      } else {
-        for (name, workload) in self.enrolled where !workload.isInHost && workload.namespace.cookie == change.token {
-          self.refreshWanted.insert(name)
-        }
+    for (token, namespace) in wanted where !watch.tokens.contains(token) {
+      do throws(MeshError) {
+        try watch.watch(namespace, token: token)
+        self.report("interfaces cannot be watched", nil)
+      } catch {
+        // The slow round goes on.
+        self.report("interfaces cannot be watched", error)
       }
     }
   }

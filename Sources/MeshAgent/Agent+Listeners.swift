@@ -8,8 +8,6 @@ import MeshSnapshot
 /// Who listens where, from time to time: on the mesh's own ports in a workload's namespace, and on the ports that workloads
 /// of the host declared. And in which cgroups: the programs have to run for those.
 extension Agent {
-  static let surveyMilliseconds: Int64 = 4000
-
   /// Everything that is wrong with the listeners of one workload now.
   struct ListenerAlarm: Equatable {
     /// On the mesh's own ports.
@@ -21,7 +19,7 @@ extension Agent {
   /// The listeners of a workload's namespace, judged. True if programs do not run for the cgroup of one of them.
   func survey(_ name: ResourceName, _ workload: EnrolledWorkload, _ watch: CanaryWatch) -> Bool {
     do throws(MeshError) {
-      let listeners = try watch.listeners(of: workload)
+      let listeners = try watch.listeners(of: workload, now: MonotonicClock.milliseconds)
       // By cookie: one that was adopted was made in the cgroup of an earlier agent, which may be gone.
       let own = Set(
         workload.listeners.map(\.cookie) + (self.naming.sockets[self.namesOwner(workload)] ?? []).map(\.cookie))

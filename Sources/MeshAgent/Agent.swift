@@ -15,7 +15,7 @@ import MeshTelemetry
 /// The agent of one host: holds the snapshot, the enrolled workloads and the kernel's tables together. Every change comes
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
-/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Enrol`, `Agent+Host`, `Agent+Containers`,
+/// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Scan`, `Agent+Enrol`, `Agent+Host`, `Agent+Containers`,
 /// `Agent+Interfaces`, `Agent+Names`, `Agent+Guard`, `Agent+Canary`, `Agent+Listeners`, `Agent+Readiness`,
 /// `Agent+Status`, `Agent+Tables`, `Agent+Memory`, `Agent+Proxy`, `Agent+Upgrade`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
@@ -90,6 +90,11 @@ package actor Agent {
   var refreshWanted: Set<ResourceName> = []
   var nextRefreshRound: Int64 = 0
   let interfaceWatch: InterfaceWatch?
+  nonisolated let hostWatch: HostWatch
+  /// Where workloads are looked for that are not there.
+  var awaited: [ResourceName: String] = [:]
+  var watchesDirectories = false
+  nonisolated let containerBell = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
   /// Rows did not fit into their maps: the next plan begins with what is there.
   var tablesAreShort = false
   /// Of services that do not fit.
@@ -97,12 +102,15 @@ package actor Agent {
   /// Rows that found their map full, by map.
   var mapInsertErrors: [String: UInt64] = [:]
   var mapFill = MapFill()
+  /// As of the last count of each map.
+  var mapCounts: [String: MapStatus] = [:]
   var nextMapFill: Int64 = 0
   var measuredRevision: UInt64 = .max
   /// When attachments are looked at next, what was wrong the last time, and how many were put back.
   var nextGuard: Int64 = 0
   var lastGuard: Int64 = 0
   var knownFaults: Set<AttachmentFault> = []
+  var guardedHalf = KernelDatapath.Half.even
   var attachmentsRepaired: UInt64 = 0
   /// Could not be put back at the last look.
   var unmended: Set<AttachmentFault.Place> = []
@@ -167,7 +175,9 @@ package actor Agent {
     // The pin directory is ours from here on: so is this file.
     try self.cgroups.write(to: configuration.runDirectory)
     self.driver = MapDriver(kernel: self.kernel)
-    self.interfaceWatch = try InterfaceWatch()
+    let interfaces = try InterfaceWatch()
+    self.interfaceWatch = interfaces
+    self.hostWatch = try HostWatch(interfaces: interfaces, interval: Int32(clamping: configuration.scanMilliseconds))
     self.refusedAddresses = try self.driver.refusedAddresses()
     for name in MapSizes.Name.allCases {
       let (capacity, limit) = (opened.datapath.capacity(of: name), configuration.mapSizes[name])

@@ -23,6 +23,8 @@ package struct AgentService: Service {
     self.logger = logger
   }
 
+  private static let socketMilliseconds: Int64 = 1000
+
   package func run() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let (events, continuation) = AsyncStream.makeStream(of: ProxyLinkEvent.self)
@@ -33,6 +35,7 @@ package struct AgentService: Service {
     let http = AgentHTTP(self.endpoints, agent: self.agent, group: group)
     let sockets = AgentSockets(agent: self.agent, link: link, http: http, logger: self.logger)
     try await sockets.open()
+    let scans = try self.agent.scans()
     self.agent.service.send(.ready)
     await cancelWhenGracefulShutdown {
       await withTaskGroup(of: Void.self) { tasks in
@@ -45,15 +48,13 @@ package struct AgentService: Service {
           }
         }
         tasks.addTask {
-          while !Task.isCancelled {
-            try? await Task.sleep(for: .seconds(1))
-            await sockets.keep()
-          }
-        }
-        tasks.addTask {
-          while !Task.isCancelled {
+          var nextLook: Int64 = 0
+          for await _ in scans {
             await self.agent.scan()
-            try? await Task.sleep(for: .milliseconds(self.configuration.scanMilliseconds))
+            let now = MonotonicClock.milliseconds
+            guard now >= nextLook else { continue }
+            nextLook = now + Self.socketMilliseconds
+            await sockets.keep()
           }
         }
         tasks.addTask {
@@ -135,6 +136,7 @@ extension Agent {
   /// What the disk had is made true at once.
   func reconcileAtStart() {
     self.restoreContainers()
+    self.wakeContainers()
     if self.isComplete { self.reconcile() }
   }
 }

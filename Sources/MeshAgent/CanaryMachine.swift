@@ -54,6 +54,8 @@ struct CanaryMachine: Sendable, Equatable {
   static let lookInterval: Int64 = 2000
   /// While something is wrong.
   static let doubtInterval: Int64 = 500
+  /// A turn that comes a moment too early does the work, and does not leave it to the next one.
+  static let slack: Int64 = 250
 
   private(set) var phase: Phase = .waiting
   /// The last look found nothing.
@@ -72,6 +74,9 @@ struct CanaryMachine: Sendable, Equatable {
 
   /// It counts as enrolled.
   var isProven: Bool { self.phase == .proven }
+
+  /// Nothing is to be waited for.
+  var isAtRest: Bool { self.isProven && self.silences == 0 }
 
   var isQuarantined: Bool {
     if case .quarantined = self.phase { true } else { false }
@@ -92,7 +97,8 @@ struct CanaryMachine: Sendable, Equatable {
   /// One look is done. `doubt`: the worst that it found, nil if all was well.
   mutating func looked(_ doubt: Doubt?, now: Int64) -> Action {
     self.isClean = doubt == nil
-    self.nextLook = now + (doubt == nil && !self.isQuarantined ? Self.lookInterval : Self.doubtInterval)
+    self.nextLook =
+      now + (doubt == nil && !self.isQuarantined ? Self.lookInterval - Self.slack : Self.doubtInterval)
     switch (self.phase, doubt) {
     case (.waiting, nil), (.proven, nil), (.quarantined, nil): return .none
     case (.doubted(let old, _), nil):

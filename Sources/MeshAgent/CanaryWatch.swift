@@ -15,7 +15,7 @@ final class CanaryWatch {
   var wasStrange = false
   /// The programs do not run for a cgroup of it, as of the last survey.
   var isIneffective = false
-  private var nextSurvey: Int64
+  private var schedule: SurveySchedule
   private var surveyor: ListenerSurvey?
   /// Listeners that were seen to be the unit's, by cookie: what a socket is does not change.
   private var owned: Set<UInt64> = []
@@ -24,6 +24,7 @@ final class CanaryWatch {
   /// The one that waits for an answer, and until when.
   private var pending: (isV4: Bool, deadline: Int64)?
   private var dialsV4Next = true
+  private var pulsesV4Next = true
 
   /// An answer takes a fraction of a millisecond; a proxy that starts anew takes a second.
   private static let answerTime: Int64 = 2000
@@ -33,7 +34,7 @@ final class CanaryWatch {
     self.id = workload.id
     self.namespaceCookie = workload.namespace.cookie
     self.machine = CanaryMachine(now: now)
-    self.nextSurvey = now
+    self.schedule = SurveySchedule(now: now, spread: workload.namespace.cookie)
     self.v4 = try CanarySocket(in: workload.namespace, isV4: true)
     do throws(MeshError) {
       self.v6 = try CanarySocket(in: workload.namespace, isV4: false)
@@ -44,21 +45,31 @@ final class CanaryWatch {
     }
   }
 
-  /// While something is wrong at every look.
-  func wantsSurvey(now: Int64) -> Bool {
-    guard now >= self.nextSurvey || self.isIneffective else { return false }
-    self.nextSurvey = now + Agent.surveyMilliseconds
-    return true
+  /// Whether the listeners are to be listed: every four seconds while there is an alarm, because who holds a socket can change
+  /// without the socket; at every look while the programs do not run for one.
+  func wantsSurvey(of workload: EnrolledWorkload, isAlarmed: Bool, now: Int64) -> Bool {
+    if self.isIneffective { return true }
+    guard self.schedule.wantsCount(now: now) else { return false }
+    if self.surveyor == nil { self.surveyor = try? ListenerSurvey(of: workload.namespace) }
+    return self.schedule.counted(isAlarmed ? nil : self.surveyor?.inUse(), now: now)
   }
 
-  func listeners(of workload: EnrolledWorkload) throws(MeshError) -> [SocketRecord] {
+  func listeners(of workload: EnrolledWorkload, now: Int64) throws(MeshError) -> [SocketRecord] {
     let surveyor: ListenerSurvey
     if let made = self.surveyor { surveyor = made } else { surveyor = try ListenerSurvey(of: workload.namespace) }
     self.surveyor = nil
-    let listeners = try surveyor.listeners()
-    self.surveyor = surveyor
-    return listeners
+    do throws(MeshError) {
+      let listeners = try surveyor.listeners()
+      self.surveyor = surveyor
+      return listeners
+    } catch {
+      self.schedule.forget(now: now)
+      throw error
+    }
   }
+
+  /// What is right for its listeners may be something else now.
+  func surveySoon(now: Int64) { self.schedule.forget(now: now) }
 
   /// A listener belongs to the unit if it was made in its cgroup, or below, or if a process there holds it.
   func owns(_ listener: SocketRecord, cgroup: Cgroup) -> Bool {
@@ -72,10 +83,12 @@ final class CanaryWatch {
 
   var isDialling: Bool { self.pending != nil }
 
-  /// Whether the connect hooks of both families see what is called. Nil: the kernel could not say now.
+  /// Whether the connect hook sees what is called; nil: the kernel could not say now. The families take turns, so each is
+  /// asked in every other look; while something is wrong both are.
   func pulse() -> Bool? {
+    self.pulsesV4Next.toggle()
     var isSteered: Bool? = nil
-    for isV4 in [true, false] where self.pending?.isV4 != isV4 {
+    for isV4 in [true, false] where self.pending?.isV4 != isV4 && self.pulses(isV4) {
       switch isV4 ? self.v4.pulse() : (self.v6?.pulse() ?? .unknown) {
       case .steered: isSteered = isSteered ?? true
       case .failed: return false
@@ -83,6 +96,10 @@ final class CanaryWatch {
       }
     }
     return isSteered
+  }
+
+  private func pulses(_ isV4: Bool) -> Bool {
+    !self.machine.isProven || self.v6 == nil || isV4 != self.pulsesV4Next
   }
 
   enum Outcome: Equatable {

@@ -9,18 +9,14 @@ struct ContainerWatch: Sendable {
   let client: PodmanClient
 
   private static let pause = Duration.seconds(2)
-  /// Until the first Workload names a container.
-  private static let shortPause = Duration.milliseconds(500)
   private static let longPause = Duration.seconds(30)
 
   func run() async {
-    while !Task.isCancelled {
-      guard await self.agent.wantsContainers else {
-        try? await Task.sleep(for: Self.shortPause)
-        continue
+    for await _ in self.agent.containerBell.stream {
+      while !Task.isCancelled, await self.agent.wantsContainers {
+        await self.follow()
+        try? await Task.sleep(for: Self.pause)
       }
-      await self.follow()
-      try? await Task.sleep(for: Self.pause)
     }
   }
 

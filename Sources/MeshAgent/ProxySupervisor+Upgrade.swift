@@ -75,6 +75,7 @@ extension ProxySupervisor {
 
   func perform(_ actions: [ProxyGenerations.Action]) async {
     for action in actions { await self.perform(action) }
+    if self.machine.nextDeadline != nil { self.deadlines.continuation.yield() }
   }
 
   private func perform(_ action: ProxyGenerations.Action) async {

@@ -34,6 +34,8 @@ actor ProxySupervisor {
   var waiters: [CheckedContinuation<ProxyUpgradeStatus, Never>] = []
   var connections: [Int32: UInt64] = [:]
   private var isStopped = false
+  /// Rings when there is a deadline.
+  let deadlines = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
   init(_ configuration: AgentConfiguration, cgroup: Cgroup, user: ChildProcess.User, logger: Logger) {
     self.configuration = configuration
@@ -68,15 +70,17 @@ actor ProxySupervisor {
   /// What `adopt` led to, until the sockets are there.
   private var pending: [ProxyGenerations.Action] = []
 
-  /// Runs until the task is cancelled. The proxies stay: they serve on while the agent is away.
+  /// Runs until the task is cancelled. The proxies stay: they serve on while the agent is away. Sleeps while there is no
+  /// deadline; whatever makes one goes through `perform`.
   func run() async {
     await self.perform(self.pending)
     self.pending = []
-    while !Task.isCancelled {
-      let isBusy = self.machine.nextDeadline != nil
-      try? await Task.sleep(for: .milliseconds(isBusy ? 100 : 500))
-      guard !Task.isCancelled else { break }
-      await self.perform(self.machine.passed(Self.now))
+    for await _ in self.deadlines.stream {
+      while !Task.isCancelled, self.machine.nextDeadline != nil {
+        try? await Task.sleep(for: .milliseconds(100))
+        guard !Task.isCancelled else { break }
+        await self.perform(self.machine.passed(Self.now))
+      }
     }
     self.isStopped = true
   }

@@ -6,6 +6,9 @@ package import MeshBase
 package final class BPFLink: Sendable {
   package let name: String
   let descriptor: OwnedDescriptor
+  /// Which program is to be in it and where, as the name says; it is asked for every few seconds.
+  let program: String?
+  let place: AttachmentFault.Place?
 
   package struct Info: Equatable, Sendable {
     package var id: UInt32
@@ -18,6 +21,8 @@ package final class BPFLink: Sendable {
   private init(_ name: String, _ descriptor: OwnedDescriptor) {
     self.name = name
     self.descriptor = descriptor
+    self.program = KernelDatapath.program(ofLink: name)
+    self.place = KernelDatapath.place(ofLink: name)
   }
 
   /// Attaches to a cgroup, beside the programs of others (BPF_F_ALLOW_MULTI).

@@ -42,9 +42,27 @@ extension KernelDatapath {
     var filters: Set<UInt32> = []
   }
 
+  /// Those of namespaces and interfaces, of which there are as many as workloads, in two halves.
+  package enum Half: UInt8, Sendable {
+    case even
+    case odd
+
+    package var other: Half { self == .even ? .odd : .even }
+
+    /// By the last digit: names end with a number.
+    fileprivate func has(_ link: BPFLink) -> Bool {
+      switch link.place {
+      case .lookup, .edge: (link.name.utf8.last ?? 0) & 1 == self.rawValue
+      case .cgroup, .socketOptions, .pins, nil: true
+      }
+    }
+  }
+
   /// What is not as this process left it. Attaching it again (``attach(cgroup:)`` and its like, ``repairPins()``) mends it.
   /// A target that is gone (a deleted namespace, interface or cgroup) is a fault too, which the caller tells apart.
-  package func faults() -> [AttachmentFault] {
+  ///
+  /// - Parameter half: only these links, and all that there are few of.
+  package func faults(half: Half? = nil) -> [AttachmentFault] {
     var faults: [AttachmentFault] = []
     if !self.pins.isIntact(maps: self.maps.keys) {
       faults.append(AttachmentFault(place: .pins, name: self.pins.path, kind: .unpinned))
@@ -52,11 +70,8 @@ extension KernelDatapath {
     let held = self.held.withLock { $0 }
     // One listing instead of a look at each.
     let pinned = Set(self.pins.links())
-    for (name, link) in held.links {
-      guard let place = Self.place(ofLink: name), let kind = self.fault(of: link, isPinned: pinned.contains(name))
-      else {
-        continue
-      }
+    for (name, link) in held.links where half?.has(link) ?? true {
+      guard let place = link.place, let kind = self.fault(of: link, isPinned: pinned.contains(name)) else { continue }
       faults.append(AttachmentFault(place: place, name: name, kind: kind))
     }
     for interface in held.filters {
@@ -75,7 +90,7 @@ extension KernelDatapath {
 
   private func fault(of link: BPFLink, isPinned: Bool) -> AttachmentFault.Kind? {
     guard let info = try? link.info(), info.target != 0 else { return .detached }
-    if let program = Self.program(ofLink: link.name), info.program != self.identifier(ofProgram: program) {
+    if let program = link.program, info.program != self.identifier(ofProgram: program) {
       return .replaced
     }
     return isPinned ? nil : .unpinned

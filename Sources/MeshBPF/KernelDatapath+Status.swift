@@ -145,10 +145,13 @@ extension KernelDatapath {
     return capacities
   }
 
-  /// Counts the entries of every map: thousands take milliseconds.
-  package func mapStatus() throws(MeshError) -> [MapStatus] {
+  /// Counts the entries of every map: thousands take milliseconds, and buckets without any take their time too.
+  ///
+  /// - Parameter fresh: only of maps that programs fill; the others change with the agent's tables alone.
+  package func mapStatus(filledByPrograms fresh: Bool = false) throws(MeshError) -> [MapStatus] {
+    let filled = Set([MapSizes.Name.pending, .flows].map { Self.mapName($0.word) })
     var result: [MapStatus] = []
-    for (name, descriptor) in self.maps.sorted(by: { $0.key < $1.key }) {
+    for (name, descriptor) in self.maps.sorted(by: { $0.key < $1.key }) where !fresh || filled.contains(name) {
       result.append(try DatapathInventory.status(map: descriptor.rawValue, name))
     }
     return result

@@ -5,18 +5,19 @@ package import MeshBase
 import Synchronization
 
 /// Reads the ring of events on a thread of its own and hands over what came in batches: a descriptor of a BPF map cannot be
-/// watched by an event loop. Programs wake the thread only when much is waiting; else it looks every `interval`.
+/// watched by an event loop. The first record wakes the thread; then it rests for `rest`, so that many records cost few
+/// wakes. While nothing is recorded it sleeps.
 package final class RingBufferReader: Sendable {
   private let state: Shared
 
   /// - Parameters:
   ///   - descriptor: the map; is used while the reader runs, so keep its owner.
-  ///   - interval: milliseconds between two looks.
+  ///   - rest: milliseconds after a batch in which nobody is woken.
   ///   - deliver: runs on the reader's thread with at least one event, in order.
   package init(
-    name: String, descriptor: CInt, interval: Int32 = 50, deliver: @escaping @Sendable ([mesh_event]) -> Void
+    name: String, descriptor: CInt, rest: UInt32 = 20, deliver: @escaping @Sendable ([mesh_event]) -> Void
   ) throws(MeshError) {
-    let state = Shared(try OwnedDescriptor.duplicate(descriptor, name), interval, deliver)
+    let state = Shared(try OwnedDescriptor.duplicate(descriptor, name), rest, deliver)
     var failure: CInt = 0
     let context = Unmanaged.passRetained(state)
     guard
@@ -41,7 +42,6 @@ package final class RingBufferReader: Sendable {
         return nil
       }, context.toOpaque())
     guard result == 0 else {
-      cmesh_ring_close(ring)
       context.release()
       throw BPFFailure.error(-result, name, "cannot start the reader's thread")
     }
@@ -50,7 +50,7 @@ package final class RingBufferReader: Sendable {
   }
 
   deinit {
-    self.state.stopping.store(true, ordering: .releasing)
+    self.state.stop()
     if self.state.joined.exchange(true, ordering: .acquiringAndReleasing) == false {
       pthread_detach(self.state.thread)
     }
@@ -58,7 +58,7 @@ package final class RingBufferReader: Sendable {
 
   /// Ends the thread after it delivered what is waiting, and returns when it has ended. Not from `deliver`.
   package func stop() {
-    self.state.stopping.store(true, ordering: .releasing)
+    self.state.stop()
     if self.state.joined.exchange(true, ordering: .acquiringAndReleasing) == false {
       pthread_join(self.state.thread, nil)
     }
@@ -68,7 +68,7 @@ package final class RingBufferReader: Sendable {
   /// owner alone, `batch` is touched by the thread alone.
   private final class Shared: @unchecked Sendable {
     let descriptor: OwnedDescriptor
-    let interval: Int32
+    let rest: UInt32
     let deliver: @Sendable ([mesh_event]) -> Void
     let stopping = Atomic(false)
     let joined = Atomic(false)
@@ -77,11 +77,18 @@ package final class RingBufferReader: Sendable {
     var batch: [mesh_event] = []
 
     init(
-      _ descriptor: OwnedDescriptor, _ interval: Int32, _ deliver: @escaping @Sendable ([mesh_event]) -> Void
+      _ descriptor: OwnedDescriptor, _ rest: UInt32, _ deliver: @escaping @Sendable ([mesh_event]) -> Void
     ) {
       self.descriptor = descriptor
-      self.interval = interval
+      self.rest = rest
       self.deliver = deliver
+    }
+
+    deinit { cmesh_ring_close(self.ring) }
+
+    func stop() {
+      self.stopping.store(true, ordering: .releasing)
+      cmesh_ring_wake(self.ring)
     }
 
     func append(_ record: mesh_event) {
@@ -96,16 +103,20 @@ package final class RingBufferReader: Sendable {
       self.batch.removeAll(keepingCapacity: true)
     }
 
+    /// The net below: a look that nobody asked for.
+    private static let longest: Int32 = 10_000
+    /// A batch after which there is no rest, because the ring fills faster than that.
+    private static let storm: CInt = 1_024
+
     func run() {
       while true {
         let last = self.stopping.load(ordering: .acquiring)
-        let result = cmesh_ring_poll(self.ring, last ? 0 : self.interval)
+        let result = cmesh_ring_poll(self.ring, last ? 0 : Self.longest)
         self.flush()
         if last { break }
         // An error of the ring itself does not go away; looking at full speed would only burn a processor.
-        if result < 0 { usleep(UInt32(max(self.interval, 1)) * 1_000) }
+        if result != 0, result < Self.storm { usleep(max(self.rest, 1) * 1_000) }
       }
-      cmesh_ring_close(self.ring)
     }
   }
 }

@@ -24,6 +24,9 @@ package final class InterfaceWatch {
     self.set = Descriptor(owning: result)
   }
 
+  /// For somebody who waits until there are changes.
+  var descriptor: CInt { self.set.rawValue }
+
   package var tokens: Dictionary<UInt64, WatchSocket>.Keys { self.sockets.keys }
 
   /// Changes from now on. A token in use is watched anew.
@@ -42,11 +45,14 @@ package final class InterfaceWatch {
 
   package func forget(token: UInt64) { self.sockets[token] = nil }
 
-  /// What has changed since the last call. At most sixty-four namespaces at a time; the others come with the next call.
+  /// Namespaces that one call tells of.
+  package static let most = 64
+
+  /// What has changed since the last call, of at most so many namespaces; the others come with the next call.
   package func changes() -> [Change] {
-    var tokens = [UInt64](repeating: 0, count: 64)
+    var tokens = [UInt64](repeating: 0, count: Self.most)
     let ready = tokens.withUnsafeMutableBufferPointer {
-      cmesh_watch_ready(self.set.rawValue, $0.baseAddress, $0.count)
+      cmesh_watch_ready(self.set.rawValue, 0, $0.baseAddress, $0.count)
     }
     guard ready > 0 else { return [] }
     return tokens.prefix(Int(ready)).compactMap { token in

@@ -7,6 +7,9 @@ package import MeshBase
 package final class ListenerSurvey: Sendable {
   private let descriptor: Descriptor
   private let name: String
+  /// Of /proc/net; nil where there is none.
+  private let statistics: CountFile?
+  private let statistics6: CountFile?
 
   package init(of namespace: NetworkNamespace) throws(MeshError) {
     let result = namespace.withDescriptor { cmesh_diag_open($0) }
@@ -15,6 +18,27 @@ package final class ListenerSurvey: Sendable {
     }
     self.descriptor = Descriptor(owning: result)
     self.name = namespace.name
+    self.statistics = Self.file("sockstat", of: namespace)
+    self.statistics6 = Self.file("sockstat6", of: namespace)
+  }
+
+  private static func file(_ name: String, of namespace: NetworkNamespace) -> CountFile? {
+    let result = namespace.withDescriptor { cmesh_netns_file($0, "/proc/thread-self/net/" + name) }
+    return result < 0 ? nil : CountFile(Descriptor(owning: result))
+  }
+
+  /// TCP sockets that listen or are connected, by family.
+  package struct InUse: Hashable, Sendable {
+    package var v4: UInt32
+    package var v6: UInt32
+  }
+
+  /// A listener that came or went changes it, unless another socket went or came in the same moment. Nil: not known.
+  package func inUse() -> InUse? {
+    guard let file = self.statistics?.descriptor.rawValue else { return nil }
+    var (v4, v6): (UInt32, UInt32) = (0, 0)
+    guard cmesh_sockets_in_use(file, self.statistics6?.descriptor.rawValue ?? -1, &v4, &v6) == 0 else { return nil }
+    return InUse(v4: v4, v6: v6)
   }
 
   /// More than `limit` is an error. After an error make a new survey.
@@ -28,6 +52,12 @@ package final class ListenerSurvey: Sendable {
     }
     return UnsafeBufferPointer(start: found, count: count).map(SocketRecord.init)
   }
+}
+
+private final class CountFile: Sendable {
+  let descriptor: Descriptor
+
+  init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 }
 
 extension Descriptor {

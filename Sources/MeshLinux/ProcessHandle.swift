@@ -20,6 +20,9 @@ package final class ProcessHandle: Sendable {
     return ProcessHandle(pid: pid, pidfd: Descriptor(owning: result))
   }
 
+  /// Can be read when the process has ended.
+  var descriptor: CInt { self.pidfd.rawValue }
+
   package var hasExited: Bool { self.waitForExit(milliseconds: 0) }
 
   /// True if the process has ended (it may not have been waited for).

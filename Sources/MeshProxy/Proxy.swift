@@ -72,11 +72,14 @@ package struct Proxy: Service {
     await withTaskGroup(of: Void.self) { tasks in
       // Through the drain as well: what was accepted last may wait for a socket of the agent.
       tasks.addTask {
+        var report = StatsReport()
         while !Task.isCancelled {
           try? await Task.sleep(for: .seconds(1))
           stock.tick()
-          link.send(.stats(ProxyStats(await relay.counters())))
-          let asked = await names.tick()
+          guard report.isDue() else { continue }
+          let (stats, asked) = (ProxyStats(await relay.counters()), await names.tick())
+          guard report.isNews(stats, asked) else { continue }
+          link.send(.stats(stats))
           if !asked.isEmpty { link.send(.nameStats(asked)) }
         }
       }

@@ -22,10 +22,10 @@ struct CanaryMachineTests {
     #expect(machine.answered() == .none && machine.phase == .proven)
   }
 
-  @Test("looks come every two seconds, twice a second while something is wrong")
+  @Test("looks come every two seconds, also if the turn is a moment early; twice a second while something is wrong")
   func intervals() {
     var machine = self.proven()
-    #expect(!machine.wantsLook(now: 1999) && machine.wantsLook(now: 2000))
+    #expect(!machine.wantsLook(now: 1700) && machine.wantsLook(now: 1990))
     _ = machine.looked(.unsteered, now: 2000)
     #expect(!machine.wantsLook(now: 2499) && machine.wantsLook(now: 2500))
   }
@@ -42,6 +42,20 @@ struct CanaryMachineTests {
     _ = machine.silent()
     machine.dialled(now: 22_000, interval: 20_000)
     #expect(machine.wantsDial(now: 24_000))
+  }
+
+  @Test("at rest is who is proven and was answered the last time")
+  func rest() {
+    var machine = CanaryMachine(now: 0)
+    #expect(!machine.isAtRest)
+    machine = self.proven()
+    #expect(machine.isAtRest)
+    _ = machine.silent()
+    #expect(!machine.isAtRest)
+    _ = machine.answered()
+    #expect(machine.isAtRest)
+    _ = machine.looked(.unsteered, now: 2000)
+    #expect(!machine.isAtRest)
   }
 
   @Test("a doubt takes the proof at once, and when it is gone an answer is needed again")

@@ -3,11 +3,6 @@
 
 #include "../maps.h"
 
-/* The reader wakes by itself ten times a second; waking it for each record costs more than the record. So it is woken
- * when another so many bytes wait: a power of two. */
-#define MESH_EVENT_WAKE_BYTES (128 * 1024)
-#define MESH_EVENT_BYTES (sizeof(struct mesh_event) + 8 /* BPF_RINGBUF_HDR_SZ */)
-
 static __always_inline void mesh_count_index(__u32 index)
 {
     __u64 *counter = bpf_map_lookup_elem(&MESH_MAP(count), &index);
@@ -62,13 +57,9 @@ static __always_inline struct mesh_event *mesh_event_reserve(void)
     return event;
 }
 
-static __always_inline void mesh_event_submit(struct mesh_event *event)
-{
-    /* This record is counted in it. */
-    __u64 waiting = bpf_ringbuf_query(&MESH_MAP(events), BPF_RB_AVAIL_DATA);
-    int wakes = waiting >= MESH_EVENT_WAKE_BYTES && (waiting & (MESH_EVENT_WAKE_BYTES - 1)) < MESH_EVENT_BYTES;
-    bpf_ringbuf_submit(event, wakes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
-}
+/* The kernel wakes the reader if it had read everything before this record. After that the reader rests, so under load most
+ * records wake nobody: waking costs more than the record. */
+static __always_inline void mesh_event_submit(struct mesh_event *event) { bpf_ringbuf_submit(event, 0); }
 
 /* Counter, edge and event of a refused flow. flow->reason says why. */
 static __always_inline void mesh_refused(const struct mesh_flow *flow, __u32 hook)

@@ -139,5 +139,7 @@ int cmesh_program_run(int program, const void *packet, uint32_t length, uint32_t
 typedef int (*cmesh_record)(void *context, const void *record, size_t length);
 struct cmesh_ring *cmesh_ring_open(int map, cmesh_record record, void *context, int *error);
 void cmesh_ring_close(struct cmesh_ring *ring);
-/* Waits at most `timeout_ms`, then consumes all there is. Number of records or -errno (-EINTR is 0). */
+/* Waits for the first record, for `cmesh_ring_wake`, or `timeout_ms`; then consumes all there is. Number of records or -errno. */
 int cmesh_ring_poll(struct cmesh_ring *ring, int timeout_ms);
+/* From any thread. */
+void cmesh_ring_wake(struct cmesh_ring *ring);

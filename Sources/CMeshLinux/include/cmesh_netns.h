@@ -18,6 +18,9 @@ int cmesh_netns_sockets(int netns, int domain, int type, int protocol, int *fds,
 /* One of them: the descriptor or -errno. */
 int cmesh_netns_socket(int netns, int domain, int type, int protocol);
 
+/* Opens a file for reading inside, such as one of /proc/thread-self/net: the descriptor or -errno. */
+int cmesh_netns_file(int netns, const char *path);
+
 /* SO_NETNS_COOKIE (Linux 5.14) of the namespace of any socket: 64 bits, never used twice until the next boot. */
 int cmesh_socket_netns_cookie(int socket, uint64_t *cookie);
 

@@ -10,8 +10,29 @@ int cmesh_watch_open(void);
 /* `token` is told when something can be read from `fd`. A closed descriptor leaves the set by itself. 0 or -errno. */
 int cmesh_watch_add(int set, int fd, uint64_t token);
 
-/* Those of which something can be read now, without waiting: their number or -errno. */
-int cmesh_watch_ready(int set, uint64_t *tokens, size_t capacity);
+/* The same, but told once for each time that something comes: another set of descriptors, a process by its pidfd. */
+int cmesh_watch_add_changes(int set, int fd, uint64_t token);
+
+/* `token` is told when something is mounted or unmounted where the caller lives. The descriptor to keep, or -errno. */
+int cmesh_watch_mounts(int set, uint64_t token);
+
+/* Those of which something can be read: their number or -errno. Waits for the first of them: -1 for ever, 0 not at all. */
+int cmesh_watch_ready(int set, int timeout_ms, uint64_t *tokens, size_t capacity);
+
+/* Something to wait for that any thread can ring (eventfd). Descriptor or -errno. */
+int cmesh_bell_open(void);
+void cmesh_bell_ring(int bell);
+void cmesh_bell_quiet(int bell);
+
+/* Tells of names that come and go in directories (inotify). Descriptor or -errno. */
+int cmesh_directories_open(void);
+
+/* A directory that is in it already keeps its number: number or -errno. */
+int cmesh_directories_add(int fd, const char *path);
+void cmesh_directories_remove(int fd, int watch);
+
+/* Reads what it was told, and forgets it. */
+void cmesh_directories_drain(int fd);
 
 /* A socket that is told of links and addresses that come, go or change in the namespace. Descriptor or -errno. */
 int cmesh_route_watch(int netns);

@@ -1,0 +1,73 @@
+import MeshBase
+import MeshLinux
+import MeshSnapshot
+
+/// When the agent looks at its host. At rest every two seconds, and when `HostWatch` says that something happened; several
+/// times a second while something is awaited that nobody tells of, or in doubt.
+extension Agent {
+  static let restMilliseconds: Int32 = 2000
+  private static let dueMilliseconds: Int64 = 250
+
+  /// From the last scan to the next.
+  var scanInterval: Int32 {
+    self.isAtRest ? Self.restMilliseconds : Int32(clamping: self.configuration.scanMilliseconds)
+  }
+
+  private var isAtRest: Bool {
+    guard self.refreshWanted.isEmpty, self.unmended.isEmpty, self.canaries.count == self.enrolled.count,
+      self.canaries.values.allSatisfy(\.machine.isAtRest)
+    else { return false }
+    let now = MonotonicClock.milliseconds
+    return !self.awaited.contains { name, path in
+      // Processes come without a word.
+      if path.hasPrefix("/proc/"), path != Self.nowhere { return true }
+      guard let retry = self.retryEnrolment[name] else { return false }
+      return abs(retry.next - now) <= Self.dueMilliseconds
+    }
+  }
+
+  /// One for each moment at which a scan is due, the first at once. Several that are due become one.
+  nonisolated func scans() throws(MeshError) -> AsyncStream<Void> {
+    let (moments, moment) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    let watch = self.hostWatch
+    moment.onTermination = { _ in watch.stop() }
+    moment.yield()
+    try watch.start { moment.yield() }
+    return moments
+  }
+
+  /// After a change that did not come from a scan: its proof is to come.
+  func scanSoon() { self.hostWatch.setInterval(self.scanInterval) }
+
+  /// A network namespace appears by a mount and a container by its process; a cgroup, in the directory above it.
+  func followDirectories() {
+    var directories: Set<String> = []
+    for workload in self.enrolled.values {
+      if let path = workload.cgroup?.path { directories.insert(HostWatch.parent(of: path)) }
+    }
+    for (name, path) in self.awaited where self.locations[name]?.isInHost == true {
+      directories.insert(HostWatch.parent(of: path))
+    }
+    guard !directories.isEmpty || self.watchesDirectories else { return }
+    self.watchesDirectories = !directories.isEmpty
+    self.hostWatch.follow(directories: directories)
+  }
+
+  /// Every workload that this node is to find is enrolled, from what is at its path now: one system call for each says so.
+  /// False if it takes more to tell.
+  var allAreWhereTheyWere: Bool {
+    guard self.enrolled.count == self.locations.count, self.enrolmentProblems.isEmpty else { return false }
+    return self.enrolled.allSatisfy { name, workload in
+      let path: String
+      switch self.locations[name] {
+      case .networkNamespace(let named): path = named
+      case .cgroup(let named): path = self.cgroups.unified.path + named
+      case .systemdUnit(let unit):
+        path = workload.cgroup?.path ?? ""
+        guard path.hasSuffix("/" + unit), self.unitPaths[unit] ?? path == path else { return false }
+      case .container, .some(.none), nil: return false
+      }
+      return ((try? DiskFile.status(path)) ?? nil)?.id == workload.id
+    }
+  }
+}

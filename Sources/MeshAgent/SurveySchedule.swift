@@ -1,0 +1,47 @@
+import MeshLinux
+
+/// When the listeners of one namespace are listed. A list costs what the hash tables of the whole host cost, so it is made
+/// when the number of sockets in use is another than at the last list, and once in a while besides: one that goes in the
+/// moment in which another comes leaves the number as it was.
+///
+/// Time is milliseconds of any steady clock.
+struct SurveySchedule: Sendable, Equatable {
+  static let countMilliseconds: Int64 = 4000
+  static let listMilliseconds: Int64 = 20_000
+  /// What comes a moment too early is not put off until the next turn.
+  static let slack: Int64 = 250
+
+  private var nextCount: Int64
+  private var nextList: Int64
+  private var last: ListenerSurvey.InUse?
+  /// Among twenty seconds, so that not all namespaces are listed in one turn.
+  private let offset: Int64
+
+  /// - Parameter spread: any number that is different for different namespaces.
+  init(now: Int64, spread: UInt64) {
+    self.nextCount = now
+    self.nextList = now
+    self.offset = Int64(spread % 20) * 1000
+  }
+
+  mutating func wantsCount(now: Int64) -> Bool {
+    guard now + Self.slack >= self.nextCount else { return false }
+    self.nextCount = now + Self.countMilliseconds
+    return true
+  }
+
+  /// What the last list said counts no more.
+  mutating func forget(now: Int64) {
+    self.last = nil
+    self.nextCount = now
+    self.nextList = now
+  }
+
+  /// True if the listeners are to be listed now. `inUse`: nil if that cannot be told.
+  mutating func counted(_ inUse: ListenerSurvey.InUse?, now: Int64) -> Bool {
+    guard inUse == nil || inUse != self.last || now + Self.slack >= self.nextList else { return false }
+    self.last = inUse
+    self.nextList = now + Self.listMilliseconds + self.offset
+    return true
+  }
+}
