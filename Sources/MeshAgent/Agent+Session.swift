@@ -60,7 +60,12 @@ extension Agent {
     }.value
     self.giveBackMemory()
     self.report("snapshot cannot be saved", failure)
-    if failure != nil { self.scheduleRetryOfSave() }
+    if failure != nil {
+      self.scheduleRetryOfSave()
+    } else {
+      // What could not be read at the start has been written over.
+      self.report("snapshot file", nil)
+    }
   }
 
   private func scheduleRetryOfSave() {

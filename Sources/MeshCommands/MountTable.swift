@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import MeshLinux
 
 /// The text of /proc/self/mounts: which file system holds a path.
 struct MountTable: Sendable, Hashable {
@@ -23,9 +24,12 @@ struct MountTable: Sendable, Hashable {
     }
   }
 
+  private static let limit = 16 << 20
+
+  /// Read to its end: the kernel gives some 4 KiB at once, and Foundation takes the first of them for the whole.
   static var current: MountTable {
     MountTable(
-      FileManager.default.contents(atPath: "/proc/self/mounts").map { String(decoding: $0, as: UTF8.self) } ?? "")
+      (try? DiskFile.read("/proc/self/mounts", limit: self.limit)).map { String(decoding: $0, as: UTF8.self) } ?? "")
   }
 
   func mountPoint(ofType type: String) -> String? { self.mounts.first { $0.type == type }?.point }

@@ -28,7 +28,7 @@ struct Purge {
 
   /// Sockets and files of a run directory.
   static let runFiles = [
-    "agent.sock", "proxy.sock", "fds.sock", "lock", "cgroups", "cgroups.new",
+    "agent.sock", "proxy.sock", "fds.sock", "lock", "cgroups", "cgroups.new", "containers", "containers.new",
   ]
   /// Those of a control plane, which may serve on: `UnixListener` holds the lock while it does.
   static let controlFiles = ["control.sock", "control.sock.new", "control.sock.lock", "api.sock"]

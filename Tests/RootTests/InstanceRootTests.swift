@@ -128,6 +128,30 @@ struct InstanceRootTests {
     }
   }
 
+  @Test("purge knows its file systems among more mounts than the kernel tells at once, and takes all notes")
+  func purgeAmongMounts() throws {
+    let world = try World("mounts")
+    defer { try? world.close() }
+    // In a mount namespace of its own, which ends with the command.
+    let script = """
+      set -e
+      mkdir "$1"
+      for i in $(seq 150); do mkdir "$1/$i"; mount -t tmpfs none "$1/$i"; done
+      mkdir "$1/bpf"
+      mount -t bpf none "$1/bpf"
+      mkdir -p "$1/bpf/martlet/v1" "$1/run"
+      touch "$1/run/containers"
+      "$2" purge --pin-dir "$1/bpf/martlet" --run-dir "$1/run"
+      test ! -e "$1/bpf/martlet"
+      test ! -e "$1/run"
+      """
+    let purged = try world.node("a").run([
+      "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", world.directory + "/many",
+      Mesh.binaries + "/martlet",
+    ])
+    #expect(purged.isSuccess, "\(purged)")
+  }
+
   @Test("purge beside a control plane that serves leaves its socket, and the next agent finds it")
   func purgeBesideControl() throws {
     try Trio.with("purgectl") { trio in
