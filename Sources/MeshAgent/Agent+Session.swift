@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import MeshBase
 import MeshDatapath
+import MeshLinux
 import MeshProto
 import MeshSnapshot
 import MeshSync
@@ -58,7 +59,8 @@ extension Agent {
         return error
       }
     }.value
-    self.giveBackMemory()
+    // What decoding, planning and encoding took is free by now.
+    Heap.giveBack()
     self.report("snapshot cannot be saved", failure)
     if failure != nil {
       self.scheduleRetryOfSave()

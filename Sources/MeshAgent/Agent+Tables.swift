@@ -46,7 +46,7 @@ extension Agent {
     self.letForeignersGo()
     self.settleNames()
     self.followStore()
-    if plan.startsAnew { self.giveBackMemorySoon() }
+    if plan.startsAnew || plan.delta.upserts.count >= Self.largeChange { self.giveBackMemorySoon() }
     guard !plan.isEmpty || !plan.delta.isEmpty else { return }
     self.revision += 1
     self.inForce(plan)
