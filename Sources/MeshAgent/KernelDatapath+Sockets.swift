@@ -25,7 +25,7 @@ extension KernelDatapath {
   }
 
   func forget(_ ends: HostCheck.Ends, in namespace: NetworkNamespace) {
-    _ = try? self.flows.delete(mesh_tuple(local: ends.caller, remote: ends.called, namespace: namespace.cookie))
+    try? self.flows.delete(mesh_tuple(local: ends.caller, remote: ends.called, namespace: namespace.cookie))
   }
 
   /// The flow of a socket that called; nil if the connect hook did not see it, or it called nobody.

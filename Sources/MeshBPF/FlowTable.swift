@@ -12,6 +12,16 @@ package struct FlowTable: Sendable {
     return try self.beside.get(tuple)
   }
 
+  /// For a call of the agent's own. Slots are the programs'; what is beside them is found as well.
+  package func put(_ tuple: mesh_tuple, _ flow: mesh_flow) throws(MeshError) {
+    try self.beside.put(tuple, flow)
+  }
+
+  /// Of what `put` wrote.
+  package func delete(_ tuple: mesh_tuple) throws(MeshError) {
+    _ = try self.beside.delete(tuple)
+  }
+
   /// Reads every slot: for tests.
   package func count() throws(MeshError) -> Int {
     try self.slots.entries().count(where: \.value.isInUse) + self.beside.count()

@@ -31,6 +31,11 @@ package final class ListenerSurvey: Sendable {
   package struct InUse: Hashable, Sendable {
     package var v4: UInt32
     package var v6: UInt32
+
+    package init(v4: UInt32, v6: UInt32) {
+      self.v4 = v4
+      self.v6 = v6
+    }
   }
 
   /// A listener that came or went changes it, unless another socket went or came in the same moment. Nil: not known.

@@ -10,7 +10,7 @@ struct SurveyScheduleTests {
   @Test("sockets are counted every four seconds, and a turn that comes a moment early counts them")
   func counts() {
     var schedule = SurveySchedule(now: 0, spread: 0)
-    #expect(schedule.wantsCount(now: 0))
+    #expect(schedule.wantsCount(now: 0) == true)
     #expect(!schedule.wantsCount(now: 2000) && schedule.wantsCount(now: 3900))
     #expect(!schedule.wantsCount(now: 7000) && schedule.wantsCount(now: 8000))
   }
@@ -18,17 +18,17 @@ struct SurveyScheduleTests {
   @Test("listeners are listed when the number of sockets is another, in either family")
   func changes() {
     var schedule = SurveySchedule(now: 0, spread: 0)
-    #expect(schedule.counted(InUse(v4: 2, v6: 2), now: 0))
-    #expect(!schedule.counted(InUse(v4: 2, v6: 2), now: 4000))
-    #expect(schedule.counted(InUse(v4: 3, v6: 2), now: 8000))
-    #expect(schedule.counted(InUse(v4: 3, v6: 1), now: 12_000))
-    #expect(!schedule.counted(InUse(v4: 3, v6: 1), now: 16_000))
+    #expect(schedule.counted(InUse(v4: 2, v6: 2), now: 0) == true)
+    #expect(schedule.counted(InUse(v4: 2, v6: 2), now: 4000) == false)
+    #expect(schedule.counted(InUse(v4: 3, v6: 2), now: 8000) == true)
+    #expect(schedule.counted(InUse(v4: 3, v6: 1), now: 12_000) == true)
+    #expect(schedule.counted(InUse(v4: 3, v6: 1), now: 16_000) == false)
   }
 
   @Test("where sockets cannot be counted, listeners are listed each time")
   func uncounted() {
     var schedule = SurveySchedule(now: 0, spread: 0)
-    for now in stride(from: Int64(0), to: 20_000, by: 4000) { #expect(schedule.counted(nil, now: now)) }
+    for now in stride(from: Int64(0), to: 20_000, by: 4000) { #expect(schedule.counted(nil, now: now) == true) }
   }
 
   @Test("however the number stays, listeners are listed within forty seconds, and not all namespaces at once")
@@ -36,7 +36,7 @@ struct SurveyScheduleTests {
     var moments: Set<Int64> = []
     for spread in UInt64(0)..<40 {
       var schedule = SurveySchedule(now: 0, spread: spread)
-      #expect(schedule.counted(InUse(v4: 1, v6: 1), now: 0))
+      #expect(schedule.counted(InUse(v4: 1, v6: 1), now: 0) == true)
       var now: Int64 = 0
       repeat { now += 1000 } while !schedule.counted(InUse(v4: 1, v6: 1), now: now) && now < 60_000
       #expect((19_000...40_000).contains(now))
