@@ -45,11 +45,12 @@ final class CanaryWatch {
     }
   }
 
-  /// Whether the listeners are to be listed: every four seconds while there is an alarm, because who holds a socket can change
-  /// without the socket; at every look while the programs do not run for one.
+  /// Whether the listeners are to be listed: at every look while there is an alarm, because who holds a socket can change
+  /// without the socket, or while the programs do not run for one.
   func wantsSurvey(of workload: EnrolledWorkload, isAlarmed: Bool, now: Int64) -> Bool {
     if self.isIneffective { return true }
-    guard self.schedule.wantsCount(now: now) else { return false }
+    // What an alarm refuses is let in as soon as its reason has gone.
+    guard self.schedule.wantsCount(now: now) || isAlarmed else { return false }
     if self.surveyor == nil { self.surveyor = try? ListenerSurvey(of: workload.namespace) }
     return self.schedule.counted(isAlarmed ? nil : self.surveyor?.inUse(), now: now)
   }
