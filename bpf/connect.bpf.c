@@ -57,7 +57,7 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
             flow->reason = MESH_REASON_UNTAGGED;
             return mesh_connect_refuse(flow);
         }
-        call->is_leg = 1;
+        call->is_leg = leg->leg == MESH_LEG_INBOUND ? MESH_LEG_INBOUND : MESH_LEG_OUTBOUND;
         call->leg_workload = leg->workload;
     } else if (!pod) {
         return MESH_PROCEED;
@@ -81,12 +81,16 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
         bpf_set_retval(-MESH_PULSE_ERRNO);
         return MESH_STOP;
     }
+    if (action == MESH_ACTION_ACROSS) {
+        bpf_set_retval(-MESH_ACROSS_ERRNO);
+        return MESH_STOP;
+    }
     flow->netns_cookie = netns;
     flow->start_ns = bpf_ktime_get_ns();
     flow->pid = bpf_get_current_pid_tgid() >> 32;
     if (call->is_leg) {
         const struct mesh_flow *origin = bpf_sk_storage_get(&MESH_MAP(accept), ctx->sk, 0, 0);
-        if (origin && mesh_leg_inherit(flow, origin))
+        if (origin && mesh_leg_inherit(flow, origin, call->is_leg))
             mesh_leg_take_over(origin);
     }
     if (action != MESH_ACTION_ADMIT)

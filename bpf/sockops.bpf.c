@@ -67,6 +67,10 @@ static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
         return;
     if (mesh_addr_is_loopback(&tuple.local))
         tuple.netns_cookie = flow.netns_cookie;
+    if (flow.flags & MESH_FLOW_CHOSEN) {
+        flow.destination = flow.source;
+        flow.destination_port_be = flow.source_port_be;
+    }
     flow.source = tuple.remote;
     flow.source_port_be = tuple.remote_port_be;
     if (mesh_flow_publish(&tuple, &flow) != 0)

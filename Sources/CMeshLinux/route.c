@@ -211,3 +211,68 @@ int cmesh_netns_peers(int netns, int host, uint32_t **found, size_t *count)
     *count = peers.count;
     return 0;
 }
+
+struct link {
+    uint32_t master;
+    char name[CMESH_INTERFACE_NAME];
+};
+
+static int visit_master(const struct nlmsghdr *answer, void *context)
+{
+    if (answer->nlmsg_type != RTM_NEWLINK || answer->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg)))
+        return 0;
+    struct link *link = context;
+    const struct ifinfomsg *body = NLMSG_DATA(answer);
+    const char *first = (const char *)body + NLMSG_ALIGN(sizeof(*body));
+    size_t length = answer->nlmsg_len - NLMSG_LENGTH(sizeof(*body));
+    const struct rtattr *master = find(first, length, IFLA_MASTER);
+    if (master != NULL && RTA_PAYLOAD(master) == 4)
+        memcpy(&link->master, RTA_DATA(master), 4);
+    const struct rtattr *name = find(first, length, IFLA_IFNAME);
+    if (name != NULL && RTA_PAYLOAD(name) <= sizeof(link->name))
+        memcpy(link->name, RTA_DATA(name), RTA_PAYLOAD(name));
+    link->name[sizeof(link->name) - 1] = 0;
+    return 0;
+}
+
+/* -ENODEV: no such interface. */
+static int ask_link(int socket, uint32_t interface, uint32_t sequence, struct link *link)
+{
+    struct {
+        struct nlmsghdr header;
+        struct ifinfomsg body;
+    } request = {
+        .header = {
+            .nlmsg_len = sizeof(request),
+            .nlmsg_type = RTM_GETLINK,
+            .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+            .nlmsg_seq = sequence,
+        },
+        .body = {.ifi_index = (int)interface},
+    };
+    memset(link, 0, sizeof(*link));
+    return cmesh_netlink_request(socket, &request, visit_master, link);
+}
+
+int cmesh_netns_masters(int netns, const uint32_t *interfaces, size_t count, char (*names)[CMESH_INTERFACE_NAME])
+{
+    int socket = cmesh_netlink_open(netns, NETLINK_ROUTE);
+    if (socket < 0)
+        return socket;
+    uint32_t sequence = 0;
+    int result = 0;
+    for (size_t i = 0; i < count && result == 0; i++) {
+        struct link link, master;
+        memset(names[i], 0, sizeof(names[i]));
+        result = ask_link(socket, interfaces[i], ++sequence, &link);
+        if (result == 0 && link.master != 0) {
+            result = ask_link(socket, link.master, ++sequence, &master);
+            if (result == 0)
+                memcpy(names[i], master.name, sizeof(names[i]));
+        }
+        if (result == -ENODEV)
+            result = 0;
+    }
+    close(socket);
+    return result;
+}

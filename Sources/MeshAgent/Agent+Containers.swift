@@ -50,8 +50,10 @@ extension Agent {
     self.containers.list(listed, living: Set(living.keys))
     self.holdProcesses()
     self.saveContainers()
+    self.publicationsAreStale = true
     guard self.isComplete else { return }
-    if self.followNamespaces() {
+    let changed = self.followNamespaces()
+    if self.followPublications() || changed {
       self.updateTables(self.tablesFollow ? Delta() : nil)
       self.scanSoon()
     }

@@ -19,9 +19,10 @@ extension Agent {
     self.followDirectories()
     let readdressed = self.refreshAddresses()
     let renamed = self.followNames()
+    let republished = self.followPublications()
     let looks = self.readinessIsDue(changed || readdressed)
     if looks { self.followReadiness() }
-    if changed || readdressed || renamed { self.updateTables() } else { self.settleNames() }
+    if changed || readdressed || renamed || republished { self.updateTables() } else { self.settleNames() }
     if looks { self.followStatus() }
     self.guardAttachments()
     self.proveEffect()
@@ -117,9 +118,11 @@ extension Agent {
         next: "give the workload a namespace of its own, or name its systemdUnit or cgroup")
     }
     let listeners = try RelayListener.open(in: namespace, adopted: self.adoptedListeners)
-    let local = LocalWorkload(
+    var local = LocalWorkload(
       name: name, netnsCookie: namespace.cookie, addresses: try namespace.addresses(),
       interfaces: try namespace.peerInterfaces(in: self.host))
+    local.segment = try self.segment(of: local.interfaces)
+    self.publicationsAreStale = true
     if let pod = try self.kernel.pods.get(namespace.cookie) {
       self.planner.restore(workload: name, number: pod.workload)
     }

@@ -32,8 +32,12 @@ extension Agent {
       }
       guard !workload.isInHost, workload.isAttached else { continue }
       do throws(MeshError) {
-        if try workload.namespace.peerInterfaces(in: self.host) != workload.local.interfaces {
-          try self.mendEdges(workload)
+        let interfaces = try workload.namespace.peerInterfaces(in: self.host)
+        if interfaces != workload.local.interfaces { try self.mendEdges(workload) }
+        let segment = try self.segment(of: interfaces)
+        if segment != workload.local.segment {
+          self.enrolled[name]?.local.segment = segment
+          changed = true
         }
       } catch {
         self.report("interfaces cannot be followed", error)
@@ -80,6 +84,7 @@ extension Agent {
   }
 
   private func noteHostLinks(_ change: InterfaceWatch.Change) {
+    self.publicationsAreStale = true
     for (name, workload) in self.enrolled {
       if workload.isInHost {
         self.refreshWanted.insert(name)

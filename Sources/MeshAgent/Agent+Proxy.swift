@@ -5,6 +5,7 @@ import MeshBase
 import MeshDatapath
 import MeshLink
 import MeshLinux
+import MeshSnapshot
 import MeshTelemetry
 
 /// What the proxy says, and what it is given.
@@ -93,13 +94,22 @@ extension Agent {
     guard let name = self.planner.identifiers.name(.workload, request.workload).flatMap({ ResourceName($0) }),
       let workload = self.enrolled[name]
     else { return }
+    // Into another namespace the proxy asks by the address that it wants to reach there.
+    var place = workload
+    var leg = UInt32(MESH_LEG_OUTBOUND)
+    if let destination = request.destination {
+      guard let owner = self.planner.resolved.workload(at: destination)?.name, let found = self.enrolled[owner],
+        !found.isInHost, !request.isForNames
+      else { return }
+      (place, leg) = (found, UInt32(MESH_LEG_INBOUND))
+    }
     let count = Int(min(request.count, 256))
     var tagged: [CInt] = []
     var failure: MeshError?
     func tag(_ descriptor: consuming Descriptor) {
       let raw = descriptor.release()
       do throws(MeshError) {
-        try self.kernel.tag(socket: raw, as: mesh_leg(workload: request.workload, leg: UInt32(MESH_LEG_OUTBOUND)))
+        try self.kernel.tag(socket: raw, as: mesh_leg(workload: request.workload, leg: leg))
         tagged.append(raw)
       } catch {
         // Untagged it would be refused at connect: it must not reach the proxy.
@@ -109,9 +119,9 @@ extension Agent {
     }
     do throws(MeshError) {
       if request.isForNames {
-        try workload.namespace.openDatagrams(isV4: request.isV4, count: count, tag)
+        try place.namespace.openDatagrams(isV4: request.isV4, count: count, tag)
       } else {
-        try workload.namespace.openStreams(isV4: request.isV4, count: count, tag)
+        try place.namespace.openStreams(isV4: request.isV4, count: count, tag)
       }
     } catch {
       failure = error
@@ -121,10 +131,11 @@ extension Agent {
       self.link?.sendNameStock(
         tagged,
         ListenerKey(
-          workload: request.workload, namespaceCookie: workload.namespace.cookie, isV4: request.isV4), to: process)
+          workload: request.workload, namespaceCookie: place.namespace.cookie, isV4: request.isV4), to: process)
     } else if !tagged.isEmpty {
       self.link?.sendStock(
-        tagged, workload: request.workload, leg: UInt8(MESH_LEG_OUTBOUND), isV4: request.isV4, to: process)
+        tagged, workload: request.workload, leg: UInt8(leg), isV4: request.isV4, destination: request.destination,
+        namespaceCookie: place.namespace.cookie, to: process)
     }
   }
 }

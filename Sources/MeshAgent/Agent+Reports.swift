@@ -59,7 +59,7 @@ extension Agent: AgentReporting {
   }
 
   private var problems: [Problem] {
-    (Array(self.failures.values) + Array(self.enrolmentProblems.values)
+    (Array(self.failures.values) + Array(self.enrolmentProblems.values) + Array(self.publicationProblems.values)
       + Array(self.canaryProblems.values) + self.listenerAlarms.keys.compactMap { self.listenerProblem($0) }
       + self.naming.problems + self.planProblems).map {
         Problem(object: $0.object, message: $0.message + ($0.cause.map { ": \($0)" } ?? ""), next: $0.next)
@@ -151,7 +151,8 @@ extension Agent: AgentReporting {
           },
         identity: entry.identity.description, addresses: entry.addresses.map(\.description), networkNamespace: path,
         failureMode: entry.failureMode == .open ? "open" : "closed", policies: entry.policies.map(\.description),
-        app: entry.app, version: entry.appVersion,
+        app: entry.app, version: entry.appVersion, network: entry.network,
+        segment: self.planner.resolved.locals[entry.name]?.segment,
         id: self.planner.identifiers.number(.workload, entry.name.description) ?? 0)
     }
   }

@@ -145,11 +145,13 @@ extension Agent {
     }
     self.cutsRunning = true
     self.cutsWanted = false
+    let identifiers = self.planner.identifiers
     let sweep = ConnectionSweep(
       cut: ConnectionCut(self.planner.resolved, clientCookies: [], ephemeralPorts: ConnectionSweep.ephemeralPorts),
       workloads: self.enrolled.values.filter { !$0.isInHost }.map { ($0.name, $0.namespace) },
       units: self.enrolled.values.compactMap { workload in workload.cgroup.map { (workload.name, $0) } },
-      host: self.host, kernel: self.kernel, logger: self.logger)
+      host: self.host, kernel: self.kernel,
+      name: { identifiers.name(.workload, $0).flatMap { ResourceName($0) } }, logger: self.logger)
     Task.detached {
       sweep.run()
       await self.cutsDone()

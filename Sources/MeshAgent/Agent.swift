@@ -16,7 +16,7 @@ import MeshTelemetry
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
 /// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Scan`, `Agent+Enrol`, `Agent+Host`, `Agent+Containers`,
-/// `Agent+Interfaces`, `Agent+Names`, `Agent+Guard`, `Agent+Canary`, `Agent+Listeners`, `Agent+Readiness`,
+/// `Agent+Publications`, `Agent+Interfaces`, `Agent+Names`, `Agent+Guard`, `Agent+Canary`, `Agent+Listeners`, `Agent+Readiness`,
 /// `Agent+Status`, `Agent+Tables`, `Agent+Memory`, `Agent+Proxy`, `Agent+Upgrade`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
@@ -74,6 +74,9 @@ package actor Agent {
   var containerProcesses: [String: ProcessHandle] = [:]
   var chosenContainers: [String: String] = [:]
   var savedContainers = ContainerNotes()
+  /// Ports of the host that lead to containers may be others than the tables say, and what is wrong with some.
+  var publicationsAreStale = true
+  var publicationProblems: [ResourceName: MeshError] = [:]
   /// In the host's own namespace, shared by all workloads there.
   var hostListeners: [RelayListener] = []
   var adoptedListeners: [ListenerAdoption.Key: RelayListener] = [:]

@@ -16,6 +16,8 @@ struct ConnectionSweep: Sendable {
   let units: [(name: ResourceName, cgroup: Cgroup)]
   let host: NetworkNamespace
   let kernel: KernelDatapath
+  /// Of a workload's number.
+  let name: @Sendable (UInt32) -> ResourceName?
   let logger: Logger
   /// When the tables that it judges by were written. What began later was judged by the kernel, by these or later ones: a
   /// unit that is started again while the sweep of its stop runs keeps its new connections.
@@ -41,7 +43,12 @@ struct ConnectionSweep: Sendable {
   private func sweep(_ name: ResourceName, _ namespace: NetworkNamespace) throws(MeshError) {
     let records = try namespace.sockets()
     var cut = self.cut
-    cut.clientCookies.formUnion(self.callers(records, in: namespace))
+    let flows = self.flows(of: records, in: namespace)
+    cut.clientCookies.formUnion(flows.keys)
+    for (cookie, flow) in flows where UInt32(flow.tier) == MESH_TIER_LEG.rawValue {
+      guard let caller = self.name(flow.source_workload), caller != name else { continue }
+      cut.legs[cookie] = caller
+    }
     try self.destroy(cut.cuts(of: name, sockets: records.map(ObservedSocket.init)), records, namespace)
   }
 
@@ -51,7 +58,7 @@ struct ConnectionSweep: Sendable {
       let records = try self.host.sockets()
       var units: [UInt64: ResourceName] = [:]
       for (name, cgroup) in self.units { for id in cgroup.identifiers() { units[id] = name } }
-      self.cut.clientCookies = self.callers(records, in: self.host)
+      self.cut.clientCookies = Set(self.flows(of: records, in: self.host).keys)
       let cuts = self.cut.cutsInHost(sockets: records.map(ObservedSocket.init), units: units)
       self.cut.clientCookies = []
       try self.destroy(cuts, records, self.host)
@@ -61,10 +68,12 @@ struct ConnectionSweep: Sendable {
   }
 
   /// `flows` knows the sockets that the connect hook saw: these called, whatever their ports look like.
-  private func callers(_ records: [SocketRecord], in namespace: NetworkNamespace) -> Set<UInt64> {
-    Set(
-      records.lazy.filter { !$0.isListening && (try? self.kernel.flow(of: $0, in: namespace)) ?? nil != nil }
-        .map(\.cookie))
+  private func flows(of records: [SocketRecord], in namespace: NetworkNamespace) -> [UInt64: mesh_flow] {
+    var flows: [UInt64: mesh_flow] = [:]
+    for record in records where !record.isListening {
+      if let flow = try? self.kernel.flow(of: record, in: namespace) { flows[record.cookie] = flow }
+    }
+    return flows
   }
 
   private func destroy(

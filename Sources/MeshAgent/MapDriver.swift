@@ -67,7 +67,7 @@ struct MapDriver: Sendable {
   /// in the maps, calls to it would pass as calls to the world outside.
   func refuse(_ addresses: Set<IPAddress>, insteadOf old: Set<IPAddress>) throws(MeshError) {
     for address in addresses {
-      let row = mesh_workload(workload: 0, flags: MESH_WORKLOAD_NONE)
+      let row = mesh_workload(workload: 0, flags: MESH_WORKLOAD_NONE, network: 0)
       do throws(MeshError) {
         try self.kernel.workloads.put(mesh_addr(address), row, .onlyNew)
       } catch {

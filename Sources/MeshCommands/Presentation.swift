@@ -40,12 +40,13 @@ private func word(_ flag: Bool) -> String { flag ? "yes" : "no" }
 
 extension WorkloadReport: TableReport {
   package static var columns: [String] {
-    ["NAME", "NODE", "ENROLLED", "ADDRESSES", "IDENTITY", "POLICIES", "FAILURE", "PROBLEM"]
+    ["NAME", "NODE", "ENROLLED", "ADDRESSES", "NETWORK", "IDENTITY", "POLICIES", "FAILURE", "PROBLEM"]
   }
 
   package var cells: [String] {
     [
-      self.name, self.node, self.local ? word(self.enrolled) : "remote", list(self.addresses), self.identity,
+      self.name, self.node, self.local ? word(self.enrolled) : "remote", list(self.addresses),
+      list([self.network, self.segment ?? ""].filter { !$0.isEmpty }), self.identity,
       list(self.policies), self.failureMode, self.problem ?? "-",
     ]
   }

@@ -92,43 +92,58 @@ extension Compilation {
             app: labels[Self.canonicalName] ?? labels["app"],
             appVersion: labels[Self.canonicalRevision] ?? labels["version"] ?? "latest",
             resolvesNames: workload.spec.dns, nameServers: workload.spec.nameServers,
-            readiness: workload.spec.readiness)))
+            readiness: workload.spec.readiness, network: workload.spec.network)))
     }
   }
 
-  /// Addresses that two workloads of a node claim belong to neither: an address with two identities has none.
+  /// Where an address can be one workload's only: in its network, and on its node, whose kernel has one row for it.
+  private enum AddressScope: Hashable {
+    case network(String)
+    case node(String)
+
+    var description: String {
+      switch self {
+      case .network(let name): "in network \(name)"
+      case .node(let name): "on node \(name)"
+      }
+    }
+  }
+
+  /// Addresses that two workloads claim belong to neither: an address with two identities has none.
   private mutating func contestedAddresses() -> [[IPAddress]] {
     struct Place: Hashable {
-      var node: String
+      var scope: AddressScope
       var address: IPAddress
     }
     var holders: [Place: [Int]] = [:]
+    var contested = [[IPAddress]](repeating: [], count: self.workloads.count)
     for (index, workload) in self.workloads.enumerated() where !workload.spec.location.isInHost {
+      let node = workload.spec.node
       for address in workload.spec.addresses {
-        holders[Place(node: workload.spec.node, address: address), default: []].append(index)
+        holders[Place(scope: .node(node), address: address), default: []].append(index)
+        // A node's own network is no larger than the node, unless others name it as theirs.
+        holders[Place(scope: .network(workload.spec.network ?? node), address: address), default: []].append(index)
+        guard [self.config.vipRangeV4, self.config.vipRangeV6].contains(where: { $0?.contains(address) == true }) else {
+          continue
+        }
+        contested[index].append(address)
+        self.report(
+          workload.claim, "address \(address) lies in the range of service addresses",
+          next: "use another address, or set MeshConfig spec.vipRanges")
       }
     }
-    var contested = [[IPAddress]](repeating: [], count: self.workloads.count)
-    for (place, indices) in holders {
-      if indices.count > 1 {
-        for index in indices {
+    let shared = holders.filter { $0.value.count > 1 }
+    for isNode in [true, false] {
+      for (place, indices) in shared {
+        if case .node = place.scope, !isNode { continue }
+        if case .network = place.scope, isNode { continue }
+        for index in indices where !contested[index].contains(place.address) {
           contested[index].append(place.address)
           let other = self.workloads[indices.first { $0 != index } ?? index]
           self.report(
             self.workloads[index].claim,
-            "address \(place.address) on node \(place.node) is claimed by \(other.claim.resource.key) as well: neither has it",
+            "address \(place.address) \(place.scope.description) is claimed by \(other.claim.resource.key) as well: neither has it",
             next: "give each workload addresses of its own")
-        }
-      }
-      let isVIP =
-        self.config.vipRangeV4?.contains(place.address) == true
-        || self.config.vipRangeV6?.contains(place.address) == true
-      if isVIP {
-        for index in indices {
-          contested[index].append(place.address)
-          self.report(
-            self.workloads[index].claim, "address \(place.address) lies in the range of service addresses",
-            next: "use another address, or set MeshConfig spec.vipRanges")
         }
       }
     }

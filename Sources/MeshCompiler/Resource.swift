@@ -99,6 +99,8 @@ package struct WorkloadSpec: Hashable, Sendable {
   /// Port numbers that a Service may ask for by name; in the host's namespace also what is governed.
   package var ports: [String: UInt16] = [:]
   package var readiness: ReadinessCheck?
+  /// In which its addresses mean something. Nil: its node's own.
+  package var network: String?
 }
 
 package struct ServiceSpec: Hashable, Sendable {

@@ -20,6 +20,14 @@ extension ResourceDecoder {
       }
     }
     if let field = spec.optional("addresses") { result.addresses = Self.addresses(field) }
+    if let field = spec.optional("network"), let text = field.text() {
+      if ResourceName.isSubdomain(text) {
+        result.network = text
+      } else {
+        field.fail(
+          "\(quotedForMessage(text)) is no name of a network", next: "use lower case letters, digits, '-' and '.'")
+      }
+    }
     Self.location(&spec, &result)
     if let value = spec.optional("weight")?.number(0...65_535) { result.weight = UInt32(value) }
     if let field = spec.optional("failureMode"), let text = field.text() {
@@ -37,8 +45,6 @@ extension ResourceDecoder {
     Self.names(&spec, &result)
     let readiness = spec.optional("readiness")
     if let readiness { result.readiness = Self.readiness(readiness) }
-    spec.refuse(
-      ["network"], because: "this version has one network a node", next: "remove the field")
     spec.refuse(["exclude"], because: "this version takes all of a workload's traffic")
     spec.refuse(["locality"], because: "this version balances without regard to place")
     spec.refuse(["labels"], because: "labels stand at metadata.labels", next: "move them there")

@@ -47,8 +47,10 @@ package enum PodmanAnswer {
     var labels: [String: String]?
     var pid: Int64?
     var state: String?
+    var ports: [Lenient<Port>]?
 
     enum CodingKeys: String, CodingKey {
+      case ports = "Ports"
       case id = "Id"
       case names = "Names"
       case labels = "Labels"
@@ -61,7 +63,36 @@ package enum PodmanAnswer {
       let process = self.pid.flatMap { Int32(exactly: $0) }.flatMap { $0 > 0 ? $0 : nil }
       return ContainerRecord(
         id: self.id, name: self.names?.first, labels: self.labels ?? [:],
-        process: self.state == "exited" || self.state == "stopped" ? nil : process)
+        process: self.state == "exited" || self.state == "stopped" ? nil : process,
+        publications: (self.ports ?? []).prefix(Self.maximumPorts).compactMap { $0.value?.publication })
+    }
+
+    /// More are not looked at.
+    private static let maximumPorts = 4096
+  }
+
+  /// libnetwork/types, PortMapping.
+  private struct Port: Decodable {
+    var host: String?
+    var containerPort: Int
+    var hostPort: Int
+    var range: Int?
+    /// Several, with commas between.
+    var protocols: String?
+
+    enum CodingKeys: String, CodingKey {
+      case host = "host_ip"
+      case containerPort = "container_port"
+      case hostPort = "host_port"
+      case range
+      case protocols = "protocol"
+    }
+
+    var publication: ContainerPublication? {
+      guard (self.protocols ?? "tcp").split(separator: ",").contains("tcp") else { return nil }
+      return ContainerPublication(
+        host: self.host ?? "", hostPort: self.hostPort, containerPort: self.containerPort,
+        count: max(self.range ?? 1, 1))
     }
   }
 

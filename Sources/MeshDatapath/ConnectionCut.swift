@@ -40,10 +40,12 @@ package struct SocketCut: Hashable, Sendable {
 /// listened on in the namespace, so it was accepted; its port is an ephemeral one, so it called. Else both directions are
 /// judged, and one refusal is enough.
 ///
-/// Not judged: connections of a workload with itself, which the kernel passes; the client's leg to the relay listener on
-/// loopback, which ends with the upstream leg of the same namespace.
+/// Not judged: connections of a workload with itself, which the kernel passes, unless the node proxy made them for another;
+/// the client's leg to the relay listener on loopback, which ends with the upstream leg.
 package struct ConnectionCut: Sendable {
   package let resolved: ResolvedSnapshot
+  /// Sockets that the node proxy made inside of the destination's namespace, by cookie, and for whom.
+  package var legs: [UInt64: ResourceName] = [:]
   /// Cookies of sockets that are known to have called, if flows are known.
   package var clientCookies: Set<UInt64>
   /// `net.ipv4.ip_local_port_range`.
@@ -68,9 +70,13 @@ package struct ConnectionCut: Sendable {
     let own = Set(entry.addresses)
     let listened = Set(sockets.lazy.filter(\.isListening).map(\.local.port))
     return sockets.compactMap { socket in
-      guard !socket.isListening, !socket.remote.address.isUnspecified, !socket.remote.address.isLoopback,
-        !own.contains(socket.remote.address)
-      else { return nil }
+      guard !socket.isListening, !socket.remote.address.isUnspecified else { return nil }
+      if let caller = self.legs[socket.cookie] {
+        let verdict = self.resolved.access(
+          from: .workload(caller, isV4: socket.remote.address.isV4), to: workload, port: socket.remote.port)
+        return verdict.isAllowed ? nil : SocketCut(workload: workload, socket: socket, isClient: true, verdict: verdict)
+      }
+      guard !socket.remote.address.isLoopback, !own.contains(socket.remote.address) else { return nil }
       let isClient: Bool?
       if self.clientCookies.contains(socket.cookie) {
         isClient = true

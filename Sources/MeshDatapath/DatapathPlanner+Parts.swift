@@ -43,26 +43,32 @@ extension DatapathPlanner {
       flags: (self.resolved.isEnrolled(owner.name) ? MESH_WORKLOAD_LOCAL : 0)
         | (owner.node == self.resolved.node ? MESH_WORKLOAD_PLACED : 0)
         | (owner.failureMode == .open ? MESH_WORKLOAD_OPEN : 0)
-        | (self.resolved.isQuarantined(owner.name) ? MESH_WORKLOAD_QUARANTINED : 0))
+        | (self.resolved.isQuarantined(owner.name) ? MESH_WORKLOAD_QUARANTINED : 0),
+      network: self.network(of: owner.name, now))
+  }
+
+  private mutating func network(of workload: ResourceName, _ now: Duration) -> UInt32 {
+    self.resolved.network(of: workload).map { self.identifiers.take(.network, $0, now: now) } ?? 0
   }
 
   mutating func planServices(
     _ change: ResolvedChange, _ plan: inout Plan, _ puts: inout MapChanges, _ now: Duration
   ) {
-    var affected: Set<ResourceName> = []
+    var affected = Set(change.publishers.map { RowOwner.workload($0) })
+    func affect(_ services: some Sequence<ResourceName>) { affected.formUnion(services.map { RowOwner.service($0) }) }
     for entry in change.delta.upserts {
       switch entry.content {
-      case .service(let service): affected.insert(service.value.name)
-      case .endpoints(let endpoints): affected.formUnion(self.services.dependents(of: endpoints.value.service))
+      case .service(let service): affect([service.value.name])
+      case .endpoints(let endpoints): affect(self.services.dependents(of: endpoints.value.service))
       default: break
       }
     }
     for key in change.delta.removals where key.kind == .service || key.kind == .endpoints {
       guard let name = ResourceName(key.name) else { continue }
       if key.kind == .service {
-        affected.insert(name)
+        affect([name])
       } else {
-        affected.formUnion(self.services.dependents(of: name))
+        affect(self.services.dependents(of: name))
       }
     }
     guard !affected.isEmpty else { return }
@@ -83,7 +89,8 @@ extension DatapathPlanner {
       let isOpen = self.resolved.snapshot.workloads[name]?.value.failureMode == .open
       var row = PodRow(
         workload: number,
-        flags: (isOpen ? MESH_POD_OPEN : 0) | (local.isQuarantined ? MESH_POD_QUARANTINED : 0))
+        flags: (isOpen ? MESH_POD_OPEN : 0) | (local.isQuarantined ? MESH_POD_QUARANTINED : 0),
+        network: self.network(of: name, now))
       if let names = local.names {
         row.namesPort = self.configuration.namesPort
         if names.takesLoopback { row.flags |= MESH_POD_NAMES_LOOPBACK }
@@ -120,6 +127,10 @@ extension DatapathPlanner {
     self.pods = pods
     self.units = units
     self.veths = veths
+    let networks = Set(self.resolved.locals.keys.compactMap { self.resolved.network(of: $0) })
+    for name in self.identifiers.names(.network) where !networks.contains(name) {
+      self.identifiers.release(.network, name, now: now)
+    }
   }
 
   /// A new generation if the content of the one in use is not right any more. Answers what to store in the config map.
@@ -232,8 +243,8 @@ extension DatapathPlanner {
       + self.services.conflicts.map { conflict in
         MeshError(
           .conflict, "service address \(SocketEndpoint(conflict.key.address, conflict.key.port))",
-          "is claimed by \(conflict.services.map(\.description).joined(separator: ", "))",
-          next: "the first has it; give each service a clusterIP of its own")
+          "is claimed by \(conflict.owners.map(\.description).joined(separator: ", "))",
+          next: "the first has it; give each service a clusterIP of its own, and each container ports of its own")
       }
       + (self.access?.problems ?? []).map { problem in
         MeshError(
@@ -243,13 +254,13 @@ extension DatapathPlanner {
 }
 
 extension DatapathPlanner.WorkloadRow {
-  var abi: mesh_workload { mesh_workload(workload: self.workload, flags: self.flags) }
+  var abi: mesh_workload { mesh_workload(workload: self.workload, flags: self.flags, network: self.network) }
 }
 
 extension DatapathPlanner.PodRow {
   func abi(outboundPort: UInt16) -> mesh_pod {
     mesh_pod(
       workload: self.workload, flags: self.flags, outbound_port_be: outboundPort.bigEndian,
-      names_port_be: self.namesPort.bigEndian, zero32: 0)
+      names_port_be: self.namesPort.bigEndian, network: self.network)
   }
 }

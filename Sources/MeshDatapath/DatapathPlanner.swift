@@ -54,6 +54,8 @@ package struct DatapathPlanner: Sendable {
   struct WorkloadRow: Hashable, Sendable {
     var workload: UInt32
     var flags: UInt32
+    /// 0: the host's own.
+    var network: UInt32 = 0
   }
 
   struct PodRow: Hashable, Sendable {
@@ -61,6 +63,7 @@ package struct DatapathPlanner: Sendable {
     var flags: UInt32
     /// 0: port 53 is left alone.
     var namesPort: UInt16 = 0
+    var network: UInt32 = 0
   }
 
   struct VethRow: Hashable, Sendable {

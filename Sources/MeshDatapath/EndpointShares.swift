@@ -7,13 +7,17 @@ package struct EndpointShare: Hashable, Sendable {
   /// Nil: the share is refused, because the backend does not exist or has no ready endpoint.
   package var target: SocketEndpoint?
   package var workload: ResourceName?
+  /// It is on another node.
+  package var needsTunnel: Bool
   /// The share is `numerator / denominator`; all shares of a port add up to 1.
   package var numerator: UInt128
   package var denominator: UInt128
 
   package init(
-    backend: Backend, target: SocketEndpoint?, workload: ResourceName?, numerator: UInt128, denominator: UInt128
+    backend: Backend, target: SocketEndpoint?, workload: ResourceName?, needsTunnel: Bool = false, numerator: UInt128,
+    denominator: UInt128
   ) {
+    self.needsTunnel = needsTunnel
     self.backend = backend
     self.target = target
     self.workload = workload
@@ -47,7 +51,7 @@ extension ResolvedSnapshot {
         isReachable = true
         shares.append(
           EndpointShare(
-            backend: backend, target: endpoint.target, workload: endpoint.workload,
+            backend: backend, target: endpoint.target, workload: endpoint.workload, needsTunnel: endpoint.needsTunnel,
             numerator: UInt128(backend.weight) * UInt128(endpoint.weight), denominator: total * sum))
       }
     }
@@ -57,6 +61,7 @@ extension ResolvedSnapshot {
   private struct Candidate {
     var target: SocketEndpoint
     var workload: ResourceName?
+    var needsTunnel: Bool
     var weight: UInt32
   }
 
@@ -65,7 +70,9 @@ extension ResolvedSnapshot {
       guard endpoint.isReady, let port = endpoint.ports.first(where: { $0.servicePort == backend.port })?.targetPort,
         let address = endpoint.addresses.first(where: { isV4 == nil || $0.isV4 == isV4 })
       else { return nil }
-      return Candidate(target: SocketEndpoint(address, port), workload: endpoint.workload, weight: endpoint.weight)
+      return Candidate(
+        target: SocketEndpoint(address, port), workload: endpoint.workload, needsTunnel: endpoint.needsTunnel,
+        weight: endpoint.weight)
     }
   }
 }

@@ -71,16 +71,19 @@ extension ResolvedSnapshot {
         return result.pass("\(address) is the workload itself: untouched")
       }
       let target = SocketEndpoint(address.isUnspecified ? .loopback(isV4: address.isV4) : address, target.port)
-      guard let owner = self.workload(servedAt: target) else {
-        return result.pass("\(target) on the host is no workload's: untouched")
+      if let owner = self.workload(servedAt: target) {
+        return self.explainWorkload(owner, from: source, to: target, &result)
       }
-      return self.explainWorkload(owner, from: source, to: target, &result)
+      if self.explainPublished(from: source, to: target, &result) { return }
+      return result.pass("\(target) on the host is no workload's: untouched")
     }
     if self.isQuarantined(source) {
       result.tier = .kernel
       return result.refuse(.quarantined, "workload \(source) is in quarantine: nothing that it calls passes")
     }
-    if let (service, port) = self.service(at: target) {
+    let service = self.service(at: target)
+    if service?.1 == nil, self.explainPublished(from: source, to: target, &result) { return }
+    if let (service, port) = service {
       result.service = service.name
       result.tier = .kernel
       guard let port else {
@@ -113,7 +116,27 @@ extension ResolvedSnapshot {
     result.steps.append("\(owner.location.isInHost ? "\(target)" : "\(target.address)") is workload \(owner.name)")
     let verdict = self.call(from: source, to: owner.name, at: target, &result)
     result.outcomes.append(
-      Explanation.Outcome(share: 1, backend: nil, target: target, workload: owner.name, verdict: verdict))
+      Explanation.Outcome(
+        share: 1, backend: nil, target: target, workload: owner.name, verdict: verdict,
+        isRelayed: verdict.isAllowed && self.areApart(source, owner.name)))
+  }
+
+  /// False: no container publishes this port of the host.
+  private func explainPublished(
+    from source: ResourceName, to target: SocketEndpoint, _ result: inout Explanation
+  ) -> Bool {
+    guard let (owner, place) = self.publication(at: target) else { return false }
+    result.tier = .kernel
+    result.steps.append("\(target) is published by workload \(owner.name), whose port \(place.port) it leads to")
+    guard self.workload(at: place)?.name == owner.name else {
+      result.outcomes.append(
+        Explanation.Outcome(
+          share: 1, backend: nil, target: place, workload: owner.name,
+          verdict: PolicyVerdict(isAllowed: false, reason: .mapError)))
+      return true
+    }
+    self.explainWorkload(owner, from: source, to: place, &result)
+    return true
   }
 
   private func explainShares(
@@ -147,7 +170,9 @@ extension ResolvedSnapshot {
     for share in shares {
       let verdict: PolicyVerdict
       if let target = share.target {
-        if let workload = share.workload {
+        if share.needsTunnel {
+          verdict = PolicyVerdict(isAllowed: false, reason: .noTunnel)
+        } else if let workload = share.workload {
           verdict =
             self.workload(at: target)?.name == workload
             ? self.call(from: source, to: workload, at: target, &result)
@@ -161,7 +186,8 @@ extension ResolvedSnapshot {
       result.outcomes.append(
         Explanation.Outcome(
           share: share.fraction, backend: share.backend.service, target: share.target, workload: share.workload,
-          verdict: verdict))
+          verdict: verdict,
+          isRelayed: !needsProxy && verdict.isAllowed && share.workload.map { self.areApart(source, $0) } ?? false))
     }
   }
 
@@ -288,6 +314,10 @@ extension Explanation {
     if !self.outcomes.isEmpty {
       let refused = self.outcomes.filter { !$0.isAllowed }
       self.verdict = refused.isEmpty ? .allowed : refused.count == self.outcomes.count ? .refused : .depends
+      if self.tier == .kernel, self.outcomes.contains(where: \.isRelayed) {
+        self.steps.append("another network of this host is in between: the node proxy carries the connection")
+        if self.outcomes.allSatisfy(\.isRelayed) { self.tier = .relay }
+      }
       self.reason = refused.first?.reason ?? .none
     }
     for outcome in self.outcomes { self.steps.append(outcome.sentence) }

@@ -45,6 +45,8 @@ package struct Explanation: Hashable, Sendable {
     package var target: SocketEndpoint?
     package var workload: ResourceName?
     package var verdict: PolicyVerdict
+    /// It is in another network of this host than the source: the node proxy carries what is allowed.
+    package var isRelayed = false
 
     package var isAllowed: Bool { self.verdict.isAllowed }
     package var reason: Reason { self.verdict.reason }

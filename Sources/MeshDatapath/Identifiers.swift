@@ -10,6 +10,8 @@ package enum IdentifierKind: String, Hashable, Sendable, CaseIterable {
   case policy
   /// By service, port, family and a running number.
   case table
+  /// By the network of a workload and the network of this host that it is in.
+  case network
 }
 
 /// Numbers for names: stable while a name is in use, never 0, and not given to another name within 60 s of being freed,

@@ -19,6 +19,11 @@ package struct LocalWorkload: Hashable, Sendable {
   package var isQuarantined = false
   /// In the host's namespace: declared ports on which somebody else listens. Calls to them are refused.
   package var disownedPorts: Set<UInt16> = []
+  /// Which of the host's networks its interfaces are in: between two of them addresses may be translated on the way. Nil in
+  /// the host's own namespace, from and to which none are.
+  package var segment: String?
+  /// Ports of the host that lead to it, sorted.
+  package var publications: [PublishedPort] = []
 
   package init(
     name: ResourceName, netnsCookie: UInt64, addresses: [IPAddress], interfaces: [UInt32] = [], cgroup: UInt64? = nil
@@ -28,6 +33,18 @@ package struct LocalWorkload: Hashable, Sendable {
     self.addresses = addresses
     self.interfaces = interfaces
     self.cgroup = cgroup
+  }
+}
+
+/// A port of the host that leads to a port of a workload: what a container engine publishes.
+package struct PublishedPort: Hashable, Sendable {
+  /// Loopback: for processes of the host only; 127.0.0.1 stands for all of 127/8.
+  package var host: SocketEndpoint
+  package var port: UInt16
+
+  package init(host: SocketEndpoint, port: UInt16) {
+    self.host = host
+    self.port = port
   }
 }
 

@@ -6,6 +6,7 @@ package import MeshSnapshot
 /// - an enrolled workload has the addresses that its namespace has (written ones first, in their order); one in the host's
 ///   namespace owns only its ports of them, loopback included;
 /// - an endpoint without addresses has those of its workload; one with addresses that belong to a workload has its name;
+/// - an endpoint of a workload of another node needs a tunnel: here its address may be somebody else's;
 /// - an endpoint of a workload that is placed on this node is ready only if that workload is enrolled here, not in quarantine,
 ///   and its check, if it has one, succeeds; one of a workload elsewhere is ready unless its node says otherwise; one whose
 ///   workload is not known yet is not ready.
@@ -29,6 +30,8 @@ package struct ResolvedSnapshot: Sendable {
   private var owners: [IPAddress: ResourceName] = [:]
   /// Addresses that more than one claims: all of them, the owner first.
   private var contested: [IPAddress: [ResourceName]] = [:]
+  /// Networks of workloads that are placed here, and of how many.
+  private var networksHere: [String: Int] = [:]
   /// The same for what workloads in a host's namespace serve: the addresses are the host's.
   private var places = HostPlaces()
   private var problemsOfWorkload: [ResourceName: [MeshError]] = [:]
@@ -53,7 +56,8 @@ package struct ResolvedSnapshot: Sendable {
     self.locals[workload]?.disownedPorts.contains(port) ?? false
   }
 
-  /// The owner of an address: an enrolled workload before others, then the first by name. Nil for a host's own address.
+  /// The owner of an address: an enrolled workload before others, then what this node's networks mean by it, then the first
+  /// by name. Nil for a host's own address.
   package func workload(at address: IPAddress) -> WorkloadEntry? {
     self.owners[address].flatMap { self.snapshot.workloads[$0]?.value }
   }
@@ -66,6 +70,34 @@ package struct ResolvedSnapshot: Sendable {
   /// The workload in the host's namespace that declared this port. Loopback is this host's.
   func workload(servedAt place: SocketEndpoint) -> WorkloadEntry? {
     self.places.owner(of: place).flatMap { self.snapshot.workloads[$0]?.value }
+  }
+
+  /// Of all that publish this port of the host, the first by name, and where it leads. Services have their addresses before
+  /// them.
+  func publication(at place: SocketEndpoint) -> (workload: WorkloadEntry, target: SocketEndpoint)? {
+    let place = place.canonical
+    for (name, local) in self.locals.sorted(by: { $0.key < $1.key }) {
+      guard let published = local.publications.first(where: { $0.host == place }),
+        let entry = self.snapshot.workloads[name]?.value,
+        let address = entry.addresses.first(where: { $0.isV4 == place.address.isV4 })
+      else { continue }
+      return (entry, SocketEndpoint(address, published.port))
+    }
+    return nil
+  }
+
+  /// Two workloads of this node are in different networks: a connection between them goes through the node proxy.
+  package func areApart(_ a: ResourceName, _ b: ResourceName) -> Bool {
+    guard a != b, let first = self.network(of: a), let second = self.network(of: b) else { return false }
+    return first != second
+  }
+
+  /// Nil in the host's own namespace.
+  func network(of workload: ResourceName) -> String? {
+    guard let segment = self.locals[workload]?.segment, let entry = self.snapshot.workloads[workload]?.value else {
+      return nil
+    }
+    return "\(entry.network) \(segment)"
   }
 
   /// An address of a host on which workloads live.
@@ -93,10 +125,12 @@ package struct ResolvedSnapshot: Sendable {
 
   /// Addresses, and ports of a host, that several workloads claim.
   package var conflicts: [AddressConflict] {
-    self.contested.sorted { $0.key < $1.key }.map {
-      AddressConflict(
-        place: "\($0.key)", workloads: $0.value,
-        next: "the first has it; give each workload an address of its own")
+    self.contested.sorted { $0.key < $1.key }.compactMap { address, claims -> AddressConflict? in
+      // Namesakes in other networks are none.
+      let workloads = claims.filter { self.rank($0) != .foreign }
+      guard workloads.count > 1 else { return nil }
+      return AddressConflict(
+        place: "\(address)", workloads: workloads, next: "the first has it; give each workload an address of its own")
     }
       + self.places.contested.map {
         AddressConflict(
@@ -113,6 +147,8 @@ package struct ResolvedChange: Sendable {
   package var addresses: Set<IPAddress> = []
   /// The same for ports in the host's namespace.
   package var places: Set<SocketEndpoint> = []
+  /// Workloads whose published ports, or where they lead, may have changed.
+  package var publishers: Set<ResourceName> = []
   /// Policies, or facts of local workloads, changed: verdicts may have.
   package var touchesAccess = false
 
@@ -245,6 +281,8 @@ extension ResolvedSnapshot {
     let source = self.source.workloads[name]
     self.problemsOfWorkload[name] = nil
     var new = source
+    let publishedBefore = self.locals[name]?.publications.isEmpty == false
+    self.followNetwork(of: old?.value, source?.value, &change)
     self.locals[name] = nil
     if let source, source.value.node == self.node, let local = self.given[name] {
       self.locals[name] = local
@@ -276,6 +314,7 @@ extension ResolvedSnapshot {
       change.addresses.insert(address)
       self.claim(address, name, claims: true)
     }
+    if publishedBefore || self.locals[name]?.publications.isEmpty == false { change.publishers.insert(name) }
     self.snapshot.workloads[name] = new
     if let new {
       if new.version != old?.version {
@@ -291,16 +330,59 @@ extension ResolvedSnapshot {
     list.removeAll { $0 == name }
     if claims {
       list.append(name)
-      if list.count > 1 {
-        list.sort { a, b in
-          let (first, second) = (self.locals[a] != nil, self.locals[b] != nil)
-          return first == second ? a < b : first
-        }
-      }
+    }
+    self.set(list, at: address)
+  }
+
+  private mutating func set(_ claims: [ResourceName], at address: IPAddress) {
+    var list = claims
+    if list.count > 1 {
+      let ranks = Dictionary(list.map { ($0, self.rank($0)) }, uniquingKeysWith: { first, _ in first })
+      list.sort { (ranks[$0] ?? .foreign, $0) < (ranks[$1] ?? .foreign, $1) }
     }
     self.owners[address] = list.first
     self.contested[address] = list.count > 1 ? list : nil
   }
+
+  /// How near a claim to an address is.
+  private enum ClaimRank: Comparable {
+    case enrolled
+    case placed
+    /// In a network that workloads of this node are in as well.
+    case sameNetwork
+    case foreign
+  }
+
+  private func rank(_ workload: ResourceName) -> ClaimRank {
+    if self.locals[workload] != nil { return .enrolled }
+    guard let entry = self.source.workloads[workload]?.value else { return .foreign }
+    if entry.node == self.node { return .placed }
+    return entry.network == self.node || self.networksHere[entry.network] != nil ? .sameNetwork : .foreign
+  }
+
+  /// Counts the networks of this node. With one more or less, an address may mean another of those who claim it.
+  private mutating func followNetwork(
+    of old: WorkloadEntry?, _ new: WorkloadEntry?, _ change: inout ResolvedChange
+  ) {
+    let (had, has) = (old.flatMap(self.networkHere), new.flatMap(self.networkHere))
+    guard had != has else { return }
+    var isOther = false
+    if let has {
+      isOther = self.networksHere[has] == nil
+      self.networksHere[has, default: 0] += 1
+    }
+    if let had, let count = self.networksHere[had] {
+      isOther = isOther || count == 1
+      self.networksHere[had] = count > 1 ? count - 1 : nil
+    }
+    guard isOther else { return }
+    for (address, list) in self.contested {
+      self.set(list, at: address)
+      if self.owners[address] != list.first { change.addresses.insert(address) }
+    }
+  }
+
+  private func networkHere(_ entry: WorkloadEntry) -> String? { entry.node == self.node ? entry.network : nil }
 
   private mutating func resolveEndpoints(_ service: ResourceName, _ output: inout DeltaBuilder) {
     let old = self.snapshot.endpoints[service]
@@ -319,7 +401,8 @@ extension ResolvedSnapshot {
         for endpoint in resolved {
           mix(
             IPAddress(
-              high: endpoint.isReady ? 1 : 0, low: UInt64(endpoint.addresses.count) | UInt64(endpoint.ports.count) << 32
+              high: (endpoint.isReady ? 1 : 0) | (endpoint.needsTunnel ? 2 : 0),
+              low: UInt64(endpoint.addresses.count) | UInt64(endpoint.ports.count) << 32
             ))
           for address in endpoint.addresses { mix(address) }
           for byte in endpoint.workload?.description.utf8 ?? "".utf8 { mix(IPAddress(high: 0, low: UInt64(byte))) }
@@ -359,6 +442,7 @@ extension ResolvedSnapshot {
     if workload.location.isInHost {
       result.ports.removeAll { !workload.ports.contains($0.targetPort) || self.isDisowned($0.targetPort, of: name) }
     }
+    result.needsTunnel = workload.node != self.node
     result.isReady = endpoint.isReady && runs && !result.addresses.isEmpty
     return result
   }

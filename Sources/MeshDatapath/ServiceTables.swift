@@ -2,18 +2,36 @@ import CMeshABI
 import MeshBase
 import MeshSnapshot
 
-/// Rows of `services` and `endpoints`, service by service, so that a change costs what changed.
+/// Who has rows of `services`: a service, or a workload that publishes ports of the host. Where both claim one, the service
+/// has it.
+enum RowOwner: Hashable, Comparable, Sendable, CustomStringConvertible {
+  case service(ResourceName)
+  case workload(ResourceName)
+
+  var description: String {
+    switch self {
+    case .service(let name): "\(name)"
+    case .workload(let name): "workload \(name), which publishes it"
+    }
+  }
+}
+
+/// Rows of `services` and `endpoints`, owner by owner, so that a change costs what changed.
 struct ServiceTables: Sendable {
   struct Slot: Hashable, Sendable {
     /// Nil: this share is refused.
     var target: SocketEndpoint?
     var workload: UInt32
+    /// On another node.
+    var needsTunnel = false
 
     var abi: mesh_endpoint {
       mesh_endpoint(
         address: self.target.map { mesh_addr($0.address) } ?? .none, workload: self.workload,
         port_be: (self.target?.port ?? 0).bigEndian,
-        flags: self.target == nil ? UInt8(truncatingIfNeeded: MESH_ENDPOINT_INVALID) : 0, zero8: 0)
+        flags: UInt8(
+          truncatingIfNeeded: (self.target == nil ? MESH_ENDPOINT_INVALID : 0)
+            | (self.needsTunnel ? MESH_ENDPOINT_REMOTE : 0)), zero8: 0)
     }
   }
 
@@ -47,11 +65,11 @@ struct ServiceTables: Sendable {
     var backends: Set<ResourceName> = []
   }
 
-  private var states: [ResourceName: State] = [:]
+  private var states: [RowOwner: State] = [:]
   /// Backend → services that lead to it.
   private var dependents = ServiceUses<ResourceName>()
-  /// Services that have the row, sorted; the first one's row is in the map.
-  private var claims: [ServiceKey: [ResourceName]] = [:]
+  /// Who has the row, sorted; the first one's is in the map.
+  private var claims: [ServiceKey: [RowOwner]] = [:]
   private var contested: Set<ServiceKey> = []
   private(set) var published: [ServiceKey: Row] = [:]
   /// Numbers the tables of a service port one after the other.
@@ -67,23 +85,28 @@ struct ServiceTables: Sendable {
 
   func dependents(of backend: ResourceName) -> Set<ResourceName> { self.dependents[backend] }
 
-  /// Addresses with ports that several services claim: the first by name has them.
-  var conflicts: [(key: ServiceKey, services: [ResourceName])] {
+  /// Addresses with ports that several claim: the first has them.
+  var conflicts: [(key: ServiceKey, owners: [RowOwner])] {
     self.contested.map { ($0, self.claims[$0] ?? []) }.sorted {
       ($0.0.address, $0.0.port) < ($1.0.address, $1.0.port)
     }
   }
 
-  /// Brings the rows of these services up to date and adds what has to be done to `plan`.
+  /// Brings the rows of these owners up to date and adds what has to be done to `plan`.
   mutating func update(
-    _ services: Set<ResourceName>, resolved: ResolvedSnapshot, identifiers: inout Identifiers, now: Duration,
+    _ owners: Set<RowOwner>, resolved: ResolvedSnapshot, identifiers: inout Identifiers, now: Duration,
     before: inout MapChanges, puts: inout MapChanges, after: inout MapChanges, later: inout MapChanges
   ) {
     var keys: Set<ServiceKey> = []
-    for name in services {
-      let old = self.states[name] ?? State()
-      let entry = resolved.snapshot.services[name]?.value
-      let new = entry.map { self.build($0, old: old, resolved, &identifiers, now, &before) } ?? State()
+    for owner in owners {
+      let old = self.states[owner] ?? State()
+      let built =
+        switch owner {
+        case .service(let name):
+          resolved.snapshot.services[name].map { self.build($0.value, old: old, resolved, &identifiers, now, &before) }
+        case .workload(let name): self.publications(of: name, old: old, resolved, &identifiers, now, &before)
+        }
+      let new = built ?? State()
       for (port, table) in old.tables where new.tables[port]?.number != table.number {
         for slot in table.slots.indices {
           later.endpoints.delete(
@@ -91,22 +114,24 @@ struct ServiceTables: Sendable {
         }
         identifiers.release(.table, table.name, now: now)
       }
-      for backend in old.backends.subtracting(new.backends) { self.dependents.remove(name, for: backend) }
-      for backend in new.backends.subtracting(old.backends) { self.dependents.insert(name, for: backend) }
+      if case .service(let name) = owner {
+        for backend in old.backends.subtracting(new.backends) { self.dependents.remove(name, for: backend) }
+        for backend in new.backends.subtracting(old.backends) { self.dependents.insert(name, for: backend) }
+        if built == nil { identifiers.release(.service, name.description, now: now) }
+      }
       for key in old.rows.keys where new.rows[key] == nil {
-        self.claims[key]?.removeAll { $0 == name }
+        self.claims[key]?.removeAll { $0 == owner }
         if self.claims[key]?.isEmpty == true { self.claims[key] = nil }
         keys.insert(key)
       }
       for (key, row) in new.rows where old.rows[key] != row {
         if old.rows[key] == nil {
-          self.claims[key, default: []].append(name)
+          self.claims[key, default: []].append(owner)
           if (self.claims[key]?.count ?? 0) > 1 { self.claims[key]?.sort() }
         }
         keys.insert(key)
       }
-      self.states[name] = entry == nil ? nil : new
-      if entry == nil { identifiers.release(.service, name.description, now: now) }
+      self.states[owner] = built
     }
     self.publish(keys, puts: &puts, after: &after)
   }
@@ -147,7 +172,9 @@ struct ServiceTables: Sendable {
         let addresses = entry.addresses.filter { $0.isV4 == isV4 }
         guard !addresses.isEmpty else { continue }
         let family = PortFamily(port: port.port, isV4: isV4)
-        let table = self.table(entry.name, port, family, old.tables[family], resolved, &identifiers, now, &before)
+        let table = self.table(
+          "\(entry.name)", family, self.slots(of: port, family, resolved, &identifiers, now), old.tables[family],
+          &identifiers, now, &before)
         state.tables[family] = table
         for address in addresses {
           state.rows[ServiceKey(address, port.port)] = Row(
@@ -159,24 +186,56 @@ struct ServiceTables: Sendable {
     return state
   }
 
-  /// The table as it is, if it says the right thing; else a new one. Nil: no endpoint is ready.
-  private mutating func table(
-    _ service: ResourceName, _ port: ServicePort, _ family: PortFamily, _ old: Table?, _ resolved: ResolvedSnapshot,
-    _ identifiers: inout Identifiers, _ now: Duration, _ before: inout MapChanges
-  ) -> Table? {
+  /// A row for each place that a container publishes: no service, and no row for the address itself, because everything else
+  /// there is the host's. Nil: it publishes nothing.
+  private mutating func publications(
+    of name: ResourceName, old: State, _ resolved: ResolvedSnapshot, _ identifiers: inout Identifiers,
+    _ now: Duration, _ before: inout MapChanges
+  ) -> State? {
+    guard let local = resolved.locals[name], let entry = resolved.snapshot.workloads[name]?.value,
+      !local.publications.isEmpty
+    else { return nil }
+    var state = State()
+    let number = identifiers.take(.workload, name.description, now: now)
+    for published in local.publications {
+      let family = PortFamily(port: published.port, isV4: published.host.address.isV4)
+      guard let address = entry.addresses.first(where: { $0.isV4 == family.isV4 }) else { continue }
+      let slot = Slot(target: SocketEndpoint(address, published.port), workload: number)
+      let table =
+        state.tables[family]
+        ?? self.table("published \(name)", family, [slot], old.tables[family], &identifiers, now, &before)
+      state.tables[family] = table
+      state.rows[ServiceKey(published.host.address, published.host.port)] = Row(
+        service: 0, table: table?.number ?? 0, slots: 1, mode: UInt8(truncatingIfNeeded: MESH_MODE_KERNEL.rawValue))
+    }
+    return state
+  }
+
+  private func slots(
+    of port: ServicePort, _ family: PortFamily, _ resolved: ResolvedSnapshot, _ identifiers: inout Identifiers,
+    _ now: Duration
+  ) -> [Slot] {
     let shares = resolved.shares(of: port, isV4: family.isV4)
     let targets = shares.map { share in
       Slot(
         target: share.target,
-        workload: share.workload.map { identifiers.take(.workload, $0.description, now: now) } ?? 0)
+        workload: share.workload.map { identifiers.take(.workload, $0.description, now: now) } ?? 0,
+        needsTunnel: share.needsTunnel)
     }
-    let slots = shares.slots(maximum: self.maximumSlots, seed: self.seed).map { targets[$0] }
+    return shares.slots(maximum: self.maximumSlots, seed: self.seed).map { targets[$0] }
+  }
+
+  /// The table as it is, if it says the right thing; else a new one. Nil: no endpoint is ready.
+  private mutating func table(
+    _ owner: String, _ family: PortFamily, _ slots: [Slot], _ old: Table?, _ identifiers: inout Identifiers,
+    _ now: Duration, _ before: inout MapChanges
+  ) -> Table? {
     guard !slots.isEmpty else { return nil }
     if let old, old.slots == slots { return old }
     var name: String
     repeat {
       self.sequence &+= 1
-      name = "\(service):\(port.port)/\(family.isV4 ? 4 : 6)#\(self.sequence)"
+      name = "\(owner):\(family.port)/\(family.isV4 ? 4 : 6)#\(self.sequence)"
     } while identifiers.number(.table, name) != nil
     let table = Table(number: identifiers.take(.table, name, now: now), name: name, slots: slots)
     for (slot, content) in slots.enumerated() {

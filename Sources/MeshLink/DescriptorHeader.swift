@@ -1,9 +1,9 @@
 package import MeshBase
 
-/// The payload that goes with descriptors on `fds.sock`: what they are, 24 bytes in network order.
+/// The payload that goes with descriptors on `fds.sock`: what they are, 40 bytes in network order.
 ///
 /// ```
-/// magic 4 | layout 1 | kind 1 | family 1 | leg 1 | workload 4 | count 4 | namespace cookie 8
+/// magic 4 | layout 1 | kind 1 | family 1 | leg 1 | workload 4 | count 4 | namespace cookie 8 | destination 16
 /// ```
 package struct DescriptorHeader: Hashable, Sendable {
   package enum Kind: UInt8, Sendable {
@@ -21,9 +21,9 @@ package struct DescriptorHeader: Hashable, Sendable {
     var isStock: Bool { self == .stock || self == .nameStock }
   }
 
-  package static let size = 24
+  package static let size = 40
   private static let magic: UInt32 = 0x6d66_6473
-  private static let layout: UInt8 = 1
+  private static let layout: UInt8 = 2
 
   package var kind: Kind
   package var isV4: Bool
@@ -32,10 +32,14 @@ package struct DescriptorHeader: Hashable, Sendable {
   /// Descriptors in this message.
   package var count: UInt32
   package var namespaceCookie: UInt64
+  /// Of stock that was made in the namespace of whoever has this address.
+  package var destination: IPAddress?
 
   package init(
-    kind: Kind, isV4: Bool, leg: UInt8 = 0, workload: UInt32, count: UInt32, namespaceCookie: UInt64
+    kind: Kind, isV4: Bool, leg: UInt8 = 0, workload: UInt32, count: UInt32, namespaceCookie: UInt64,
+    destination: IPAddress? = nil
   ) {
+    self.destination = destination
     self.kind = kind
     self.isV4 = isV4
     self.leg = leg
@@ -52,6 +56,8 @@ package struct DescriptorHeader: Hashable, Sendable {
     bytes.append(bigEndian: self.workload)
     bytes.append(bigEndian: self.count)
     bytes.append(bigEndian: self.namespaceCookie)
+    bytes.append(bigEndian: self.destination?.high ?? 0)
+    bytes.append(bigEndian: self.destination?.low ?? 0)
     return bytes
   }
 
@@ -67,7 +73,8 @@ package struct DescriptorHeader: Hashable, Sendable {
     guard bytes[6] == 4 || bytes[6] == 6 else { throw malformed("family \(bytes[6])") }
     self.init(
       kind: kind, isV4: bytes[6] == 4, leg: bytes[7], workload: UInt32(truncatingIfNeeded: bytes.bigEndian(8, 4)),
-      count: UInt32(truncatingIfNeeded: bytes.bigEndian(12, 4)), namespaceCookie: bytes.bigEndian(16, 8))
+      count: UInt32(truncatingIfNeeded: bytes.bigEndian(12, 4)), namespaceCookie: bytes.bigEndian(16, 8),
+      destination: IPAddress(high: bytes.bigEndian(24, 8), low: bytes.bigEndian(32, 8)).specified)
     guard Int(self.count) == descriptors, descriptors >= 1, kind.isStock || descriptors == 1 else {
       throw malformed("\(descriptors) descriptors for a count of \(self.count)")
     }

@@ -9,7 +9,7 @@ package import NIOCore
 /// place.
 package struct LinkCodec: Sendable {
   /// Raised with every change of what is said. The first three fields of `hello` stay for good.
-  package static let protocolVersion: UInt16 = 2
+  package static let protocolVersion: UInt16 = 3
 
   package var entries: any EntryCoder
 
@@ -132,6 +132,8 @@ package struct LinkCodec: Sendable {
         $0.writeInteger(UInt8(request.isV4 ? 1 : 0))
         $0.writeInteger(request.count)
         $0.writeInteger(UInt8(request.isForNames ? 1 : 0))
+        $0.writeInteger(request.destination?.high ?? 0)
+        $0.writeInteger(request.destination?.low ?? 0)
       }
     case .listenerAccepted(let key):
       Self.frame(.listenerAccepted, &output) {
@@ -181,7 +183,8 @@ package struct LinkCodec: Sendable {
       message = .stockWanted(
         StockRequest(
           workload: try body.integer(), isV4: try body.flag(), count: try body.integer(),
-          isForNames: try body.flag()))
+          isForNames: try body.flag(),
+          destination: IPAddress(high: try body.integer(), low: try body.integer()).specified))
     case .listenerAccepted:
       message = .listenerAccepted(
         ListenerKey(workload: try body.integer(), namespaceCookie: try body.integer(), isV4: try body.flag()))
@@ -273,4 +276,9 @@ extension ByteBuffer {
     self.writeInteger(UInt16(clamping: bytes.utf8.count))
     self.writeString(bytes)
   }
+}
+
+extension IPAddress {
+  /// Nil for all zero, which stands for none.
+  var specified: IPAddress? { self.high == 0 && self.low == 0 ? nil : self }
 }

@@ -48,15 +48,20 @@ package struct NamedCount: Hashable, Sendable {
   }
 }
 
-/// `count` fresh upstream sockets are wanted, made in the namespace of `workload` and tagged with it.
+/// `count` fresh upstream sockets are wanted, tagged with `workload`, made in its namespace or in the destination's.
 package struct StockRequest: Hashable, Sendable {
   package var workload: UInt32
   package var isV4: Bool
   package var count: UInt32
   /// UDP, to ask name servers with; else TCP.
   package var isForNames: Bool
+  /// An address of the workload in whose namespace they are wanted. Nil: that of `workload`.
+  package var destination: IPAddress?
 
-  package init(workload: UInt32, isV4: Bool, count: UInt32, isForNames: Bool = false) {
+  package init(
+    workload: UInt32, isV4: Bool, count: UInt32, isForNames: Bool = false, destination: IPAddress? = nil
+  ) {
+    self.destination = destination
     self.workload = workload
     self.isV4 = isV4
     self.count = count

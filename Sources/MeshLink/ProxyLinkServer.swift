@@ -167,11 +167,14 @@ package final class ProxyLinkServer: Sendable {
   ///
   /// - process: one that does not serve; nil: the one that does.
   package func sendStock(
-    _ descriptors: [CInt], workload: UInt32, leg: UInt8, isV4: Bool, to process: Int32? = nil
+    _ descriptors: [CInt], workload: UInt32, leg: UInt8, isV4: Bool, destination: IPAddress? = nil,
+    namespaceCookie: UInt64 = 0, to process: Int32? = nil
   ) {
     self.send(
       descriptors,
-      DescriptorHeader(kind: .stock, isV4: isV4, leg: leg, workload: workload, count: 0, namespaceCookie: 0),
+      DescriptorHeader(
+        kind: .stock, isV4: isV4, leg: leg, workload: workload, count: 0, namespaceCookie: namespaceCookie,
+        destination: destination),
       to: process)
   }
 

@@ -37,6 +37,30 @@ extension NetworkNamespace {
     return UnsafeBufferPointer(start: found, count: count).sorted()
   }
 
+  /// The bridges, or other masters, that these interfaces of this namespace are in: by name, sorted, each once.
+  package func masters(of interfaces: [UInt32]) throws(MeshError) -> [String] {
+    guard !interfaces.isEmpty else { return [] }
+    let size = Int(CMESH_INTERFACE_NAME)
+    let bytes = UnsafeMutableRawPointer.allocate(byteCount: interfaces.count * size, alignment: 1)
+    defer { bytes.deallocate() }
+    let names = bytes.assumingMemoryBound(to: InterfaceNameBytes.self)
+    let result = self.withDescriptor { cmesh_netns_masters($0, interfaces, interfaces.count, names) }
+    guard result >= 0 else {
+      throw SystemError(-result, "RTM_GETLINK").meshError(self.name, "cannot tell the masters of interfaces")
+    }
+    var found: Set<String> = []
+    for i in interfaces.indices {
+      let name = UnsafeRawBufferPointer(start: bytes + i * size, count: size).prefix { $0 != 0 }
+      if !name.isEmpty { found.insert(String(decoding: name, as: UTF8.self)) }
+    }
+    return found.sorted()
+  }
+
+  /// `char [16]`, as C's array comes to Swift.
+  private typealias InterfaceNameBytes = (
+    CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar
+  )
+
   /// In the namespace of the calling thread.
   package func peerInterfaces() throws(MeshError) -> [UInt32] {
     try self.peerInterfaces(in: .current())

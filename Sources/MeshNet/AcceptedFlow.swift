@@ -11,8 +11,15 @@ package struct AcceptedFlow: Sendable, Hashable {
   package var namespaceCookie: UInt64
   /// Of the socket that dialled.
   package var socketCookie: UInt64
+  /// Where the kernel decided that it goes: to a workload in another network of this host, which is dialled from inside of its
+  /// own namespace. Nil: the proxy chooses.
+  package var chosen: SocketEndpoint?
 
-  package init(original: SocketEndpoint, sourceWorkload: UInt32, namespaceCookie: UInt64, socketCookie: UInt64 = 0) {
+  package init(
+    original: SocketEndpoint, sourceWorkload: UInt32, namespaceCookie: UInt64, socketCookie: UInt64 = 0,
+    chosen: SocketEndpoint? = nil
+  ) {
+    self.chosen = chosen
     self.original = original
     self.sourceWorkload = sourceWorkload
     self.namespaceCookie = namespaceCookie
@@ -39,12 +46,24 @@ package struct AcceptedFlow: Sendable, Hashable {
       size == socklen_t(MemoryLayout<mesh_flow>.size)
     else { return .failure(.noFlow) }
     guard UInt32(flow.tier) == MESH_TIER_RELAY.rawValue else { return .failure(.wrongTier) }
-    let address = IPAddress(
-      high: UInt64(bigEndian: flow.original.hi_be), low: UInt64(bigEndian: flow.original.lo_be))
+    func place(_ address: mesh_addr, _ port: UInt16) -> SocketEndpoint {
+      SocketEndpoint(
+        IPAddress(high: UInt64(bigEndian: address.hi_be), low: UInt64(bigEndian: address.lo_be)),
+        UInt16(bigEndian: port))
+    }
     return .success(
       AcceptedFlow(
-        original: SocketEndpoint(address, UInt16(bigEndian: flow.original_port_be)),
-        sourceWorkload: flow.source_workload, namespaceCookie: flow.netns_cookie, socketCookie: flow.socket_cookie))
+        original: place(flow.original, flow.original_port_be), sourceWorkload: flow.source_workload,
+        namespaceCookie: flow.netns_cookie, socketCookie: flow.socket_cookie,
+        chosen: UInt32(flow.flags) & MESH_FLOW_CHOSEN == 0
+          ? nil : place(flow.destination, flow.destination_port_be)))
+  }
+
+  /// The namespace that a socket was made in (SO_NETNS_COOKIE, 71); 0: it cannot be told.
+  package static func namespaceCookie(of socket: CInt) -> UInt64 {
+    var cookie: UInt64 = 0
+    var size = socklen_t(MemoryLayout<UInt64>.size)
+    return getsockopt(socket, SOL_SOCKET, 71, &cookie, &size) == 0 ? cookie : 0
   }
 
   /// Tells the kernel for which accepted connection an upstream socket will dial, so that the leg is told with its service

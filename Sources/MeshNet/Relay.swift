@@ -95,17 +95,17 @@ package final class Relay: Sendable {
   }
 
   /// Fresh upstream sockets, the relay's from here on.
-  package func deposit(_ sockets: [CInt], on shelf: StockRoom.Shelf) {
+  package func deposit(_ sockets: [CInt], on shelf: StockRoom.Shelf, namespaceCookie: UInt64 = 0) {
     guard let stock = self.stock else {
       for socket in sockets { close(socket) }
       return
     }
     // Now, and not when a connection has to wait for it.
     for socket in sockets { cmesh_relay_tune(socket) }
-    for delivery in stock.deposit(sockets, on: shelf) {
+    for delivery in stock.deposit(sockets, on: shelf, namespaceCookie: namespaceCookie) {
       let isTaken = self.threads[delivery.waiter.loop].post { loop in
         if !loop.deliver(delivery.socket, to: delivery.waiter.connection) {
-          self.deposit([delivery.socket], on: shelf)
+          self.deposit([delivery.socket], on: shelf, namespaceCookie: namespaceCookie)
         }
       }
       if !isTaken { close(delivery.socket) }
@@ -115,17 +115,23 @@ package final class Relay: Sendable {
   /// Closes the connections of a source workload with RST, and its stock.
   package func withdraw(workload: UInt32) {
     self.stock?.withdraw(workload: workload)
-    for thread in self.threads { thread.post { $0.abortAll { $0.sourceWorkload == workload } } }
+    for thread in self.threads { thread.post { $0.abortAll { $0.flow.sourceWorkload == workload } } }
   }
 
-  /// Closes the connections of a namespace with RST.
+  /// Closes the connections from and into a namespace with RST, and what is in stock to dial into it.
   package func withdraw(namespaceCookie: UInt64) {
-    for thread in self.threads { thread.post { $0.abortAll { $0.namespaceCookie == namespaceCookie } } }
+    self.stock?.withdraw { $0 == namespaceCookie }
+    for thread in self.threads { thread.post { $0.abortAll { $0.namespaces.contains(namespaceCookie) } } }
   }
 
-  /// Closes the connections of every other namespace with RST.
+  /// Closes what is in stock to dial into every other namespace.
+  package func retainStock(namespaceCookies kept: Set<UInt64>) {
+    self.stock?.withdraw { !kept.contains($0) }
+  }
+
+  /// Closes the connections from and into every other namespace with RST.
   package func retain(namespaceCookies kept: Set<UInt64>) {
-    for thread in self.threads { thread.post { $0.abortAll { !kept.contains($0.namespaceCookie) } } }
+    for thread in self.threads { thread.post { $0.abortAll { !kept.isSuperset(of: $0.namespaces) } } }
   }
 
   /// Closes every connection with RST.

@@ -1,3 +1,4 @@
+import CMeshABI
 import CMeshRelay
 import Glibc
 import MeshBase
@@ -8,6 +9,8 @@ import MeshRouting
 final class RelayConnection {
   let number: UInt64
   let flow: AcceptedFlow
+  /// Of the upstream socket, if it is not the client's.
+  private(set) var upstreamNamespace: UInt64?
   private let owner: RelayLoop
   /// -1: not there (any more).
   private var client: CInt
@@ -27,8 +30,13 @@ final class RelayConnection {
     self.flow = flow
     self.owner = loop
     self.client = client
-    self.attempts = ConnectAttempts(table: loop.table, original: flow.original)
+    self.attempts = ConnectAttempts(
+      table: loop.table, original: flow.original,
+      chosen: flow.chosen.map { RoutingTable.Choice(target: $0, workload: nil) })
   }
+
+  /// Its sockets are in these.
+  var namespaces: [UInt64] { [self.flow.namespaceCookie] + (self.upstreamNamespace.map { [$0] } ?? []) }
 
   private func token(_ side: RelaySide) -> RelayToken {
     RelayToken(connection: self.number, attempt: side == .client ? 0 : self.attempts.count, side: side)
@@ -59,14 +67,20 @@ final class RelayConnection {
   }
 
   private func dial(_ choice: RoutingTable.Choice) {
+    let address = choice.target.address
     guard let stock = self.owner.stock else {
-      let socket = cmesh_relay_socket(choice.target.address.isV4 ? 1 : 0)
+      let socket = cmesh_relay_socket(address.isV4 ? 1 : 0)
       if socket >= 0 { cmesh_relay_tune(socket) }
-      return self.connect(choice, socket: socket)
+      return self.connect(choice, socket: socket, of: nil)
     }
-    let shelf = StockRoom.Shelf(workload: self.flow.sourceWorkload, isV4: choice.target.address.isV4)
+    let across = StockRoom.Shelf(workload: self.flow.sourceWorkload, isV4: address.isV4, destination: address)
+    self.take(
+      choice, self.flow.chosen != nil || self.owner.across.contains(across) ? across : across.outbound, from: stock)
+  }
+
+  private func take(_ choice: RoutingTable.Choice, _ shelf: StockRoom.Shelf, from stock: StockRoom) {
     switch stock.take(shelf, for: self.waiter) {
-    case .socket(let socket): self.connect(choice, socket: socket)
+    case .socket(let socket): self.connect(choice, socket: socket, of: shelf)
     case .wait: self.waiting = (shelf, choice)
     }
   }
@@ -83,17 +97,26 @@ final class RelayConnection {
   func delivered(_ socket: CInt) -> Bool {
     guard let waiting = self.waiting else { return false }
     self.waiting = nil
-    self.connect(waiting.choice, socket: socket)
+    self.connect(waiting.choice, socket: socket, of: waiting.shelf)
     return true
   }
 
   /// `socket` is tuned, and this connection's; negative: there is none.
-  private func connect(_ choice: RoutingTable.Choice, socket: CInt) {
+  private func connect(_ choice: RoutingTable.Choice, socket: CInt, of shelf: StockRoom.Shelf?) {
     guard socket >= 0 else { return self.refuse(.upstreamFailed) }
     self.upstream = socket
     if self.owner.stock != nil { AcceptedFlow.handOver(from: self.client, to: socket) }
     var address = choice.target.relayAddress
     let error = cmesh_relay_connect(socket, &address)
+    // The kernel says that another network is in between: from inside of it, then, and the same for those that follow.
+    if error == -MESH_ACROSS_ERRNO, let stock = self.owner.stock, let shelf, shelf.destination == nil {
+      close(socket)
+      self.upstream = -1
+      let across = StockRoom.Shelf(workload: shelf.workload, isV4: shelf.isV4, destination: choice.target.address)
+      self.owner.across.insert(across)
+      return self.take(choice, across, from: stock)
+    }
+    self.upstreamNamespace = shelf?.destination == nil ? nil : AcceptedFlow.namespaceCookie(of: socket)
     // Watched only from here on: an unconnected socket polls as hung up.
     guard error == 0 || error == -EINPROGRESS, self.watch(socket, .upstream) else { return self.dialFailed() }
     if error == 0 { self.connected() }

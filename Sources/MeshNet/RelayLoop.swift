@@ -12,7 +12,11 @@ final class RelayLoop: ThreadLoop {
   let thread: RelayThread
   let stock: StockRoom?
   let kit = RelayKit()
-  var table: RoutingTable?
+  var table: RoutingTable? {
+    didSet { self.across = [] }
+  }
+  /// What was found to be dialled from inside of the destination's namespace. Always right, if not always needed.
+  var across: Set<StockRoom.Shelf> = []
   var counters = RelayCounters()
   var random = LoopRandom(seed: UInt64.random(in: 0...UInt64.max))
   var isStopping = false
@@ -254,8 +258,8 @@ final class RelayLoop: ThreadLoop {
     self.connections[connection]?.delivered(socket) ?? false
   }
 
-  func abortAll(where condition: (AcceptedFlow) -> Bool) {
-    for connection in Array(self.connections.values) where condition(connection.flow) { connection.abort() }
+  func abortAll(where condition: (RelayConnection) -> Bool) {
+    for connection in Array(self.connections.values) where condition(connection) { connection.abort() }
   }
 }
 

@@ -1,5 +1,5 @@
 import Glibc
-import MeshBase
+package import MeshBase
 import Synchronization
 
 /// The upstream sockets of all workloads, shared by the loops: one short lock for each dial and delivery, none for bytes.
@@ -7,14 +7,26 @@ package final class StockRoom: Sendable {
   package struct Shelf: Hashable, Sendable {
     package var workload: UInt32
     package var isV4: Bool
+    /// Nil: sockets of the workload's own namespace. Else: of the namespace that has this address, good for nothing else.
+    package var destination: IPAddress?
 
-    package init(workload: UInt32, isV4: Bool) {
+    package init(workload: UInt32, isV4: Bool, destination: IPAddress? = nil) {
       self.workload = workload
       self.isV4 = isV4
+      self.destination = destination
+    }
+
+    /// Of the workload's own namespace.
+    var outbound: Shelf { Shelf(workload: self.workload, isV4: self.isV4) }
+
+    fileprivate var fresh: UpstreamStock {
+      UpstreamStock(target: self.destination == nil ? UpstreamStock.firstTarget : UpstreamStock.firstTargetAcross)
     }
   }
 
   private let shelves = Mutex<[Shelf: UpstreamStock]>([:])
+  /// Whose sockets are on the shelves that have a destination.
+  private let namespaces = Mutex<[Shelf: UInt64]>([:])
   /// Asks the agent for `count` more. Called without the lock, on any thread.
   private let order: @Sendable (Shelf, Int) -> Void
 
@@ -24,13 +36,13 @@ package final class StockRoom: Sendable {
 
   /// Asks for a first stock, so that the first connection need not wait.
   package func prepare(_ shelf: Shelf) {
-    let wanted = self.shelves.withLock { $0[shelf, default: UpstreamStock()].order() }
+    let wanted = self.shelves.withLock { $0[shelf, default: shelf.fresh].order() }
     if wanted > 0 { self.order(shelf, wanted) }
   }
 
   package func take(_ shelf: Shelf, for waiter: UpstreamStock.Waiter) -> UpstreamStock.Take {
     let (take, wanted) = self.shelves.withLock { shelves in
-      let take = shelves[shelf, default: UpstreamStock()].take(waiter)
+      let take = shelves[shelf, default: shelf.fresh].take(waiter)
       return (take, shelves[shelf]?.order() ?? 0)
     }
     if wanted > 0 { self.order(shelf, wanted) }
@@ -40,7 +52,7 @@ package final class StockRoom: Sendable {
   /// A socket for who cannot wait; the caller's. Nil: there is none now.
   package func takeIfThere(_ shelf: Shelf) -> CInt? {
     let (socket, wanted) = self.shelves.withLock { shelves in
-      let socket = shelves[shelf, default: UpstreamStock()].takeIfThere()
+      let socket = shelves[shelf, default: shelf.fresh].takeIfThere()
       return (socket, shelves[shelf]?.order() ?? 0)
     }
     if wanted > 0 { self.order(shelf, wanted) }
@@ -49,10 +61,18 @@ package final class StockRoom: Sendable {
 
   /// The sockets are the room's from here on; those in the result are the waiters'. What comes for a workload that was
   /// withdrawn after the order is closed: each socket keeps a network namespace alive.
-  package func deposit(_ sockets: [CInt], on shelf: Shelf) -> [UpstreamStock.Delivery] {
+  package func deposit(
+    _ sockets: [CInt], on shelf: Shelf, namespaceCookie: UInt64 = 0
+  ) -> [UpstreamStock.Delivery] {
+    if shelf.destination != nil {
+      let last = self.namespaces.withLock { $0.updateValue(namespaceCookie, forKey: shelf) }
+      // The address is another namespace's now.
+      if let last, last != namespaceCookie { self.clear([shelf]) }
+    }
     let deliveries = self.shelves.withLock { $0[shelf]?.deposit(sockets) }
     if deliveries == nil {
       for socket in sockets { close(socket) }
+      self.namespaces.withLock { $0[shelf] = nil }
     }
     return deliveries ?? []
   }
@@ -88,6 +108,7 @@ package final class StockRoom: Sendable {
       return (sockets, wanted)
     }
     for socket in sockets { close(socket) }
+    self.namespaces.withLock { $0 = [:] }
     for (shelf, count) in wanted where count > 0 { self.order(shelf, count) }
   }
 
@@ -95,10 +116,34 @@ package final class StockRoom: Sendable {
   package func withdraw(workload: UInt32) {
     let sockets = self.shelves.withLock { shelves in
       var sockets: [CInt] = []
-      for isV4 in [true, false] {
-        let shelf = Shelf(workload: workload, isV4: isV4)
+      for shelf in shelves.keys where shelf.workload == workload {
         sockets += shelves[shelf]?.reset() ?? []
         shelves[shelf] = nil
+      }
+      return sockets
+    }
+    for socket in sockets { close(socket) }
+    self.namespaces.withLock { namespaces in
+      for shelf in namespaces.keys where shelf.workload == workload { namespaces[shelf] = nil }
+    }
+  }
+
+  /// These namespaces are gone: what was to dial into them is closed. Who waits goes on waiting for whoever has the address.
+  package func withdraw(namespaces isGone: (UInt64) -> Bool) {
+    let gone = self.namespaces.withLock { namespaces in
+      let gone = namespaces.filter { isGone($0.value) }.map(\.key)
+      for shelf in gone { namespaces[shelf] = nil }
+      return gone
+    }
+    self.clear(gone)
+  }
+
+  private func clear(_ gone: [Shelf]) {
+    let sockets = self.shelves.withLock { shelves in
+      var sockets: [CInt] = []
+      for shelf in gone {
+        sockets += shelves[shelf]?.reset() ?? []
+        if shelves[shelf]?.waiters.isEmpty == true { shelves[shelf] = nil }
       }
       return sockets
     }

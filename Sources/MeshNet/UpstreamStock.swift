@@ -31,16 +31,18 @@ package struct UpstreamStock: Sendable {
   }
 
   package static let firstTarget = 32
+  /// Of one {workload, destination, family}: there may be many pairs.
+  package static let firstTargetAcross = 8
   package static let lastTarget = 256
 
-  package private(set) var target = Self.firstTarget
+  package private(set) var target: Int
   private(set) var sockets: [CInt] = []
   private(set) var waiters: [Waiter] = []
   /// Asked for and not here yet.
   private(set) var outstanding = 0
   private var isStale = false
 
-  package init() {}
+  package init(target: Int = Self.firstTarget) { self.target = target }
 
   /// A socket, or a place in the queue.
   package mutating func take(_ waiter: Waiter) -> Take {

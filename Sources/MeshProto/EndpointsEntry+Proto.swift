@@ -11,6 +11,7 @@ extension Martlet_Entries_V1_Endpoints {
       message.addresses = endpoint.addresses.map { Martlet_Entries_V1_Address($0) }
       message.ready = endpoint.isReady
       message.weight = endpoint.weight
+      message.needsTunnel = endpoint.needsTunnel
       message.ports = endpoint.ports.map { mapping in
         var message = Martlet_Entries_V1_PortMapping()
         message.servicePort = UInt32(mapping.servicePort)
@@ -42,7 +43,7 @@ extension Endpoint {
   init(_ message: Martlet_Entries_V1_Endpoint, _ field: FieldPath) throws(MeshError) {
     self.init(
       addresses: try field["addresses"].unicastAddresses(message.addresses), isReady: message.ready,
-      weight: message.weight, ports: [])
+      weight: message.weight, ports: [], needsTunnel: message.needsTunnel)
     if !message.workload.isEmpty {
       self.workload = try field["workload"].resourceName(message.workload)
     } else if message.addresses.isEmpty {

@@ -22,8 +22,12 @@ extension Martlet_Entries_V1_Workload {
       case .open: .open
       }
     self.policies = entry.policies.map(\.description)
-    self.resolvesNames = entry.resolvesNames
-    self.nameServers = entry.nameServers.map { Martlet_Entries_V1_Address($0) }
+    if entry.resolvesNames {
+      var names = Martlet_Entries_V1_NameResolution()
+      names.servers = entry.nameServers.map { Martlet_Entries_V1_Address($0) }
+      self.nameResolution = [names]
+    }
+    self.network = entry.network
     self.app = entry.app
     self.appVersion = entry.appVersion
     self.readiness = entry.readiness.map { [Martlet_Entries_V1_ReadinessCheck($0)] } ?? []
@@ -52,10 +56,12 @@ extension WorkloadEntry {
       name: name, node: try field["node"].text(message.node, limit: 253), identity: identity,
       addresses: try field["addresses"].unicastAddresses(message.addresses), failureMode: failureMode,
       app: try field["app"].text(message.app, limit: 253),
-      appVersion: try field["app_version"].text(message.appVersion, limit: 253), resolvesNames: message.resolvesNames,
-      nameServers: try field["name_servers"].unicastAddresses(message.nameServers))
-    guard self.resolvesNames || self.nameServers.isEmpty else {
-      throw field["name_servers"].error("only a workload that resolves names has them")
+      appVersion: try field["app_version"].text(message.appVersion, limit: 253),
+      network: try field["network"].text(message.network, limit: 253))
+    guard message.nameResolution.count <= 1 else { throw field["name_resolution"].error("more than one") }
+    if let names = message.nameResolution.first {
+      self.resolvesNames = true
+      self.nameServers = try field["name_resolution"][0]["servers"].unicastAddresses(names.servers)
     }
     switch message.location {
     case .networkNamespace(let path):

@@ -108,7 +108,10 @@ final class AgentEvents: Sendable {
   private func received(_ header: DescriptorHeader, _ descriptors: [CInt]) {
     switch header.kind {
     case .stock:
-      self.relay.deposit(descriptors, on: StockRoom.Shelf(workload: header.workload, isV4: header.isV4))
+      self.relay.deposit(
+        descriptors,
+        on: StockRoom.Shelf(workload: header.workload, isV4: header.isV4, destination: header.destination),
+        namespaceCookie: header.namespaceCookie)
     case .nameStock:
       self.names.deposit(descriptors, namespace: header.namespaceCookie, isV4: header.isV4)
     case .nameDatagrams, .nameListener:

@@ -55,7 +55,10 @@ package struct Proxy: Service {
     let drain = DrainOrders()
     let stock = StockRoom { shelf, count in
       orders.send(
-        .stockWanted(StockRequest(workload: shelf.workload, isV4: shelf.isV4, count: UInt32(clamping: count))))
+        .stockWanted(
+          StockRequest(
+            workload: shelf.workload, isV4: shelf.isV4, count: UInt32(clamping: count), destination: shelf.destination)
+        ))
     }
     let relay = try self.makeRelay(stock)
     let listeners = ProxyListeners(relay: relay, flow: self.flow)

@@ -88,6 +88,7 @@ final class ProxyListeners: Sendable {
       return (gone.map { ($0.key.namespaceCookie, $0.value.listener) }, state.isDraining)
     }
     self.end(gone)
+    self.relay.retainStock(namespaceCookies: kept)
     // Without listeners it is the connections that tell where this proxy still is.
     if isDraining { self.relay.retain(namespaceCookies: kept) }
   }

@@ -21,21 +21,28 @@ package struct ConnectAttempts {
   private let table: RoutingTable?
   private let original: SocketEndpoint
   private var share: RoutingTable.Share?
-  private var tried: [SocketEndpoint] = []
+  private let chosen: RoutingTable.Choice?
+  private var tried: [RoutingTable.Choice] = []
   package private(set) var deadline: UInt64 = 0
 
-  /// `table` nil: no revision has arrived.
-  package init(table: RoutingTable?, original: SocketEndpoint) {
+  /// - table: nil: no revision has arrived.
+  /// - chosen: who chose this one, and no other, is the kernel.
+  package init(table: RoutingTable?, original: SocketEndpoint, chosen: RoutingTable.Choice? = nil) {
     self.table = table
     self.original = original
+    self.chosen = chosen
   }
 
-  /// Endpoints dialled so far.
+  /// Endpoints tried so far.
   package var count: Int { self.tried.count }
 
   package mutating func begin(now: UInt64, using random: inout some RandomNumberGenerator) -> Action {
     guard let table = self.table else { return .refuse(.notReady) }
     self.deadline = now + UInt64(table.connectTimeoutMilliseconds)
+    if let chosen = self.chosen {
+      self.tried = [chosen]
+      return .dial(chosen, deadline: self.deadline)
+    }
     switch table.share(to: self.original, using: &random) {
     case .failure(let failure): return .refuse(failure.refusal)
     case .success(let share):
@@ -47,16 +54,20 @@ package struct ConnectAttempts {
   /// The endpoint dialled last could not be reached.
   package mutating func failed(now: UInt64, using random: inout some RandomNumberGenerator) -> Action {
     guard now < self.deadline else { return .refuse(.connectTimeout) }
-    guard self.tried.count < Self.limit else { return .refuse(.upstreamFailed) }
     return self.next(.upstreamFailed, using: &random)
   }
 
   private mutating func next(
     _ otherwise: RoutingRefusal, using random: inout some RandomNumberGenerator
   ) -> Action {
-    guard let share = self.share, let choice = self.table?.endpoint(in: share, except: self.tried, using: &random)
-    else { return .refuse(otherwise) }
-    self.tried.append(choice.target)
-    return .dial(choice, deadline: self.deadline)
+    var refusal = otherwise
+    while self.tried.count < Self.limit, let share = self.share,
+      let choice = self.table?.endpoint(in: share, except: self.tried, using: &random)
+    {
+      self.tried.append(choice)
+      if !choice.needsTunnel { return .dial(choice, deadline: self.deadline) }
+      refusal = .noTunnel
+    }
+    return .refuse(refusal)
   }
 }

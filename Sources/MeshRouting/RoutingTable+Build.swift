@@ -65,12 +65,10 @@ extension RoutingTable {
         else { continue }
         let addresses = self.addresses(of: endpoint)
         if let address = addresses.first(where: \.isV4) {
-          let target = SocketEndpoint(address, mapping.targetPort)
-          found.v4.append((Choice(target: target, workload: endpoint.workload), endpoint.weight))
+          found.v4.append((Choice(endpoint, at: SocketEndpoint(address, mapping.targetPort)), endpoint.weight))
         }
         if let address = addresses.first(where: { !$0.isV4 }) {
-          let target = SocketEndpoint(address, mapping.targetPort)
-          found.v6.append((Choice(target: target, workload: endpoint.workload), endpoint.weight))
+          found.v6.append((Choice(endpoint, at: SocketEndpoint(address, mapping.targetPort)), endpoint.weight))
         }
       }
       let v4 = self.append(found.v4)
@@ -91,10 +89,15 @@ extension RoutingTable {
       var total: UInt64 = 0
       for (choice, weight) in choices {
         total += UInt64(weight)
-        self.endpoints.append(
-          WeightedEndpoint(target: choice.target, workload: choice.workload, cumulativeWeight: total))
+        self.endpoints.append(WeightedEndpoint(choice: choice, cumulativeWeight: total))
       }
       return first..<self.endpoints.count
     }
+  }
+}
+
+extension RoutingTable.Choice {
+  fileprivate init(_ endpoint: Endpoint, at target: SocketEndpoint) {
+    self.init(target: target, workload: endpoint.workload, needsTunnel: endpoint.needsTunnel)
   }
 }

@@ -8,6 +8,8 @@ package enum RoutingRefusal: String, Sendable, CaseIterable {
   case noServicePort = "no_service_port"
   case noEndpoint = "no_endpoint"
   case invalidBackend = "invalid_backend"
+  /// The endpoint is on another node.
+  case noTunnel = "no_tunnel"
   /// Every attempt failed.
   case upstreamFailed = "upstream_failed"
   /// The connect timeout passed, in attempts or in waiting for an upstream socket.
@@ -36,8 +38,7 @@ package final class RoutingTable: Sendable {
   }
 
   struct WeightedEndpoint: Sendable {
-    let target: SocketEndpoint
-    let workload: ResourceName?
+    let choice: Choice
     /// Sum of the weights of the range up to and with this one.
     let cumulativeWeight: UInt64
   }
@@ -46,10 +47,13 @@ package final class RoutingTable: Sendable {
   package struct Choice: Sendable, Hashable {
     package var target: SocketEndpoint
     package var workload: ResourceName?
+    /// Its workload is on another node: nothing is dialled, because here its address may be somebody else's.
+    package var needsTunnel: Bool
 
-    package init(target: SocketEndpoint, workload: ResourceName?) {
+    package init(target: SocketEndpoint, workload: ResourceName?, needsTunnel: Bool = false) {
       self.target = target
       self.workload = workload
+      self.needsTunnel = needsTunnel
     }
   }
 
@@ -103,7 +107,7 @@ package final class RoutingTable: Sendable {
 
   /// Chooses an endpoint of the share by weight, none of `tried` (few). Nil: all were tried.
   package func endpoint(
-    in share: Share, except tried: [SocketEndpoint], using random: inout some RandomNumberGenerator
+    in share: Share, except tried: [Choice], using random: inout some RandomNumberGenerator
   ) -> Choice? {
     guard let last = self.endpoints[share.endpoints].last else { return nil }
     if tried.isEmpty {
@@ -111,10 +115,10 @@ package final class RoutingTable: Sendable {
       return self.endpoints[self.search(share.endpoints, point)].choice
     }
     var left: UInt64 = 0
-    for i in share.endpoints where !tried.contains(self.endpoints[i].target) { left += self.weight(i, share.endpoints) }
+    for i in share.endpoints where !tried.contains(self.endpoints[i].choice) { left += self.weight(i, share.endpoints) }
     guard left > 0 else { return nil }
     var point = UInt64.random(in: 0..<left, using: &random)
-    for i in share.endpoints where !tried.contains(self.endpoints[i].target) {
+    for i in share.endpoints where !tried.contains(self.endpoints[i].choice) {
       let weight = self.weight(i, share.endpoints)
       if point < weight { return self.endpoints[i].choice }
       point -= weight
@@ -153,8 +157,4 @@ package struct RoutingFailure: Error, Equatable {
   package let refusal: RoutingRefusal
 
   package init(_ refusal: RoutingRefusal) { self.refusal = refusal }
-}
-
-extension RoutingTable.WeightedEndpoint {
-  var choice: RoutingTable.Choice { RoutingTable.Choice(target: self.target, workload: self.workload) }
 }

@@ -63,6 +63,9 @@ package struct WorkloadEntry: Hashable, Sendable {
   package var identity: SPIFFEID
   /// May be empty for a workload that its node finds: the node knows its addresses.
   package var addresses: [IPAddress]
+  /// In which its addresses mean something: of another network the same address is somebody else's. Its node's name where
+  /// nobody says otherwise.
+  package var network: String
   package var location: WorkloadLocation
   /// TCP ports that it serves, sorted. In the host's namespace these and no others are governed; elsewhere empty: all are.
   package var ports: [UInt16]
@@ -88,8 +91,9 @@ package struct WorkloadEntry: Hashable, Sendable {
     name: ResourceName, node: String, identity: SPIFFEID, addresses: [IPAddress] = [],
     location: WorkloadLocation = .none, ports: [UInt16] = [], failureMode: FailureMode = .closed,
     policies: [ResourceName] = [], app: String? = nil, appVersion: String = "latest", resolvesNames: Bool = false,
-    nameServers: [IPAddress] = [], readiness: ReadinessCheck? = nil, isHealthy: Bool = true
+    nameServers: [IPAddress] = [], readiness: ReadinessCheck? = nil, isHealthy: Bool = true, network: String? = nil
   ) {
+    self.network = network ?? node
     self.resolvesNames = resolvesNames
     self.nameServers = nameServers
     self.name = name
@@ -193,11 +197,14 @@ package struct Endpoint: Hashable, Sendable {
   package var isReady: Bool
   package var weight: UInt32
   package var ports: [PortMapping]
+  /// Its workload is on another node: no address leads there from here. Only a node knows, for its proxy.
+  package var needsTunnel: Bool
 
   package init(
     workload: ResourceName? = nil, addresses: [IPAddress] = [], isReady: Bool = true, weight: UInt32 = 1,
-    ports: [PortMapping]
+    ports: [PortMapping], needsTunnel: Bool = false
   ) {
+    self.needsTunnel = needsTunnel
     self.workload = workload
     self.addresses = addresses
     self.isReady = isReady

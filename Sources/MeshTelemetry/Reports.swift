@@ -17,14 +17,21 @@ package struct WorkloadReport: Codable, Sendable, Hashable {
   package var policies: [String]
   package var app: String
   package var version: String
+  /// In which its addresses mean something.
+  package var network: String
+  /// The network of its host that it is in: the name of a bridge, or empty. Null in the host's own namespace, and elsewhere.
+  package var segment: String?
   /// The number that stands for it in the maps of this node.
   package var id: UInt32
 
   package init(
     name: String, node: String, local: Bool, enrolled: Bool, problem: String? = nil, identity: String,
     addresses: [String] = [], networkNamespace: String? = nil, failureMode: String = "closed",
-    policies: [String] = [], app: String = "", version: String = "", id: UInt32 = 0
+    policies: [String] = [], app: String = "", version: String = "", network: String = "", segment: String? = nil,
+    id: UInt32 = 0
   ) {
+    self.network = network
+    self.segment = segment
     self.name = name
     self.node = node
     self.local = local

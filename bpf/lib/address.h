@@ -35,6 +35,11 @@ static __always_inline struct mesh_addr mesh_addr_v4(__u32 ip_be)
     return mesh_addr_v6(0, 0, bpf_htonl(0xffff), ip_be);
 }
 
+static __always_inline struct mesh_addr mesh_addr_loopback(int is_v4)
+{
+    return is_v4 ? mesh_addr_v4(bpf_htonl(0x7f000001)) : mesh_addr_v6(0, 0, 0, bpf_htonl(1));
+}
+
 static __always_inline __u32 mesh_addr_word(const struct mesh_addr *address, int index)
 {
     union mesh_addr_words parts = {.address = *address};

@@ -44,7 +44,8 @@ static __always_inline struct mesh_published mesh_flow_find(const struct mesh_tu
     return found;
 }
 
-/* Returns 0, or an error: then nobody finds it. The flow has its source, destination and socket cookie. */
+/* Returns 0, or an error: then nobody finds it. The flow has its source, destination and socket cookie. One whose destination
+ * is not the tuple's, because it bears the choice of the connect hook, is not known in a slot: it goes to the hash map. */
 static __always_inline long mesh_flow_publish(const struct mesh_tuple *tuple, const struct mesh_flow *flow)
 {
     struct mesh_slot *slot = mesh_flow_slot(tuple);
@@ -53,10 +54,13 @@ static __always_inline long mesh_flow_publish(const struct mesh_tuple *tuple, co
         /* A slot that holds this tuple is left from a socket whose end was not seen. */
         if ((owner == 0 || (owner != MESH_OWNER_BUSY && mesh_slot_holds(slot, tuple))) &&
             mesh_own(&slot->cookie, owner)) {
-            slot->netns_cookie = tuple->netns_cookie;
-            slot->flow = *flow;
-            mesh_disown(&slot->cookie, flow->socket_cookie);
-            return 0;
+            if (!(flow->flags & MESH_FLOW_CHOSEN)) {
+                slot->netns_cookie = tuple->netns_cookie;
+                slot->flow = *flow;
+                mesh_disown(&slot->cookie, flow->socket_cookie);
+                return 0;
+            }
+            mesh_disown(&slot->cookie, 0);
         }
     }
     return bpf_map_update_elem(&MESH_MAP(flows), tuple, flow, BPF_ANY);

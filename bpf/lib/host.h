@@ -31,7 +31,7 @@ static __always_inline const struct mesh_workload *mesh_host_port(const struct m
 {
     struct mesh_port_key key = {.address = *address, .port_be = port_be};
     if (mesh_addr_is_loopback(address))
-        key.address = mesh_addr_is_v4(address) ? mesh_addr_v4(bpf_htonl(0x7f000001)) : mesh_addr_v6(0, 0, 0, bpf_htonl(1));
+        key.address = mesh_addr_loopback(mesh_addr_is_v4(address));
     return bpf_map_lookup_elem(&MESH_MAP(ports), &key);
 }
 

@@ -10,7 +10,7 @@
 /* 127.0.0.1 or ::1: the family of a socket has to stay. */
 static __always_inline struct mesh_addr mesh_names_server(int is_v4)
 {
-    return is_v4 ? mesh_addr_v4(bpf_htonl(0x7f000001)) : mesh_addr_v6(0, 0, 0, bpf_htonl(1));
+    return mesh_addr_loopback(is_v4);
 }
 
 /* Is it a question that the name server is to have? `local_port` is the socket's own, in host order; 0: none yet. */

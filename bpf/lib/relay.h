@@ -7,7 +7,7 @@
 
 #include "flows.h"
 
-/* The key under which a flow is published. */
+/* The key under which a flow is published. One that bears its choice went to the relay listener of its own namespace. */
 static __always_inline struct mesh_tuple mesh_flow_tuple(const struct mesh_flow *flow)
 {
     struct mesh_tuple tuple = {
@@ -16,17 +16,21 @@ static __always_inline struct mesh_tuple mesh_flow_tuple(const struct mesh_flow 
         .local_port_be = flow->destination_port_be,
         .remote_port_be = flow->source_port_be,
     };
+    if (flow->flags & MESH_FLOW_CHOSEN) {
+        tuple.local = mesh_addr_loopback(mesh_addr_is_v4(&flow->original));
+        tuple.local_port_be = bpf_htons(MESH_PORT_OUTBOUND);
+    }
     if (mesh_addr_is_loopback(&tuple.local))
         tuple.netns_cookie = flow->netns_cookie;
     return tuple;
 }
 
-/* `call`: what the proxy handed over. Only a call of the workload for which the leg is tagged, from the leg's namespace,
- * is believed. */
-static __always_inline int mesh_leg_inherit(struct mesh_flow *leg, const struct mesh_flow *call)
+/* `call`: what the proxy handed over. Only a call of the workload for which the leg is tagged is believed, and from the
+ * leg's namespace unless the leg is the destination's. */
+static __always_inline int mesh_leg_inherit(struct mesh_flow *leg, const struct mesh_flow *call, __u32 kind)
 {
     if (call->tier != MESH_TIER_RELAY || call->source_workload != leg->source_workload ||
-        call->netns_cookie != leg->netns_cookie)
+        (call->netns_cookie != leg->netns_cookie && kind != MESH_LEG_INBOUND))
         return 0;
     leg->service = call->service;
     leg->original = call->original;

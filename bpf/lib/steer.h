@@ -10,7 +10,7 @@ struct mesh_call {
     struct mesh_addr address;
     __u32 leg_workload; /* the workload for which the node proxy dials */
     __u16 port_be;
-    __u8 is_leg;
+    __u8 is_leg;  /* MESH_LEG_*; 0: an application's own call */
     __u8 in_host; /* the socket is in the host's namespace, and workloads there are enrolled */
 };
 
@@ -19,6 +19,7 @@ enum mesh_action {
     MESH_ACTION_ADMIT = 1,  /* a flow: destination and tier are in it */
     MESH_ACTION_REFUSE = 2, /* the reason is in the flow */
     MESH_ACTION_PULSE = 3,  /* the agent asks whether calls come here: they do */
+    MESH_ACTION_ACROSS = 4, /* a leg that has to be dialled from the destination's namespace */
 };
 
 static __always_inline int mesh_refuse(struct mesh_flow *flow, __u8 reason)
@@ -39,14 +40,29 @@ static __always_inline int mesh_admit(struct mesh_flow *flow)
 static __always_inline int mesh_steer_relay(const struct mesh_pod *pod, struct mesh_flow *flow)
 {
     flow->tier = MESH_TIER_RELAY;
-    flow->destination = mesh_addr_is_v4(&flow->original) ? mesh_addr_v4(bpf_htonl(0x7f000001))
-                                                         : mesh_addr_v6(0, 0, 0, bpf_htonl(1));
+    flow->destination = mesh_addr_loopback(mesh_addr_is_v4(&flow->original));
     flow->destination_port_be = pod->outbound_port_be;
     return mesh_admit(flow);
 }
 
-/* A destination is known, as a workload: may the source reach it? */
-static __always_inline int mesh_steer_workload(const struct mesh_workload *destination, struct mesh_flow *flow)
+/* Between the networks of a host addresses are translated (masquerade), so that the destination would not know the flow by
+ * its 4-tuple. The node proxy carries it, from inside the destination's namespace. */
+static __always_inline int mesh_steer_across(const struct mesh_call *call, const struct mesh_pod *pod,
+                                             struct mesh_flow *flow)
+{
+    if (call->is_leg == MESH_LEG_INBOUND)
+        return mesh_admit(flow);
+    if (call->is_leg)
+        return MESH_ACTION_ACROSS;
+    flow->flags |= MESH_FLOW_CHOSEN;
+    flow->source = flow->destination;
+    flow->source_port_be = flow->destination_port_be;
+    return mesh_steer_relay(pod, flow);
+}
+
+/* A destination is known, as a workload: may the source reach it? `pod`: where the call is made, NULL only for legs. */
+static __always_inline int mesh_steer_workload(const struct mesh_call *call, const struct mesh_pod *pod,
+                                               const struct mesh_workload *destination, struct mesh_flow *flow)
 {
     flow->destination_workload = destination->workload;
     if (mesh_is_own_port(flow->destination_port_be))
@@ -65,6 +81,8 @@ static __always_inline int mesh_steer_workload(const struct mesh_workload *desti
     flow->policy = judgement.policy;
     if (judgement.verdict != MESH_VERDICT_ALLOW)
         return mesh_refuse(flow, judgement.reason);
+    if (pod && pod->network != destination->network && pod->network != 0 && destination->network != 0)
+        return mesh_steer_across(call, pod, flow);
     return mesh_admit(flow);
 }
 
@@ -81,8 +99,9 @@ static __always_inline int mesh_steer_stranger(const struct mesh_config *config,
     return mesh_admit(flow);
 }
 
-static __always_inline int mesh_steer_service(const struct mesh_service *service, const struct mesh_pod *pod,
-                                              const struct mesh_config *config, struct mesh_flow *flow)
+static __always_inline int mesh_steer_service(const struct mesh_call *call, const struct mesh_service *service,
+                                              const struct mesh_pod *pod, const struct mesh_config *config,
+                                              struct mesh_flow *flow)
 {
     flow->service = service->service;
     if (service->mode != MESH_MODE_KERNEL && service->mode != MESH_MODE_PROXY)
@@ -97,6 +116,10 @@ static __always_inline int mesh_steer_service(const struct mesh_service *service
         return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
     if (endpoint->flags & MESH_ENDPOINT_INVALID)
         return mesh_refuse(flow, MESH_REASON_INVALID_BACKEND);
+    if (endpoint->flags & MESH_ENDPOINT_REMOTE) {
+        flow->destination_workload = endpoint->workload;
+        return mesh_refuse(flow, MESH_REASON_NO_TUNNEL);
+    }
     /* An endpoint of the other family cannot be dialled on this socket. */
     if (mesh_addr_is_v4(&endpoint->address) != mesh_addr_is_v4(&flow->original))
         return mesh_refuse(flow, MESH_REASON_NO_ENDPOINT);
@@ -107,7 +130,7 @@ static __always_inline int mesh_steer_service(const struct mesh_service *service
     const struct mesh_workload *destination = mesh_workload_at(&endpoint->address, endpoint->port_be);
     if (!destination || destination->workload != endpoint->workload)
         return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
-    return mesh_steer_workload(destination, flow);
+    return mesh_steer_workload(call, pod, destination, flow);
 }
 
 static __always_inline int mesh_is_canary(const struct mesh_service *service)
@@ -150,11 +173,17 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
     }
 
     const struct mesh_workload *destination = 0;
+    const struct mesh_service *service = 0;
     if (mesh_addr_is_loopback(&call->address)) {
         /* Of a namespace of its own, loopback is the workload itself. */
-        if (call->in_host)
-            destination = mesh_host_port(&call->address, call->port_be);
-        if (!destination)
+        if (call->in_host) {
+            key.address = mesh_addr_loopback(mesh_addr_is_v4(&call->address));
+            destination = mesh_host_port(&key.address, call->port_be);
+            /* A port that a container publishes there. */
+            if (!destination && !call->is_leg)
+                service = bpf_map_lookup_elem(&MESH_MAP(svc), &key);
+        }
+        if (!destination && !service)
             return MESH_ACTION_PASS;
     }
     if (flow->generation == 0)
@@ -162,16 +191,18 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
 
     int is_quarantined = pod && (pod->flags & MESH_POD_QUARANTINED);
     if (destination)
-        return is_quarantined ? mesh_refuse(flow, MESH_REASON_QUARANTINED) : mesh_steer_workload(destination, flow);
+        return is_quarantined ? mesh_refuse(flow, MESH_REASON_QUARANTINED)
+                              : mesh_steer_workload(call, pod, destination, flow);
     /* A leg dials an endpoint that the proxy chose: it is never steered again. */
     if (!call->is_leg && pod) {
-        const struct mesh_service *service = bpf_map_lookup_elem(&MESH_MAP(svc), &key);
+        if (!service)
+            service = bpf_map_lookup_elem(&MESH_MAP(svc), &key);
         if (mesh_is_canary(service))
             return mesh_steer_canary(service, pod, flow);
         if (is_quarantined)
             return mesh_refuse(flow, MESH_REASON_QUARANTINED);
         if (service)
-            return mesh_steer_service(service, pod, config, flow);
+            return mesh_steer_service(call, service, pod, config, flow);
         key.port_be = 0;
         if (bpf_map_lookup_elem(&MESH_MAP(svc), &key))
             return mesh_refuse(flow, MESH_REASON_NO_SERVICE_PORT);
@@ -179,9 +210,12 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
     if (is_quarantined)
         return mesh_refuse(flow, MESH_REASON_QUARANTINED);
     destination = bpf_map_lookup_elem(&MESH_MAP(wload), &call->address);
+    /* From inside a namespace only that namespace is reached on behalf of somebody else. */
+    if (call->is_leg == MESH_LEG_INBOUND && (!pod || !destination || destination->workload != pod->workload))
+        return mesh_refuse(flow, MESH_REASON_UNKNOWN_ADDRESS);
     if (destination && (destination->flags & MESH_WORKLOAD_HOST)) {
         destination = mesh_host_port(&call->address, call->port_be);
-        return destination ? mesh_steer_workload(destination, flow) : MESH_ACTION_PASS;
+        return destination ? mesh_steer_workload(call, pod, destination, flow) : MESH_ACTION_PASS;
     }
     if (!destination && call->is_leg)
         return mesh_steer_stranger(config, flow) == MESH_ACTION_REFUSE ? MESH_ACTION_REFUSE : MESH_ACTION_PASS;
@@ -192,5 +226,5 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
         return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
     if (destination->workload == flow->source_workload && !mesh_is_own_port(call->port_be))
         return MESH_ACTION_PASS;
-    return mesh_steer_workload(destination, flow);
+    return mesh_steer_workload(call, pod, destination, flow);
 }

@@ -98,3 +98,21 @@ CHECK(check_a_slot_in_work)
     EXPECT(publish(4000, 0, 7) && is_in_slot(4000, 0) && withdraw(4000, 0));
     return 0;
 }
+
+/* A flow that bears its choice has another destination than its tuple; what was left in the slot of its tuple does not hide
+ * it. */
+CHECK(check_choice)
+{
+    EXPECT(publish(3000, 0, 9) && is_in_slot(3000, 0));
+    struct mesh_tuple tuple = tuple_of(3000, 0);
+    struct mesh_flow flow = {.source = tuple.remote,
+                             .destination = mesh_addr_v4(bpf_htonl(0x0a590002)),
+                             .source_port_be = tuple.remote_port_be,
+                             .destination_port_be = bpf_htons(9000),
+                             .socket_cookie = 10,
+                             .flags = MESH_FLOW_CHOSEN};
+    EXPECT(mesh_flow_publish(&tuple, &flow) == 0);
+    EXPECT(find(3000, 0) == 10 && !is_in_slot(3000, 0));
+    EXPECT(withdraw(3000, 0) && find(3000, 0) == 0);
+    return 0;
+}

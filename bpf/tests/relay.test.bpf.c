@@ -29,7 +29,7 @@
 CHECK(check_inherit)
 {
     CALL;
-    EXPECT(mesh_leg_inherit(&leg, &call));
+    EXPECT(mesh_leg_inherit(&leg, &call, MESH_LEG_OUTBOUND));
     EXPECT(leg.service == 9 && leg.pid == 42 && leg.start_ns == 5 && leg.original_port_be == bpf_htons(80));
     EXPECT(mesh_addr_equal(&leg.original, &call.original) && leg.tier == MESH_TIER_LEG);
     return 0;
@@ -39,13 +39,39 @@ CHECK(check_not_believed)
 {
     CALL;
     call.source_workload = 2;
-    EXPECT(!mesh_leg_inherit(&leg, &call) && leg.service == 0 && leg.pid == 2);
+    EXPECT(!mesh_leg_inherit(&leg, &call, MESH_LEG_OUTBOUND) && leg.service == 0 && leg.pid == 2);
     call.source_workload = 1;
     call.netns_cookie = 8;
-    EXPECT(!mesh_leg_inherit(&leg, &call) && leg.service == 0);
+    EXPECT(!mesh_leg_inherit(&leg, &call, MESH_LEG_OUTBOUND) && leg.service == 0);
     call.netns_cookie = 7;
     call.tier = MESH_TIER_KERNEL;
-    EXPECT(!mesh_leg_inherit(&leg, &call) && leg.service == 0);
+    EXPECT(!mesh_leg_inherit(&leg, &call, MESH_LEG_OUTBOUND) && leg.service == 0);
+    return 0;
+}
+
+/* Its call came from another namespace; whose call it is, the agent's tag says as ever. */
+CHECK(check_inherit_inbound)
+{
+    CALL;
+    call.netns_cookie = 8;
+    EXPECT(mesh_leg_inherit(&leg, &call, MESH_LEG_INBOUND) && leg.service == 9 && leg.netns_cookie == 7);
+    call.source_workload = 2;
+    leg.service = 0;
+    EXPECT(!mesh_leg_inherit(&leg, &call, MESH_LEG_INBOUND) && leg.service == 0);
+    return 0;
+}
+
+CHECK(check_tuple_of_a_choice)
+{
+    CALL;
+    (void)leg;
+    struct mesh_tuple before = mesh_flow_tuple(&call);
+    call.flags = MESH_FLOW_CHOSEN;
+    call.destination = mesh_addr_v4(bpf_htonl(0x0a000002));
+    call.destination_port_be = bpf_htons(9000);
+    struct mesh_tuple after = mesh_flow_tuple(&call);
+    EXPECT(mesh_addr_equal(&before.local, &after.local) && before.local_port_be == after.local_port_be);
+    EXPECT(before.netns_cookie == after.netns_cookie && after.netns_cookie == 7);
     return 0;
 }
 

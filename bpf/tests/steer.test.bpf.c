@@ -401,3 +401,127 @@ CHECK(check_host_ports)
     EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
     return 0;
 }
+
+static __noinline int put_network(__u32 ip_be, __u32 workload, __u32 network)
+{
+    struct mesh_addr key = mesh_addr_v4(ip_be);
+    struct mesh_workload value = {.workload = workload, .flags = MESH_WORKLOAD_LOCAL, .network = network};
+    return bpf_map_update_elem(&MESH_MAP(wload), &key, &value, BPF_ANY);
+}
+
+/* Another network of this host: policy first, then the node proxy, which dials from the destination's namespace. */
+CHECK(check_across_networks)
+{
+    SETUP;
+    pod.network = 1;
+    EXPECT(put_network(SERVER_IP, SERVER, 2) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_RELAY);
+    EXPECT(flow.flags == MESH_FLOW_CHOSEN && flow.destination_workload == SERVER && flow.service == 130);
+    EXPECT(mesh_addr_word(&flow.source, 3) == SERVER_IP && flow.source_port_be == bpf_htons(8080));
+    EXPECT(mesh_addr_word(&flow.destination, 3) == bpf_htonl(0x7f000001));
+    EXPECT(flow.destination_port_be == bpf_htons(15001));
+    /* By its own address as well. */
+    call.address = mesh_addr_v4(SERVER_IP);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.flags == MESH_FLOW_CHOSEN);
+    /* The same network, and the host's own, which nothing hides. */
+    pod.network = 2;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_KERNEL);
+    pod.network = 0;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_KERNEL);
+    pod.network = 1;
+    EXPECT(put_network(SERVER_IP, SERVER, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_KERNEL);
+    /* Oneself, whatever is known of one's networks. */
+    EXPECT(put_network(CLIENT_IP, CLIENT, 2) == 0 && put_endpoint(1, CLIENT_IP, 8080, CLIENT, 0) == 0);
+    call.address = mesh_addr_v4(VIP);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_KERNEL);
+    return 0;
+}
+
+CHECK(check_across_networks_denied)
+{
+    SETUP;
+    pod.network = 1;
+    EXPECT(put_network(SERVER_IP, SERVER, 2) == 0 && put_deny_all(GENERATION, SERVER, 6) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NOT_ALLOWED);
+    EXPECT(flow.tier == MESH_TIER_KERNEL && flow.flags == 0);
+    return 0;
+}
+
+CHECK(check_legs_across_networks)
+{
+    SETUP;
+    EXPECT(put_network(SERVER_IP, SERVER, 2) == 0);
+    /* From the source's namespace: the proxy is told to take the other one. */
+    pod.network = 1;
+    call.address = mesh_addr_v4(SERVER_IP);
+    call.is_leg = MESH_LEG_OUTBOUND;
+    call.leg_workload = CLIENT;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ACROSS);
+    /* From the destination's. */
+    struct mesh_pod there = {.workload = SERVER, .network = 2};
+    call.is_leg = MESH_LEG_INBOUND;
+    EXPECT(decide(&call, &there, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_LEG);
+    EXPECT(flow.source_workload == CLIENT && flow.destination_workload == SERVER);
+    /* It reaches nobody else: not a neighbour, not the world, not from a namespace of nobody. */
+    call.address = mesh_addr_v4(CLIENT_IP);
+    EXPECT(decide(&call, &there, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_UNKNOWN_ADDRESS);
+    call.address = mesh_addr_v4(bpf_htonl(0x08080808));
+    EXPECT(decide(&call, &there, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_UNKNOWN_ADDRESS);
+    call.address = mesh_addr_v4(SERVER_IP);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_UNKNOWN_ADDRESS);
+    /* Policy decides as ever, and quarantine. */
+    EXPECT(put_deny_all(GENERATION, SERVER, 6) == 0);
+    EXPECT(decide(&call, &there, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NOT_ALLOWED);
+    there.flags = MESH_POD_QUARANTINED;
+    EXPECT(decide(&call, &there, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_QUARANTINED);
+    return 0;
+}
+
+/* An endpoint of another node whose address is a local workload's: never the namesake. */
+CHECK(check_namesake)
+{
+    SETUP;
+    EXPECT(put_endpoint(1, SERVER_IP, 8080, REMOTE, MESH_ENDPOINT_REMOTE) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NO_TUNNEL);
+    EXPECT(flow.destination_workload == REMOTE);
+    return 0;
+}
+
+static __noinline int put_published(__u32 ip_be, __u16 port, __u32 table)
+{
+    struct mesh_service_key key = {.address = mesh_addr_v4(ip_be), .port_be = bpf_htons(port), .protocol = 6};
+    struct mesh_service value = {.table = table, .slots = 1, .mode = MESH_MODE_KERNEL};
+    return bpf_map_update_elem(&MESH_MAP(svc), &key, &value, BPF_ANY);
+}
+
+/* A port of the host that a container publishes: its rows are a service's, its address is not. */
+CHECK(check_published_ports)
+{
+    SETUP;
+    EXPECT(put_published(bpf_htonl(0x0a0000fe), 8090, 1) == 0 && put_published(bpf_htonl(0x7f000001), 8090, 1) == 0);
+    call.address = mesh_addr_v4(bpf_htonl(0x0a0000fe));
+    call.port_be = bpf_htons(8090);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_KERNEL);
+    EXPECT(flow.destination_workload == SERVER && flow.service == 0);
+    EXPECT(mesh_addr_word(&flow.original, 3) == bpf_htonl(0x0a0000fe));
+    call.port_be = bpf_htons(22);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    /* Loopback is the host's for the host's own processes only. */
+    call.address = mesh_addr_v4(bpf_htonl(0x7f000007));
+    call.port_be = bpf_htons(8090);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    call.in_host = 1;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.destination_workload == SERVER);
+    call.port_be = bpf_htons(22);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    call.port_be = bpf_htons(8090);
+    /* In quarantine; a port of the mesh's own. */
+    EXPECT(put_workload(SERVER_IP, SERVER, MESH_WORKLOAD_LOCAL | MESH_WORKLOAD_QUARANTINED) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_QUARANTINED);
+    EXPECT(put_endpoint(1, SERVER_IP, 15006, SERVER, 0) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MESH_PORT);
+    config.generation = 0;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NOT_READY);
+    return 0;
+}

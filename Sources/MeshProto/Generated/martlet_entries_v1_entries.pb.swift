@@ -378,11 +378,11 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
   /// Its node says that it cannot serve.
   package var unhealthy: Bool = false
 
-  /// What it asks port 53 goes to the node proxy.
-  package var resolvesNames: Bool = false
+  /// What it asks port 53 goes to the node proxy. One at most, for the reason of `readiness`.
+  package var nameResolution: [Martlet_Entries_V1_NameResolution] = []
 
-  /// Who is asked for names that are not the mesh's, on port 53; only with resolves_names.
-  package var nameServers: [Martlet_Entries_V1_Address] = []
+  /// In which its addresses mean something.
+  package var network: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -437,6 +437,19 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
   package init() {}
 }
 
+package nonisolated struct Martlet_Entries_V1_NameResolution: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Who is asked for names that are not the mesh's, on port 53.
+  package var servers: [Martlet_Entries_V1_Address] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct Martlet_Entries_V1_ReadinessCheck: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -486,6 +499,9 @@ package nonisolated struct Martlet_Entries_V1_Endpoint: Sendable {
   package var weight: UInt32 = 0
 
   package var ports: [Martlet_Entries_V1_PortMapping] = []
+
+  /// Set by a node for its proxy: the workload is on another node.
+  package var needsTunnel: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1148,7 +1164,7 @@ nonisolated extension Martlet_Entries_V1_Container.Label: SwiftProtobuf.Message,
 
 nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Workload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0\u{1}container\0\u{4}\u{5}resolves_names\0\u{3}name_servers\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0\u{1}container\0\u{4}\u{5}name_resolution\0\u{2}\u{2}network\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1204,8 +1220,8 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
           self.location = .container(v)
         }
       }()
-      case 20: try { try decoder.decodeSingularBoolField(value: &self.resolvesNames) }()
-      case 21: try { try decoder.decodeRepeatedMessageField(value: &self.nameServers) }()
+      case 20: try { try decoder.decodeRepeatedMessageField(value: &self.nameResolution) }()
+      case 22: try { try decoder.decodeSingularStringField(value: &self.network) }()
       default: break
       }
     }
@@ -1266,11 +1282,11 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     try { if case .container(let v)? = self.location {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
     } }()
-    if self.resolvesNames != false {
-      try visitor.visitSingularBoolField(value: self.resolvesNames, fieldNumber: 20)
+    if !self.nameResolution.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nameResolution, fieldNumber: 20)
     }
-    if !self.nameServers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.nameServers, fieldNumber: 21)
+    if !self.network.isEmpty {
+      try visitor.visitSingularStringField(value: self.network, fieldNumber: 22)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1288,8 +1304,8 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     if lhs.ports != rhs.ports {return false}
     if lhs.readiness != rhs.readiness {return false}
     if lhs.unhealthy != rhs.unhealthy {return false}
-    if lhs.resolvesNames != rhs.resolvesNames {return false}
-    if lhs.nameServers != rhs.nameServers {return false}
+    if lhs.nameResolution != rhs.nameResolution {return false}
+    if lhs.network != rhs.network {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1297,6 +1313,36 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Martlet_Entries_V1_Workload.FailureMode: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FAILURE_MODE_UNSPECIFIED\0\u{1}FAILURE_MODE_CLOSED\0\u{1}FAILURE_MODE_OPEN\0")
+}
+
+nonisolated extension Martlet_Entries_V1_NameResolution: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".NameResolution"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}servers\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.servers) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.servers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.servers, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_NameResolution, rhs: Martlet_Entries_V1_NameResolution) -> Bool {
+    if lhs.servers != rhs.servers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension Martlet_Entries_V1_ReadinessCheck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1386,7 +1432,7 @@ nonisolated extension Martlet_Entries_V1_Endpoints: SwiftProtobuf.Message, Swift
 
 nonisolated extension Martlet_Entries_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}workload\0\u{1}addresses\0\u{1}ready\0\u{1}weight\0\u{1}ports\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}workload\0\u{1}addresses\0\u{1}ready\0\u{1}weight\0\u{1}ports\0\u{3}needs_tunnel\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1399,6 +1445,7 @@ nonisolated extension Martlet_Entries_V1_Endpoint: SwiftProtobuf.Message, SwiftP
       case 3: try { try decoder.decodeSingularBoolField(value: &self.ready) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.weight) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.ports) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.needsTunnel) }()
       default: break
       }
     }
@@ -1420,6 +1467,9 @@ nonisolated extension Martlet_Entries_V1_Endpoint: SwiftProtobuf.Message, SwiftP
     if !self.ports.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.ports, fieldNumber: 5)
     }
+    if self.needsTunnel != false {
+      try visitor.visitSingularBoolField(value: self.needsTunnel, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1429,6 +1479,7 @@ nonisolated extension Martlet_Entries_V1_Endpoint: SwiftProtobuf.Message, SwiftP
     if lhs.ready != rhs.ready {return false}
     if lhs.weight != rhs.weight {return false}
     if lhs.ports != rhs.ports {return false}
+    if lhs.needsTunnel != rhs.needsTunnel {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

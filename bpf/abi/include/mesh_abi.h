@@ -70,7 +70,7 @@ struct mesh_pod {
     __u32 flags;
     __u16 outbound_port_be; /* the relay listener inside its namespace, on 127.0.0.1 and ::1 */
     __u16 names_port_be;    /* the name server there, by UDP and TCP; 0: port 53 is left alone */
-    __u32 zero32;
+    __u32 network;          /* 0: of the host itself, which no address translation hides */
 };
 #define MESH_POD_OPEN 1u           /* failureMode: Open */
 #define MESH_POD_NAMES_LOOPBACK 2u /* questions to 127/8 and ::1 go to the name server too */
@@ -81,6 +81,7 @@ struct mesh_pod {
 struct mesh_workload {
     __u32 workload;
     __u32 flags;
+    __u32 network; /* as in mesh_pod: between two that differ, a 4-tuple may not arrive as it was sent */
 };
 #define MESH_WORKLOAD_LOCAL 1u  /* enrolled on this node */
 #define MESH_WORKLOAD_OPEN 2u   /* failureMode: Open: missing policy lets traffic pass */
@@ -141,6 +142,7 @@ struct mesh_endpoint {
     __u8 zero8;
 };
 #define MESH_ENDPOINT_INVALID 1u /* this share of the weights belongs to a backend that does not exist */
+#define MESH_ENDPOINT_REMOTE 2u  /* on another node: its address may mean somebody else here */
 
 /* guards: generation and destination workload -> the policy group that protects it. A missing entry is a refusal. */
 struct mesh_guard_key {
@@ -226,6 +228,9 @@ struct mesh_flow {
 };
 #define MESH_FLOW_HAS_LEG 1u /* in flows, of the tier RELAY: a leg was dialled, which speaks for this connection */
 #define MESH_FLOW_CANARY 2u  /* the agent's canary: nobody is told of it */
+/* Of the tier RELAY: the kernel chose where to, and the node proxy dials that from the destination's own namespace, because
+ * the networks of both ends differ. It is in `destination` once the SYN is on its way, and in `source` before. */
+#define MESH_FLOW_CHOSEN 4u
 
 /* flows: the 4-tuple as the accepting side sees it -> flow, while the client's socket lives. netns_cookie is 0 unless the
  * tuple is loopback, because loopback tuples repeat between namespaces and sk_lookup cannot read a cookie. */
@@ -262,7 +267,12 @@ struct mesh_leg {
     __u32 workload; /* on whose behalf the proxy dials */
     __u32 leg;
 };
-#define MESH_LEG_OUTBOUND 1u
+#define MESH_LEG_OUTBOUND 1u /* made in the namespace of `workload` */
+#define MESH_LEG_INBOUND 2u  /* made in the namespace of the destination, and good for nothing but its own addresses */
+
+/* EXDEV, which no protocol of the kernel gives for connect(): the node proxy dialled from the source's namespace what only a
+ * leg inbound reaches. */
+#define MESH_ACROSS_ERRNO 18
 
 /* edges: per-CPU counters of who spoke to whom. */
 struct mesh_edge_key {
@@ -331,7 +341,7 @@ enum mesh_hook {
 #define MESH_SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " is " #bytes " bytes")
 MESH_SIZE(mesh_addr, 16);
 MESH_SIZE(mesh_pod, 16);
-MESH_SIZE(mesh_workload, 8);
+MESH_SIZE(mesh_workload, 12);
 MESH_SIZE(mesh_port_key, 24);
 MESH_SIZE(mesh_service_key, 24);
 MESH_SIZE(mesh_service, 16);
