@@ -109,7 +109,7 @@ struct CostRootTests {
       })
     try d.workloads.put(
       batch: (0..<10_000).map { index -> (key: mesh_addr, value: mesh_workload) in
-        (address(12_000 + index), mesh_workload(workload: 1_000 + index, flags: 1))
+        (address(12_000 + index), mesh_workload(workload: 1_000 + index, flags: 1, network: 0))
       })
     try d.guards.put(
       batch: (0..<10_000).map { index -> (key: mesh_guard_key, value: mesh_guard) in

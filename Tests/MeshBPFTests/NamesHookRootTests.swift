@@ -79,7 +79,7 @@ struct NamesHookRootTests {
       try rig.cookie("client"),
       mesh_pod(
         workload: Rig.client, flags: flags, outbound_port_be: UInt16(15001).bigEndian, names_port_be: port.bigEndian,
-        zero32: 0))
+        network: 0))
   }
 
   private func ask(_ rig: Rig, _ mode: String, _ targets: String..., cgroup: String = "app") throws -> String {

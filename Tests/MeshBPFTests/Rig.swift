@@ -116,14 +116,14 @@ final class Rig {
     for (name, workload) in [("client", Self.client), ("server", Self.server)] {
       try d.pods.put(
         try self.cookie(name),
-        mesh_pod(workload: workload, flags: 0, outbound_port_be: UInt16(15001).bigEndian, names_port_be: 0, zero32: 0))
+        mesh_pod(workload: workload, flags: 0, outbound_port_be: UInt16(15001).bigEndian, names_port_be: 0, network: 0))
     }
     for (address, workload) in [
       (Self.clientIP, Self.client), (Self.serverIP, Self.server), (Self.clientIP6, Self.client),
       (Self.serverIP6, Self.server),
     ] {
       try d.workloads.put(
-        Self.address(address), mesh_workload(workload: workload, flags: UInt32(MESH_WORKLOAD_LOCAL)))
+        Self.address(address), mesh_workload(workload: workload, flags: UInt32(MESH_WORKLOAD_LOCAL), network: 0))
     }
     for workload in [Self.client, Self.server] { try self.guardWorkload(workload, group: 0) }
     try self.service(Self.vip, port: 80, id: 9, endpoint: Self.serverIP, endpointPort: 8080)

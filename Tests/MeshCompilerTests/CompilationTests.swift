@@ -161,6 +161,43 @@ struct CompilationTests {
     #expect(workload.nameServers.map(\.description) == ["10.0.0.53", "127.0.0.11", "fd00::53"])
   }
 
+  @Test("an address is one workload's in its network and on its node; in other networks others may have it")
+  func networks() throws {
+    func workload(_ name: String, node: String, network: String? = nil) -> String {
+      """
+      apiVersion: martlet.dev/v1alpha1
+      kind: Workload
+      metadata: {name: \(name)}
+      spec:
+        node: \(node)
+        addresses: [10.1.0.2]
+        networkNamespace: /run/netns/\(name)
+      """ + (network.map { "\n  network: \($0)" } ?? "")
+    }
+    func addresses(_ workloads: String...) -> [String: Int] {
+      let result = Samples.compile(workloads.joined(separator: "\n---\n"))
+      return Dictionary(
+        uniqueKeysWithValues: result.snapshot.workloads.map { ($0.key.name, $0.value.value.addresses.count) })
+    }
+    let plain = Samples.compile(workload("a", node: "one"), workload("b", node: "two", network: "blue"))
+    #expect(plain.problems.isEmpty)
+    #expect(plain.snapshot.workloads[Samples.name("default/a")]?.value.network == "one")
+    #expect(plain.snapshot.workloads[Samples.name("default/b")]?.value.network == "blue")
+    #expect(addresses(workload("a", node: "one"), workload("b", node: "two")) == ["a": 1, "b": 1])
+    #expect(
+      addresses(workload("a", node: "one", network: "blue"), workload("b", node: "two", network: "blue"))
+        == ["a": 0, "b": 0])
+    #expect(addresses(workload("a", node: "one"), workload("b", node: "two", network: "one")) == ["a": 0, "b": 0])
+    // The kernel of a node has one row for an address.
+    #expect(
+      addresses(workload("a", node: "one", network: "red"), workload("b", node: "one", network: "blue"))
+        == ["a": 0, "b": 0])
+    let problems = Samples.compile(
+      workload("a", node: "one", network: "blue"), workload("b", node: "two", network: "blue")
+    ).problems
+    #expect(problems.count == 2 && problems.allSatisfy { $0.message.contains("in network blue") })
+  }
+
   @Test("A List is its items, and a JSON file is YAML")
   func list() {
     let result = Samples.compile(

@@ -22,6 +22,35 @@ struct PodmanAnswerTests {
     #expect(try PodmanAnswer.containers(Array("[]".utf8)).isEmpty)
   }
 
+  @Test("published TCP ports are read, ranges included; what is no port is left out")
+  func publications() throws {
+    func read(_ ports: String) throws -> [ContainerPublication] {
+      try PodmanAnswer.containers(Array("[{\"Id\":\"aa\",\"Ports\":\(ports)}]".utf8)).first?.publications ?? []
+    }
+    let text = """
+      [{"host_ip":"","container_port":80,"host_port":8080,"range":1,"protocol":"tcp"},
+       {"host_ip":"127.0.0.1","container_port":7000,"host_port":9000,"range":3,"protocol":"udp,tcp"},
+       {"host_ip":"","container_port":53,"host_port":53,"range":1,"protocol":"udp"},
+       {"container_port":1,"host_port":65535}]
+      """
+    #expect(
+      try read(text) == [
+        ContainerPublication(host: "", hostPort: 8080, containerPort: 80, count: 1),
+        ContainerPublication(host: "127.0.0.1", hostPort: 9000, containerPort: 7000, count: 3),
+        ContainerPublication(host: "", hostPort: 65_535, containerPort: 1, count: 1),
+      ])
+    let long = String(repeating: "1", count: 65)
+    for odd in [
+      "null", "7", "{}", "{\"container_port\":0,\"host_port\":1}", "{\"container_port\":1,\"host_port\":65536}",
+      "{\"container_port\":1,\"host_port\":-1}", "{\"container_port\":1,\"host_port\":2,\"range\":65535}",
+      "{\"container_port\":65000,\"host_port\":1,\"range\":537}", "{\"container_port\":\"1\",\"host_port\":2}",
+      "{\"container_port\":1,\"host_port\":2,\"range\":9223372036854775807}",
+      "{\"container_port\":1,\"host_port\":2,\"host_ip\":\"\(long)\"}",
+    ] {
+      #expect(try read("[\(odd),{\"container_port\":1,\"host_port\":2}]").map(\.hostPort) == [2], "\(odd)")
+    }
+  }
+
   @Test("a container that is not as expected is left out, and hides no other")
   func odd() throws {
     let odd = [

@@ -27,6 +27,7 @@ struct DatapathPlannerTests {
     targets.append(SocketEndpoint(address("240.9.9.9"), 80))
     targets.append(SocketEndpoint(address("fd77::99"), 80))
     targets.append(SocketEndpoint(address("8.8.8.8"), 80))
+    for port in [UInt16(80), 8080, 8081] { targets.append(SocketEndpoint(address("192.168.0.1"), port)) }
     for (name, local) in resolved.locals {
       for target in targets {
         let says = Set(maps.connect(cookie: local.netnsCookie, to: target))
@@ -52,10 +53,12 @@ struct DatapathPlannerTests {
   func decisions(_ explanation: Explanation, _ planner: DatapathPlanner) -> Set<SimulatedDecision> {
     if explanation.tier == .none { return [.pass] }
     if explanation.outcomes.isEmpty { return [.refuse(explanation.reason)] }
-    if explanation.tier == .relay { return [.relay] }
+    // By service; by the networks of both ends it is each outcome's own matter.
+    if explanation.tier == .relay, !explanation.outcomes.contains(where: \.isRelayed) { return [.relay] }
     return Set(
       explanation.outcomes.map { outcome in
         let policy = outcome.verdict.policy.flatMap { planner.identifiers.number(.policy, $0.description) } ?? 0
+        if outcome.isRelayed { return .relay }
         if outcome.isAllowed {
           return .admit(outcome.target ?? SocketEndpoint(.loopbackV4, 0), policy: policy)
         }

@@ -66,9 +66,16 @@ struct RandomMesh {
       var found = [address("10.0.0.1\(index)")]
       if self.random.chance(50) { found.append(address("fd00::1\(index)")) }
       if self.random.chance(20) { found.append(address("10.0.1.1\(index)")) }
-      self.locals[workload] = LocalWorkload(
+      var local = LocalWorkload(
         name: workload, netnsCookie: self.cookies, addresses: found,
         interfaces: [UInt32.random(in: 1...9, using: &self.random)])
+      local.segment = self.random.chance(10) ? nil : self.random.pick(["", "br0", "br1"])
+      local.publications = [UInt16(8080), 8081, 80].filter { _ in self.random.chance(15) }.map { port in
+        PublishedPort(
+          host: SocketEndpoint(address(self.random.pick(["192.168.0.1", "127.0.0.1", "240.0.0.0"])), port),
+          port: self.random.pick(Self.ports))
+      }
+      self.locals[workload] = local
     }
   }
 
@@ -82,7 +89,8 @@ struct RandomMesh {
     return WorkloadEntry(
       name: name("w\(index)"), node: isHere ? Self.node : "far",
       identity: self.identity(index % 3), addresses: addresses,
-      failureMode: self.random.chance(15) ? .open : .closed, policies: policies)
+      failureMode: self.random.chance(15) ? .open : .closed, policies: policies,
+      network: self.random.chance(70) ? nil : self.random.pick(["red", "blue"]))
   }
 
   private func identity(_ number: Int) -> SPIFFEID {

@@ -18,11 +18,13 @@ struct SimulatedMaps {
     var port: UInt16
     var workload: UInt32
     var isInvalid: Bool
+    var isRemote: Bool
   }
 
   struct Pair: Hashable {
     var first: UInt32
     var second: UInt32
+    var network: UInt32 = 0
   }
 
   struct Verdict: Hashable {
@@ -61,7 +63,8 @@ struct SimulatedMaps {
     for (key, value) in zip(changes.endpoints.keys, changes.endpoints.values) {
       self.endpoints[EndpointKey(key)] = Slot(
         address: IPAddress(value.address), port: UInt16(bigEndian: value.port_be), workload: value.workload,
-        isInvalid: UInt32(value.flags) & MESH_ENDPOINT_INVALID != 0)
+        isInvalid: UInt32(value.flags) & MESH_ENDPOINT_INVALID != 0,
+        isRemote: UInt32(value.flags) & MESH_ENDPOINT_REMOTE != 0)
     }
     for (key, value) in zip(changes.policy.keys, changes.policy.values) {
       self.policy[PolicyKey(key)] = Verdict(policy: value.policy, verdict: value.verdict, reason: value.reason)
@@ -72,7 +75,7 @@ struct SimulatedMaps {
       self.guards[GuardKey(key)] = Pair(first: value.group, second: value.flags)
     }
     for (key, value) in zip(changes.workloads.keys, changes.workloads.values) {
-      self.workloads[IPAddress(key)] = Pair(first: value.workload, second: value.flags)
+      self.workloads[IPAddress(key)] = Pair(first: value.workload, second: value.flags, network: value.network)
     }
     for (key, value) in zip(changes.services.keys, changes.services.values) {
       self.services[ServiceKey(key)] = Service(
@@ -83,13 +86,13 @@ struct SimulatedMaps {
       self.veths[key] = Veth(workload: value.workload, addresses: [v4, IPAddress(known: value.v6)].compactMap { $0 })
     }
     for (key, value) in zip(changes.pods.keys, changes.pods.values) {
-      self.pods[key] = Pair(first: value.workload, second: value.flags)
+      self.pods[key] = Pair(first: value.workload, second: value.flags, network: value.network)
     }
     for (key, value) in zip(changes.units.keys, changes.units.values) {
-      self.units[key] = Pair(first: value.workload, second: value.flags)
+      self.units[key] = Pair(first: value.workload, second: value.flags, network: value.network)
     }
     for (key, value) in zip(changes.ports.keys, changes.ports.values) {
-      self.ports[SocketEndpoint(key)] = Pair(first: value.workload, second: value.flags)
+      self.ports[SocketEndpoint(key)] = Pair(first: value.workload, second: value.flags, network: value.network)
     }
     for key in changes.units.deletions { self.units[key] = nil }
     for key in changes.ports.deletions { self.ports[SocketEndpoint(key)] = nil }
@@ -185,7 +188,8 @@ extension SimulatedMaps {
     return (.mapError, 0)
   }
 
-  private func call(_ source: UInt32, _ destination: Pair, _ target: SocketEndpoint) -> SimulatedDecision {
+  private func call(_ pod: Pair, _ destination: Pair, _ target: SocketEndpoint) -> SimulatedDecision {
+    let source = pod.first
     if MeshPort.all.contains(target.port) { return .refuse(.meshPort) }
     if destination.second & MESH_WORKLOAD_QUARANTINED != 0 { return .refuse(.quarantined) }
     guard destination.second & MESH_WORKLOAD_LOCAL != 0 else {
@@ -195,6 +199,7 @@ extension SimulatedMaps {
     let key = ClassKey(
       generation: self.config.generation, workload: source, family: target.address.isV4 ? 4 : 6)
     let (reason, policy) = self.judge(destination, self.classes[key] ?? 0, target.port)
+    if reason == .none, pod.network != 0, destination.network != 0, pod.network != destination.network { return .relay }
     return self.outcome(reason, policy, target)
   }
 
@@ -229,10 +234,13 @@ extension SimulatedMaps {
     let unit = inHost ? cgroups.lazy.compactMap { self.units[$0] }.first : nil
     guard let pod = self.pods[cookie] ?? unit else { return [.pass] }
     if target.address.isLoopback {
-      guard inHost, let workload = self.ports[target] else { return [.pass] }
+      let workload = inHost ? self.ports[target] : nil
+      guard workload != nil || inHost && self.services[ServiceKey(target.address, target.port)] != nil else {
+        return [.pass]
+      }
       guard self.config.generation != 0 else { return [.refuse(.notReady)] }
       if pod.second & MESH_POD_QUARANTINED != 0 { return [.refuse(.quarantined)] }
-      return [self.call(pod.first, workload, target)]
+      if let workload { return [self.call(pod, workload, target)] }
     }
     guard self.config.generation != 0 else { return [.refuse(.notReady)] }
     if pod.second & MESH_POD_QUARANTINED != 0 { return [.refuse(.quarantined)] }
@@ -245,6 +253,7 @@ extension SimulatedMaps {
           return .refuse(.mapError)
         }
         if endpoint.isInvalid { return .refuse(.invalidBackend) }
+        if endpoint.isRemote { return .refuse(.noTunnel) }
         if endpoint.address.isV4 != target.address.isV4 { return .refuse(.noEndpoint) }
         let place = SocketEndpoint(endpoint.address, endpoint.port)
         if endpoint.workload == 0 {
@@ -256,7 +265,7 @@ extension SimulatedMaps {
         else {
           return .refuse(.mapError)
         }
-        return self.call(pod.first, workload, place)
+        return self.call(pod, workload, place)
       }
     }
     if self.services[ServiceKey(target.address, 0)] != nil { return [.refuse(.noServicePort)] }
@@ -265,7 +274,7 @@ extension SimulatedMaps {
     }
     guard let workload = self.behind(owner, target) else { return [.pass] }
     if !inHost, workload.first == pod.first, !MeshPort.all.contains(target.port) { return [.pass] }
-    return [self.call(pod.first, workload, target)]
+    return [self.call(pod, workload, target)]
   }
 
   /// Plaintext that arrives at an enrolled workload from an address without a flow.

@@ -42,6 +42,7 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
     .rejected(revision: 1, message: "größer"),
     .stockWanted(StockRequest(workload: 9, isV4: false, count: 64)),
     .stockWanted(StockRequest(workload: 9, isV4: true, count: 8, isForNames: true)),
+    .stockWanted(StockRequest(workload: 9, isV4: true, count: 8, destination: IPAddress("10.89.0.2"))),
     .listenerAccepted(ListenerKey(workload: 9, namespaceCookie: 77, isV4: true)),
     .stats(
       ProxyStats(

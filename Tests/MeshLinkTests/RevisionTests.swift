@@ -72,7 +72,8 @@ import Testing
   @Test("the header of descriptors survives; every other length, layout, kind, family and count is refused")
   func header() throws {
     let header = DescriptorHeader(
-      kind: .stock, isV4: false, leg: 1, workload: 0xdead_beef, count: 3, namespaceCookie: 0x0123_4567_89ab_cdef)
+      kind: .stock, isV4: false, leg: 1, workload: 0xdead_beef, count: 3, namespaceCookie: 0x0123_4567_89ab_cdef,
+      destination: IPAddress("fd00::7"))
     let bytes = header.bytes
     #expect(bytes.count == DescriptorHeader.size)
     #expect(try DescriptorHeader(bytes: bytes, descriptors: 3) == header)

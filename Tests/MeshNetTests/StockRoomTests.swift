@@ -1,4 +1,5 @@
 import Glibc
+import MeshBase
 import MeshNet
 import Testing
 
@@ -22,5 +23,35 @@ import Testing
     #expect(room.deposit([late], on: self.shelf).isEmpty)
     #expect(room.count == 0)
     #expect(!self.isOpen(late))
+  }
+
+  @Test(
+    "sockets into another namespace go with it, and with the workload for which they dial; a new owner's replace them")
+  func across() {
+    let room = StockRoom { _, _ in }
+    let across = StockRoom.Shelf(workload: 7, isV4: true, destination: IPAddress(v4: 0x0a59_0002))
+    for shelf in [self.shelf, across] { room.prepare(shelf) }
+    let (own, old, new) = (self.socket(), self.socket(), self.socket())
+    _ = room.deposit([own], on: self.shelf)
+    _ = room.deposit([old], on: across, namespaceCookie: 100)
+    _ = room.deposit([new], on: across, namespaceCookie: 101)
+    #expect(!self.isOpen(old) && self.isOpen(new) && room.count == 2)
+    room.withdraw { $0 == 101 }
+    #expect(!self.isOpen(new) && self.isOpen(own) && room.count == 1)
+    // Nobody waits: what comes late is closed.
+    let late = self.socket()
+    #expect(room.deposit([late], on: across, namespaceCookie: 101).isEmpty && !self.isOpen(late))
+    // Who waits gets the next one, whoever has the address then.
+    let waiter = UpstreamStock.Waiter(loop: 0, connection: 1)
+    #expect(room.take(across, for: waiter) == .wait)
+    room.withdraw { _ in true }
+    let next = self.socket()
+    #expect(
+      room.deposit([next], on: across, namespaceCookie: 102) == [UpstreamStock.Delivery(waiter: waiter, socket: next)])
+    close(next)
+    let kept = self.socket()
+    _ = room.deposit([kept], on: across, namespaceCookie: 102)
+    room.withdraw(workload: 7)
+    #expect(!self.isOpen(kept) && !self.isOpen(own) && room.count == 0)
   }
 }

@@ -177,8 +177,12 @@ struct EntryRefusalTests {
       ("policies[0]: not a namespace/name", { $0.policies = ["a"] }),
       ("addresses[0]: :: is no unicast", { $0.addresses = [Martlet_Entries_V1_Address()] }),
       ("addresses[1]: 10.0.0.1 occurs twice", { $0.addresses[1] = $0.addresses[0] }),
-      ("name_servers[1]: 127.0.0.11 occurs twice", { $0.nameServers[1] = $0.nameServers[0] }),
-      ("name_servers: only a workload that resolves names", { $0.resolvesNames = false }),
+      (
+        "name_resolution[0].servers[1]: 127.0.0.11 occurs twice",
+        { $0.nameResolution[0].servers[1] = $0.nameResolution[0].servers[0] }
+      ),
+      ("name_resolution: more than one", { $0.nameResolution.append($0.nameResolution[0]) }),
+      ("network: missing", { $0.network = "" }),
     ]
     for (text, change) in cases {
       let refusal = try self.refusal(.workload, sample, Workload.self, change)

@@ -43,7 +43,7 @@ enum Sample {
         nameServers: [try #require(IPAddress("127.0.0.11")), try #require(IPAddress("fd00::53"))],
         readiness: ReadinessCheck(
           port: 8080, periodSeconds: 5, timeoutSeconds: 2, failureThreshold: 4, successThreshold: 3),
-        isHealthy: false))
+        isHealthy: false, network: "blue"))
   }
 
   static func endpoints() throws -> Entry {
@@ -53,7 +53,7 @@ enum Sample {
         endpoints: [
           Endpoint(
             workload: try name("shop/web-1"), isReady: false, weight: 0,
-            ports: [PortMapping(servicePort: 80, targetPort: 8080)]),
+            ports: [PortMapping(servicePort: 80, targetPort: 8080)], needsTunnel: true),
           Endpoint(addresses: [try #require(IPAddress("192.0.2.7"))], weight: 5, ports: []),
         ]))
   }

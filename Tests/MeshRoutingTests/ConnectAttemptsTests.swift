@@ -63,4 +63,43 @@ import Testing
     var other = ConnectAttempts(table: try self.table(endpoints: 1), original: try endpoint("240.0.0.1:81"))
     #expect(other.begin(now: 0, using: &random) == .refuse(.noServicePort))
   }
+
+  @Test("what the kernel chose is dialled, and nothing else")
+  func chosen() throws {
+    var random = Steps()
+    let choice = RoutingTable.Choice(target: try endpoint("10.89.0.2:9000"), workload: nil)
+    var attempts = ConnectAttempts(
+      table: try self.table(endpoints: 5), original: try endpoint("240.0.0.1:80"), chosen: choice)
+    #expect(attempts.begin(now: 0, using: &random) == .dial(choice, deadline: 1000))
+    #expect(attempts.count == 1)
+    #expect(attempts.failed(now: 1, using: &random) == .refuse(.upstreamFailed))
+  }
+
+  @Test("an endpoint of another node is not dialled, though a local one has its address; others are")
+  func namesake() throws {
+    var random = Steps()
+    func table(_ endpoints: [(String, Bool)]) throws -> RoutingTable {
+      var world = World()
+      try world.service("a/web", at: "240.0.0.1", backends: [Backend(service: try name("a/web"), port: 80)])
+      try world.endpoints(
+        "a/web",
+        endpoints.map {
+          Endpoint(
+            workload: try name("a/" + $0.0), addresses: [IPAddress(v4: 0x0a00_0001)],
+            ports: [PortMapping(servicePort: 80, targetPort: 8080)], needsTunnel: $0.1)
+        })
+      return RoutingTable(world.snapshot)
+    }
+    let original = try endpoint("240.0.0.1:80")
+    var alone = ConnectAttempts(table: try table([("far", true)]), original: original)
+    #expect(alone.begin(now: 0, using: &random) == .refuse(.noTunnel))
+    for _ in 0..<20 {
+      var both = ConnectAttempts(table: try table([("far", true), ("near", false)]), original: original)
+      guard case .dial(let choice, _) = both.begin(now: 0, using: &random) else {
+        Issue.record("no dial")
+        return
+      }
+      #expect(choice.workload == (try name("a/near")))
+    }
+  }
 }
