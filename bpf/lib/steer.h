@@ -99,38 +99,58 @@ static __always_inline int mesh_steer_stranger(const struct mesh_config *config,
     return mesh_admit(flow);
 }
 
-static __always_inline int mesh_steer_service(const struct mesh_call *call, const struct mesh_service *service,
-                                              const struct mesh_pod *pod, const struct mesh_config *config,
-                                              struct mesh_flow *flow)
+/* Where a service leads: the workload to judge, with its place in `flow`; or NULL, and `action` says what is to be done. */
+static __always_inline const struct mesh_workload *mesh_steer_service(const struct mesh_service *service,
+                                                                      const struct mesh_pod *pod,
+                                                                      const struct mesh_config *config,
+                                                                      struct mesh_flow *flow, int *action)
 {
     flow->service = service->service;
-    if (service->mode != MESH_MODE_KERNEL && service->mode != MESH_MODE_PROXY)
-        return mesh_refuse(flow, MESH_REASON_NO_SERVICE_PORT);
-    if (service->slots == 0)
-        return mesh_refuse(flow, MESH_REASON_NO_ENDPOINT);
-    if (service->mode == MESH_MODE_PROXY)
-        return mesh_steer_relay(pod, flow);
+    *action = MESH_ACTION_REFUSE;
+    if (service->mode != MESH_MODE_KERNEL && service->mode != MESH_MODE_PROXY) {
+        mesh_refuse(flow, MESH_REASON_NO_SERVICE_PORT);
+        return 0;
+    }
+    if (service->slots == 0) {
+        mesh_refuse(flow, MESH_REASON_NO_ENDPOINT);
+        return 0;
+    }
+    if (service->mode == MESH_MODE_PROXY) {
+        *action = mesh_steer_relay(pod, flow);
+        return 0;
+    }
     struct mesh_endpoint_key slot = {.table = service->table, .slot = service->slots > 1 ? bpf_get_prandom_u32() % service->slots : 0};
     const struct mesh_endpoint *endpoint = bpf_map_lookup_elem(&MESH_MAP(ep), &slot);
-    if (!endpoint)
-        return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
-    if (endpoint->flags & MESH_ENDPOINT_INVALID)
-        return mesh_refuse(flow, MESH_REASON_INVALID_BACKEND);
+    if (!endpoint) {
+        mesh_refuse(flow, MESH_REASON_MAP_ERROR);
+        return 0;
+    }
+    if (endpoint->flags & MESH_ENDPOINT_INVALID) {
+        mesh_refuse(flow, MESH_REASON_INVALID_BACKEND);
+        return 0;
+    }
     if (endpoint->flags & MESH_ENDPOINT_REMOTE) {
         flow->destination_workload = endpoint->workload;
-        return mesh_refuse(flow, MESH_REASON_NO_TUNNEL);
+        mesh_refuse(flow, MESH_REASON_NO_TUNNEL);
+        return 0;
     }
     /* An endpoint of the other family cannot be dialled on this socket. */
-    if (mesh_addr_is_v4(&endpoint->address) != mesh_addr_is_v4(&flow->original))
-        return mesh_refuse(flow, MESH_REASON_NO_ENDPOINT);
+    if (mesh_addr_is_v4(&endpoint->address) != mesh_addr_is_v4(&flow->original)) {
+        mesh_refuse(flow, MESH_REASON_NO_ENDPOINT);
+        return 0;
+    }
     flow->destination = endpoint->address;
     flow->destination_port_be = endpoint->port_be;
-    if (endpoint->workload == 0)
-        return mesh_steer_stranger(config, flow);
+    if (endpoint->workload == 0) {
+        *action = mesh_steer_stranger(config, flow);
+        return 0;
+    }
     const struct mesh_workload *destination = mesh_workload_at(&endpoint->address, endpoint->port_be);
-    if (!destination || destination->workload != endpoint->workload)
-        return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
-    return mesh_steer_workload(call, pod, destination, flow);
+    if (!destination || destination->workload != endpoint->workload) {
+        mesh_refuse(flow, MESH_REASON_MAP_ERROR);
+        return 0;
+    }
+    return destination;
 }
 
 static __always_inline int mesh_is_canary(const struct mesh_service *service)
@@ -190,41 +210,46 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
         return pod && (pod->flags & MESH_POD_OPEN) ? MESH_ACTION_PASS : mesh_refuse(flow, MESH_REASON_NOT_READY);
 
     int is_quarantined = pod && (pod->flags & MESH_POD_QUARANTINED);
-    if (destination)
-        return is_quarantined ? mesh_refuse(flow, MESH_REASON_QUARANTINED)
-                              : mesh_steer_workload(call, pod, destination, flow);
     /* A leg dials an endpoint that the proxy chose: it is never steered again. */
-    if (!call->is_leg && pod) {
+    if (!destination && !call->is_leg && pod) {
         if (!service)
             service = bpf_map_lookup_elem(&MESH_MAP(svc), &key);
         if (mesh_is_canary(service))
             return mesh_steer_canary(service, pod, flow);
         if (is_quarantined)
             return mesh_refuse(flow, MESH_REASON_QUARANTINED);
-        if (service)
-            return mesh_steer_service(call, service, pod, config, flow);
-        key.port_be = 0;
-        if (bpf_map_lookup_elem(&MESH_MAP(svc), &key))
-            return mesh_refuse(flow, MESH_REASON_NO_SERVICE_PORT);
+        if (service) {
+            int action;
+            destination = mesh_steer_service(service, pod, config, flow, &action);
+            if (!destination)
+                return action;
+        } else {
+            key.port_be = 0;
+            if (bpf_map_lookup_elem(&MESH_MAP(svc), &key))
+                return mesh_refuse(flow, MESH_REASON_NO_SERVICE_PORT);
+        }
     }
     if (is_quarantined)
         return mesh_refuse(flow, MESH_REASON_QUARANTINED);
-    destination = bpf_map_lookup_elem(&MESH_MAP(wload), &call->address);
-    /* From inside a namespace only that namespace is reached on behalf of somebody else. */
-    if (call->is_leg == MESH_LEG_INBOUND && (!pod || !destination || destination->workload != pod->workload))
-        return mesh_refuse(flow, MESH_REASON_UNKNOWN_ADDRESS);
-    if (destination && (destination->flags & MESH_WORKLOAD_HOST)) {
-        destination = mesh_host_port(&call->address, call->port_be);
-        return destination ? mesh_steer_workload(call, pod, destination, flow) : MESH_ACTION_PASS;
+    if (!destination) {
+        destination = bpf_map_lookup_elem(&MESH_MAP(wload), &call->address);
+        /* From inside a namespace only that namespace is reached on behalf of somebody else. */
+        if (call->is_leg == MESH_LEG_INBOUND && (!pod || !destination || destination->workload != pod->workload))
+            return mesh_refuse(flow, MESH_REASON_UNKNOWN_ADDRESS);
+        if (!destination && call->is_leg)
+            return mesh_steer_stranger(config, flow) == MESH_ACTION_REFUSE ? MESH_ACTION_REFUSE : MESH_ACTION_PASS;
+        if (!destination)
+            return mesh_addr_is_vip(&call->address, config) ? mesh_refuse(flow, MESH_REASON_UNKNOWN_VIP)
+                                                            : MESH_ACTION_PASS;
+        if (destination->flags & MESH_WORKLOAD_NONE)
+            return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
+        if (destination->flags & MESH_WORKLOAD_HOST) {
+            destination = mesh_host_port(&call->address, call->port_be);
+            if (!destination)
+                return MESH_ACTION_PASS;
+        } else if (destination->workload == flow->source_workload && !mesh_is_own_port(call->port_be)) {
+            return MESH_ACTION_PASS;
+        }
     }
-    if (!destination && call->is_leg)
-        return mesh_steer_stranger(config, flow) == MESH_ACTION_REFUSE ? MESH_ACTION_REFUSE : MESH_ACTION_PASS;
-    if (!destination)
-        return mesh_addr_is_vip(&call->address, config) ? mesh_refuse(flow, MESH_REASON_UNKNOWN_VIP)
-                                                        : MESH_ACTION_PASS;
-    if (destination->flags & MESH_WORKLOAD_NONE)
-        return mesh_refuse(flow, MESH_REASON_MAP_ERROR);
-    if (destination->workload == flow->source_workload && !mesh_is_own_port(call->port_be))
-        return MESH_ACTION_PASS;
     return mesh_steer_workload(call, pod, destination, flow);
 }
