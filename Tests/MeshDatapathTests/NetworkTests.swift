@@ -30,7 +30,7 @@ struct NetworkTests {
 
   func snapshot(_ more: [Entry] = [], callers: [String] = ["web", "far", "unit", "near"]) -> Snapshot {
     var snapshot = Snapshot()
-    func insert(_ entry: Entry) { snapshot.insert(Versioned(entry, version: ContentVersion(of: "\(entry)".utf8))) }
+    func insert(_ entry: Entry) { snapshot.insert(VersionedEntry(entry, version: ContentVersion(of: "\(entry)".utf8))) }
     insert(.config(ConfigEntry(trustDomain: "mesh.local", vipRangeV4: IPPrefix("240.0.0.0/8"))))
     for word in ["near", "web", "far", "unit"] {
       insert(
