@@ -67,7 +67,9 @@ package final class StockRoom: Sendable {
     if shelf.destination != nil {
       let last = self.namespaces.withLock { $0.updateValue(namespaceCookie, forKey: shelf) }
       // The address is another namespace's now.
-      if let last, last != namespaceCookie { self.clear([shelf]) }
+      if let last, last != namespaceCookie {
+        for socket in self.shelves.withLock({ $0[shelf]?.reset() ?? [] }) { close(socket) }
+      }
     }
     let deliveries = self.shelves.withLock { $0[shelf]?.deposit(sockets) }
     if deliveries == nil {

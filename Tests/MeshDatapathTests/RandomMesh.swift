@@ -70,10 +70,14 @@ struct RandomMesh {
         name: workload, netnsCookie: self.cookies, addresses: found,
         interfaces: [UInt32.random(in: 1...9, using: &self.random)])
       local.segment = self.random.chance(10) ? nil : self.random.pick(["", "br0", "br1"])
-      local.publications = [UInt16(8080), 8081, 80].filter { _ in self.random.chance(15) }.map { port in
-        PublishedPort(
-          host: SocketEndpoint(address(self.random.pick(["192.168.0.1", "127.0.0.1", "240.0.0.0"])), port),
-          port: self.random.pick(Self.ports))
+      for port in [UInt16(8080), 8081, 80] where self.random.chance(15) {
+        let target = self.random.pick(Self.ports)
+        let host = address(self.random.pick(["192.168.0.1", "127.0.0.1", "240.0.0.0"]))
+        // The first may be another's; the second is nobody else's, so that no table is without a row that leads to it.
+        let own = 20_000 + (UInt16(workload.name.dropFirst()) ?? 0) * 100 + UInt16(local.publications.count)
+        for place in [SocketEndpoint(host, port), SocketEndpoint(address("192.168.0.1"), own)] {
+          local.publications.append(PublishedPort(host: place, port: target))
+        }
       }
       self.locals[workload] = local
     }

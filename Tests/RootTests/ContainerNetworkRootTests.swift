@@ -137,7 +137,7 @@ struct ContainerNetworkRootTests {
 
   @Test("published ports bear the caller's identity, on every address of the host, and only where they are published")
   func published() throws {
-    try Host.with("cpublished") { host in
+    try Host.with("cpub") { host in
       let answer = CallOutcome.answer("hello")
       for target in [Host.published, "10.77.0.1:8101", "10.88.0.1:8080"] {
         #expect(eventually { (try? host.call("web", target)) == answer }, "web to \(target)")
@@ -170,7 +170,7 @@ struct ContainerNetworkRootTests {
 
   @Test("a container reaches itself by its published port and by its own Service")
   func hairpin() throws {
-    try Host.with("chairpin") { host in
+    try Host.with("chair") { host in
       for target in [Host.published, Host.kernel, Host.relayed] {
         #expect(eventually { (try? host.call("server", target)) == .answer("hello") }, "\(target)")
       }
