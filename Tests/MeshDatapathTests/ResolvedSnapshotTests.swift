@@ -103,18 +103,28 @@ struct ResolvedSnapshotTests {
     }
   }
 
-  @Test("Of several workloads with one address the enrolled one has it, then the first by name")
+  @Test("Of several workloads with one address the enrolled one has it, then one placed here, then the first by name")
   func conflicts() {
     let shared = address("10.0.0.1")
-    var resolved = ResolvedSnapshot(
-      node: "here",
-      snapshot: Snapshot([
-        self.workload("a", node: "there", addresses: [shared]), self.workload("b", node: "there", addresses: [shared]),
-        self.workload("z", addresses: [shared]),
-      ]), locals: [])
+    func entry(_ word: String, node: String, network: String? = "flat") -> VersionedEntry {
+      VersionedEntry(
+        .workload(
+          WorkloadEntry(
+            name: name(word), node: node, identity: LargeMesh.identity, addresses: [shared], network: network)),
+        version: ContentVersion(of: "\(word) \(network ?? "")".utf8))
+    }
+    let others = [entry("a", node: "there"), entry("b", node: "there")]
+    var resolved = ResolvedSnapshot(node: "here", snapshot: Snapshot(others), locals: [])
     #expect(resolved.workload(at: shared)?.name == name("a"))
+    resolved.update(to: Snapshot(others + [entry("y", node: "here"), entry("z", node: "here")]), locals: [])
+    #expect(resolved.workload(at: shared)?.name == name("y"))
     resolved.update(to: resolved.source, locals: [self.local("z", [shared])])
     #expect(resolved.workload(at: shared)?.name == name("z"))
-    #expect(resolved.conflicts.map(\.workloads) == [[name("z"), name("a"), name("b")]])
+    #expect(resolved.conflicts.map(\.workloads) == [[name("z"), name("y"), name("a"), name("b")]])
+    // In networks of their own they are no conflict.
+    resolved.update(
+      to: Snapshot([entry("a", node: "there", network: nil), entry("z", node: "here", network: nil)]),
+      locals: [self.local("z", [shared])])
+    #expect(resolved.workload(at: shared)?.name == name("z") && resolved.conflicts.isEmpty)
   }
 }
