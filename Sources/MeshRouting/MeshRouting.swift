@@ -1,11 +1,19 @@
-/// # MeshRouting: where a connection goes
+/// # MeshRouting: where a connection goes, and a request
 ///
 /// A resolved snapshot, compiled to a flat table that the node proxy looks up, and the rules for trying endpoints. Pure:
 /// randomness and time come in as values.
 ///
 /// Read in this order: `RoutingTable` (what is looked up), `RoutingTable+Build` (how it is made of entries),
-/// `ConnectAttempts` (what to do when an endpoint cannot be reached).
+/// `ConnectAttempts` (what to do when an endpoint cannot be reached). For requests: `HTTPRoutes` (a service port's tables),
+/// `HTTPRouteTable` (the order of rules, and a look-up on bytes), `HTTPRouteTable+Build`, `HTTPRouteAction` (a backend by
+/// weight, or a refusal with its status), `HTTPEffects` (filters folded), `HTTPRedirect+Location`, `HTTPCORS`.
+///
+/// A request: `CanonicalPath.form` (MeshBase) → `HTTPRoutes.table(forClientsIn:)`, once a connection → `match` → the action's
+/// `effects` (redirect, CORS) → `pick` → the backend's `effects`. Nobody calls the HTTP part yet: `ServicePort` carries no
+/// routing, and backends have to be joined with the endpoints of `RoutingTable`.
 ///
 /// Invariants: a table never changes; a choice falls on a ready endpoint or is a refusal with a reason, never a guess; a
-/// backend that does not resolve keeps its share of the connections and refuses it (Gateway API, HTTPBackendRef).
+/// backend that does not resolve keeps its share of the connections and refuses it (Gateway API, HTTPBackendRef). A
+/// look-up of a request makes no String, and takes time linear in its bytes; `HTTPRouteReferenceTests` holds the table against
+/// the specification's text.
 package enum MeshRouting {}

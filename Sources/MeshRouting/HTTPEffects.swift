@@ -1,0 +1,86 @@
+package import MeshSnapshot
+
+/// The filters of a rule and a backend, folded into what is done to a request and its answer.
+package struct HTTPEffects: Sendable {
+  package private(set) var request = HeaderChanges()
+  package private(set) var response = HeaderChanges()
+  package private(set) var redirect: HTTPRedirect?
+  package private(set) var rewrite: HTTPRewrite?
+  package private(set) var mirrors: [HTTPMirror] = []
+  package private(set) var cors: CORSPolicy?
+
+  init(_ filters: [HTTPFilter]) {
+    for filter in filters {
+      switch filter {
+      case .requestHeaders(let edit): self.request.append(edit)
+      case .responseHeaders(let edit): self.response.append(edit)
+      case .redirect(let redirect): self.redirect = self.redirect ?? redirect
+      case .rewrite(let rewrite): self.rewrite = rewrite
+      case .mirror(let mirror): self.mirrors.append(mirror)
+      case .cors(let policy): self.cors = policy
+      }
+    }
+  }
+}
+
+/// Edits of fields as one pass over them: those that `drops` are left out, then `added` is written.
+package struct HeaderChanges: Sendable, Equatable {
+  package struct Field: Sendable, Equatable {
+    package let name: [UInt8]
+    package let value: [UInt8]
+  }
+
+  /// They frame the message or belong to the hop, so no route may touch them; the host has the rewrite filter.
+  private static let untouchable: Set<String> = [
+    "connection", "content-length", "host", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+  ]
+
+  private var dropped: [[UInt8]] = []
+  package private(set) var added: [Field] = []
+
+  package init() {}
+
+  package var isEmpty: Bool { self.dropped.isEmpty && self.added.isEmpty }
+
+  /// Within one edit names are taken away first, then set, then added.
+  package mutating func append(_ edit: HeaderEdit) {
+    for name in edit.remove + edit.set.map(\.name) where Self.isTouchable(name) {
+      let bytes = Array(name.lowercased().utf8)
+      self.added.removeAll { $0.name == bytes }
+      if !self.dropped.contains(bytes) { self.dropped.append(bytes) }
+    }
+    for field in edit.set + edit.add where Self.isTouchable(field.name) && Self.isValue(field.value) {
+      self.added.append(Field(name: Array(field.name.lowercased().utf8), value: Array(field.value.utf8)))
+    }
+  }
+
+  package func drops(_ name: Span<UInt8>) -> Bool {
+    for dropped in self.dropped where name.equalsFoldingCase(dropped) { return true }
+    return false
+  }
+
+  private static func isTouchable(_ name: String) -> Bool {
+    !self.untouchable.contains(name.lowercased()) && !name.isEmpty
+      && name.utf8.allSatisfy {
+        switch $0 {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x21, 0x23...0x27, 0x2a, 0x2b, 0x2d, 0x2e, 0x5e...0x60, 0x7c, 0x7e:
+          true
+        default: false
+        }
+      }
+  }
+
+  /// Nothing that would end the field.
+  private static func isValue(_ value: String) -> Bool {
+    value.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f || $0 == 0x09 }
+  }
+}
+
+extension HTTPMirror {
+  /// Whether this request is mirrored.
+  package func takes(using random: inout some RandomNumberGenerator) -> Bool {
+    guard self.denominator > 0 else { return false }
+    return UInt32.random(in: 0..<self.denominator, using: &random) < self.numerator
+  }
+}

@@ -1,0 +1,71 @@
+package import MeshBase
+package import MeshSnapshot
+
+/// Why a request is answered by the proxy itself.
+package enum HTTPRefusal: String, Sendable, CaseIterable {
+  case noRoute = "no_route"
+  /// The rule has no backend with weight, and no filter that answers.
+  case noBackend = "no_backend"
+  case invalidBackend = "invalid_backend"
+  case noEndpoint = "no_endpoint"
+
+  package var status: Int {
+    switch self {
+    case .noRoute: 404
+    case .noBackend, .invalidBackend: 500
+    case .noEndpoint: 503
+    }
+  }
+}
+
+/// What a rule does with the requests that it won.
+package struct HTTPRouteAction: Sendable {
+  package struct Backend: Sendable {
+    package let service: ResourceName
+    package let port: UInt16
+    let isValid: Bool
+    /// Sum of the weights up to and with this one.
+    let cumulativeWeight: UInt64
+    /// The rule's filters, then the backend's.
+    package let effects: HTTPEffects
+  }
+
+  package enum Pick: Equatable, Sendable {
+    /// Index into `backends`.
+    case backend(Int)
+    case refused(HTTPRefusal)
+  }
+
+  package let rule: HTTPRule
+  /// What is known before a backend is picked: a redirect, CORS.
+  package let effects: HTTPEffects
+  /// Those with weight.
+  package let backends: [Backend]
+
+  init(_ rule: HTTPRule) {
+    var backends: [Backend] = []
+    var total: UInt64 = 0
+    for backend in rule.backends where backend.weight > 0 {
+      total += UInt64(backend.weight)
+      backends.append(
+        Backend(
+          service: backend.service, port: backend.port, isValid: backend.isValid, cumulativeWeight: total,
+          effects: HTTPEffects(rule.filters + backend.filters)))
+    }
+    self.rule = rule
+    self.effects = HTTPEffects(rule.filters)
+    self.backends = backends
+  }
+
+  /// By weight. `isReady` says whether a backend has an endpoint: a share without one is refused, not given to others.
+  package func pick(
+    using random: inout some RandomNumberGenerator, isReady: (Backend) -> Bool
+  ) -> Pick {
+    guard let total = self.backends.last?.cumulativeWeight else { return .refused(.noBackend) }
+    let point = UInt64.random(in: 0..<total, using: &random)
+    guard let index = self.backends.firstIndex(where: { point < $0.cumulativeWeight }),
+      self.backends[index].isValid
+    else { return .refused(.invalidBackend) }
+    return isReady(self.backends[index]) ? .backend(index) : .refused(.noEndpoint)
+  }
+}

@@ -1,0 +1,31 @@
+package import MeshSnapshot
+
+/// The HTTP routing of a service port: a table for the clients of each namespace that has consumer rules, and one for all others.
+/// A connection's client does not change, so its table is looked up once.
+package struct HTTPRoutes: Sendable {
+  private let others: HTTPRouteTable
+  private let consumers: [String: HTTPRouteTable]
+
+  package init(_ routing: HTTPRouting) {
+    var consumers: [String: [HTTPRule]] = [:]
+    var others: [HTTPRule] = []
+    for rule in routing.rules {
+      if let namespace = rule.consumerNamespace {
+        consumers[namespace, default: []].append(rule)
+      } else {
+        others.append(rule)
+      }
+    }
+    self.others = HTTPRouteTable(others)
+    self.consumers = consumers.mapValues { HTTPRouteTable($0) }
+  }
+
+  package func table(forClientsIn namespace: String?) -> HTTPRouteTable {
+    namespace.flatMap { self.consumers[$0] } ?? self.others
+  }
+
+  /// Rules with a match that could not be compiled, and why; that match never holds.
+  package var unusable: [HTTPRouteTable.Unusable] {
+    self.others.unusable + self.consumers.sorted { $0.key < $1.key }.flatMap { $0.value.unusable }
+  }
+}
