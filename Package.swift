@@ -66,6 +66,7 @@ let floor3: [Target] = [
     name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], exclude: ["protos"],
     swiftSettings: pure),
   .target(name: "MeshDNS", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
+  .target(name: "MeshHTTP", swiftSettings: pure),
   .target(name: "MeshContainers", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
   .target(name: "MeshTelemetry", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
 ]
@@ -169,6 +170,7 @@ let side: [Target] = [
   tests("MeshSync", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshProto", ["MeshBase", "MeshSnapshot", "MeshTestSupport", protobuf]),
   tests("MeshDNS", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
+  tests("MeshHTTP", []),
   tests("MeshContainers", ["MeshBase", "MeshSnapshot"]),
   tests("MeshTelemetry", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshCompiler", ["MeshBase", "MeshSnapshot", "MeshPolicy", "MeshTestSupport"]),

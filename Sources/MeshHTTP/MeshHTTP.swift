@@ -1,0 +1,14 @@
+/// # MeshHTTP: what HTTP's bytes mean
+///
+/// The machines of HTTP connections: bytes in, events out. Floor 3: no socket, no clock, no task; pointers only as spans, and in the
+/// byte loops of `HTTPBytes`. A driver owns the read buffer, the sockets and the time.
+///
+/// HTTP/1.1, in this order: `HTTP1ServerConnection` and `HTTP1ClientConnection` (the two sides, each with its drawing),
+/// `HTTP1HeadParser` and `HTTP1BodyParser` (where heads and bodies begin and end), `HTTP1FieldRules` and `HTTP1Heads` (what they
+/// mean), `HTTP1Writer` (what goes out), `HTTP1Fault` (why not), `HTTP1Limits`.
+///
+/// Invariants: any bytes end in an event or a fault, never in a trap, in time bounded by their number and wherever they were cut;
+/// a body is told as ranges of the input and never copied; a head is parsed once, and what goes out is written from
+/// what was parsed: framing, host and connection are never copied from the input; a connection is used again only if the ends of
+/// request and response were both proven; who is refused is told why by a word of `HTTP1Fault`, and nothing of it is passed on.
+package enum MeshHTTP {}
