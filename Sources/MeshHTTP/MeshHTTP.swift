@@ -1,11 +1,17 @@
 /// # MeshHTTP: what HTTP's bytes mean
 ///
 /// The machines of HTTP connections: bytes in, events out. Floor 3: no socket, no clock, no task; pointers only as spans, and in the
-/// byte loops of `HTTPBytes`. A driver owns the read buffer, the sockets and the time.
+/// byte loops of `HTTPBytes`. A driver owns the read buffer, the sockets and the time. NIOCore and NIOHPACK are imported by
+/// `HPACKCodec` only.
 ///
 /// HTTP/1.1, in this order: `HTTP1ServerConnection` and `HTTP1ClientConnection` (the two sides, each with its drawing),
 /// `HTTP1HeadParser` and `HTTP1BodyParser` (where heads and bodies begin and end), `HTTP1FieldRules` and `HTTP1Heads` (what they
 /// mean), `HTTP1Writer` (what goes out), `HTTP1Fault` (why not), `HTTP1Limits`.
+///
+/// HTTP/2, in this order: `HTTP2Frame` (frame headers, error codes, the scope of a failure), `HTTP2Settings` (what the peer
+/// set), `FieldBlock` and `HeaderBlockCodec` (names and values as ranges of bytes; `HPACKCodec` makes them with NIOHPACK),
+/// `HTTP2Head` (a field block that is a lawful head or trailer), `RateBudget` (how much of something a peer may send).
+/// gRPC: `GRPCStatus`, `GRPCTimeout`.
 ///
 /// Invariants: any bytes end in an event or a fault, never in a trap, in time bounded by their number and wherever they were cut;
 /// a body is told as ranges of the input and never copied; a head is parsed once, and what goes out is written from
