@@ -101,12 +101,13 @@ class Pod:
 
 
 class World:
-    def __init__(self, bench):
+    def __init__(self, bench, prefix=PREFIX):
         if os.geteuid() != 0:
-            raise harness.Failure("this row makes network namespaces and loads BPF programs: run it as root")
+            raise harness.Failure("this makes network namespaces and loads BPF programs: run it as root")
         self.bench = bench
         self.number = os.getpid()
-        self.name = f"{PREFIX}{self.number}"
+        self.prefix = prefix
+        self.name = f"{prefix}{self.number}"
         self.unified = self._unified()
         self.processes, self.pods, self.links = [], [], []
         self.control = self.agent = None
@@ -141,8 +142,8 @@ class World:
 
     def _sweep(self):
         """What a bench that was killed left, known by the number of a process that is no more."""
-        for path in pathlib.Path("/run").glob(f"{PREFIX}*"):
-            number = path.name[len(PREFIX):]
+        for path in pathlib.Path("/run").glob(f"{self.prefix}*"):
+            number = path.name[len(self.prefix):]
             if number.isdigit() and not pathlib.Path(f"/proc/{number}").exists():
                 harness.say(f"removing what {path.name} left")
                 self._remove(path.name, int(number))
