@@ -19,9 +19,7 @@ package struct HPACKCodec: HeaderBlockCodec {
 
   package mutating func decode(_ block: Span<UInt8>) throws(HeaderBlockFailure) -> FieldBlock {
     var buffer = ByteBuffer()
-    for index in block.indices {
-      buffer.writeInteger(block[index])
-    }
+    unsafe buffer.writeBytes(block.bytes)
     let headers: HPACKHeaders
     do {
       headers = try self.decoder.decodeHeaders(from: &buffer)

@@ -22,13 +22,12 @@ package struct HTTP2ErrorCode: RawRepresentable, Hashable, Sendable {
   package static let http11Required = Self(rawValue: 0xd)
 }
 
-/// Why something was refused; the words go to logs and metrics and stay.
+/// Why a stream or a connection of HTTP/2 is ended. The words go to logs and metrics and do not change.
 package enum HTTP2Reason: String, Hashable, Sendable, CaseIterable {
   case frameSize = "frame_size"
   case streamIdentifier = "stream_identifier"
   case padding
   case pushPromise = "push_promise"
-  case selfDependency = "self_dependency"
   case settingValue = "setting_value"
   case settingsTooMany = "settings_too_many"
   case windowIncrement = "window_increment"
@@ -48,6 +47,31 @@ package enum HTTP2Reason: String, Hashable, Sendable, CaseIterable {
   case connectRefused = "connect_refused"
   case extendedConnect = "extended_connect"
   case trailers
+  case preface
+  case continuation
+  case blockTooLong = "block_too_long"
+  case interim = "interim_responses"
+  case dataBeforeHead = "data_before_head"
+  case streamClosed = "stream_closed"
+  case streamIdle = "stream_idle"
+  case streamsTooMany = "streams_too_many"
+  case draining
+  case windowExceeded = "window_exceeded"
+  case pingFlood = "ping_flood"
+  case settingsFlood = "settings_flood"
+  case priorityFlood = "priority_flood"
+  case windowUpdateFlood = "window_update_flood"
+  case emptyDataFlood = "empty_data_flood"
+  case unknownFrameFlood = "unknown_frame_flood"
+  case goAwayFlood = "goaway_flood"
+  case resetFlood = "reset_flood"
+  case refusalFlood = "refusal_flood"
+  case faultFlood = "fault_flood"
+  case prefaceTimeout = "preface_timeout"
+  case headTimeout = "head_timeout"
+  case settingsTimeout = "settings_timeout"
+  case pingTimeout = "ping_timeout"
+  case truncated
 }
 
 /// How far a failure reaches.
@@ -171,9 +195,6 @@ package struct HTTP2FrameHeader: Hashable, Sendable {
     }
     if self.kind == .headers, self.flags.contains(.priority) {
       guard end - start >= 5 else { throw .connection(.frameSizeError, .frameSize) }
-      guard payload.bigEndian32(at: start) & Self.largestStream != self.stream else {
-        throw .stream(.protocolError, .selfDependency)
-      }
       start += 5
     }
     return start..<end

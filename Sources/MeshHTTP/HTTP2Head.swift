@@ -5,6 +5,8 @@ package struct HTTP2HeadRules: Hashable, Sendable {
   package var largestList = 32_768
   /// CONNECT as HBONE uses it.
   package var allowsConnect = false
+  /// Names with an underscore: many applications take them for the same name with a hyphen.
+  package var allowsUnderscores = false
 
   package init() {}
 }
@@ -32,7 +34,7 @@ package struct HTTP2Head: Hashable, Sendable {
     var parts = try Parts(block, rules, .request)
     guard let method = parts.pseudo[.method], FieldText.isToken(block.bytes[method]) else { throw .malformed(.method) }
     if let authority = parts.pseudo[.authority] {
-      guard FieldText.isAuthority(block.bytes[authority]) else { throw .malformed(.authority) }
+      guard HTTPAuthority.isValid(block.bytes.span, authority) else { throw .malformed(.authority) }
     }
     if block.bytes[method].elementsEqual("CONNECT".utf8) {
       guard rules.allowsConnect else { throw .malformed(.connectRefused) }
@@ -45,9 +47,8 @@ package struct HTTP2Head: Hashable, Sendable {
     guard let path = parts.pseudo[.path],
       FieldText.isPath(block.bytes[path], isOptions: block.bytes[method].elementsEqual("OPTIONS".utf8))
     else { throw .malformed(.path) }
-    guard let authority = parts.pseudo[.authority] ?? parts.host, FieldText.isAuthority(block.bytes[authority]) else {
-      throw .malformed(.authority)
-    }
+    guard let authority = parts.pseudo[.authority] ?? parts.host, HTTPAuthority.isValid(block.bytes.span, authority)
+    else { throw .malformed(.authority) }
     return parts.head(.request(method: method, scheme: scheme, authority: authority, path: path), block)
   }
 
@@ -97,7 +98,7 @@ private struct Parts {
       if name.first == UInt8(ascii: ":") {
         try self.take(pseudo: name, field, sort)
       } else {
-        try self.take(name, field, block, sort)
+        try self.take(name, field, block, rules, sort)
       }
     }
   }
@@ -114,9 +115,11 @@ private struct Parts {
   }
 
   private mutating func take(
-    _ name: ArraySlice<UInt8>, _ field: FieldBlock.Field, _ block: FieldBlock, _ sort: Sort
+    _ name: ArraySlice<UInt8>, _ field: FieldBlock.Field, _ block: FieldBlock, _ rules: HTTP2HeadRules, _ sort: Sort
   ) throws(HTTP2Failure) {
-    guard FieldText.isFieldName(name) else { throw .malformed(.fieldName) }
+    guard FieldText.isFieldName(name), rules.allowsUnderscores || !name.contains(HTTPBytes.underscore) else {
+      throw .malformed(.fieldName)
+    }
     let value = block.value(field)
     switch name.count {
     case 2 where name.elementsEqual("te".utf8):
@@ -178,11 +181,6 @@ private enum FieldText {
     if isOptions, text.elementsEqual("*".utf8) { return true }
     return text.first == UInt8(ascii: "/")
       && text.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "#") }
-  }
-
-  /// Host and port; no user information.
-  static func isAuthority(_ text: ArraySlice<UInt8>) -> Bool {
-    !text.isEmpty && text.allSatisfy { Self.isAlphanumeric($0) || "-._~%!$&'()*+,;=:[]".utf8.contains($0) }
   }
 
   /// Digits only; nil as well if there are so many that they might not fit.

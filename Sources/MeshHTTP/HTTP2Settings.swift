@@ -3,6 +3,8 @@ package struct HTTP2Settings: Hashable, Sendable {
   /// A frame with more is a flood: every known setting fits many times over.
   package static let mostEntries = 64
   package static let largestWindow = 0x7fff_ffff
+  /// What every window begins with until something is said.
+  package static let protocolWindow = 65_535
   package static let smallestFrameLimit = 16_384
   package static let largestFrameLimit = 16_777_215
 
@@ -10,7 +12,7 @@ package struct HTTP2Settings: Hashable, Sendable {
   package var pushIsEnabled = true
   /// Nil: not limited.
   package var concurrentStreams: Int?
-  package var initialWindow = 65_535
+  package var initialWindow = HTTP2Settings.protocolWindow
   package var largestPayload = HTTP2Settings.smallestFrameLimit
   /// Nil: not limited.
   package var fieldListSize: Int?

@@ -8,9 +8,11 @@
 /// `HTTP1HeadParser` and `HTTP1BodyParser` (where heads and bodies begin and end), `HTTP1FieldRules` and `HTTP1Heads` (what they
 /// mean), `HTTP1Writer` (what goes out), `HTTP1Fault` (why not), `HTTP1Limits`.
 ///
-/// HTTP/2, in this order: `HTTP2Frame` (frame headers, error codes, the scope of a failure), `HTTP2Settings` (what the peer
-/// set), `FieldBlock` and `HeaderBlockCodec` (names and values as ranges of bytes; `HPACKCodec` makes them with NIOHPACK),
-/// `HTTP2Head` (a field block that is a lawful head or trailer), `RateBudget` (how much of something a peer may send).
+/// HTTP/2, in this order: `HTTP2Connection` (either side of one, with its drawing; a file each for frames, heads, data, what is
+/// sent, and time), `HTTP2Stream` (what each side of an exchange may still say), `HTTP2ReceiveWindow`, `HTTP2ResetRing` (streams
+/// of which the peer may still be sending), `HTTP2Limits` (and budgets: `RateBudget`), `HTTP2Frame` (frame headers, error codes,
+/// the scope of a failure), `HTTP2Settings` (what the peer set), `FieldBlock` and `HeaderBlockCodec` (names and values as
+/// ranges of bytes; `HPACKCodec` makes them with NIOHPACK), `HTTP2Head` (a field block that is a lawful head or trailer).
 /// gRPC: `GRPCStatus`, `GRPCTimeout`.
 ///
 /// Invariants: any bytes end in an event or a fault, never in a trap, in time bounded by their number and wherever they were cut;
