@@ -196,10 +196,7 @@ package actor Agent {
 
     let board = self.names
     let feed = self.flows
-    self.reader = try self.kernel.readEvents { events in
-      let names = board.current
-      feed.publish(events.map { names.record($0) })
-    }
+    self.reader = try self.kernel.readEvents { feed.publish($0, board.current) }
 
     var identifiers = Identifiers()
     do throws(MeshError) {

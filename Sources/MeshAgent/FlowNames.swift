@@ -8,11 +8,17 @@ import Synchronization
 
 /// Turns the kernel's numbers into names, for records and metrics. Replaced as a whole when a plan was carried out; the
 /// reader of the ring buffer and the scrapes only read it.
-struct FlowNames: Sendable {
-  var identifiers = Identifiers()
-  var directory = NameDirectory()
+final class FlowNames: Sendable {
+  let identifiers: Identifiers
+  let directory: NameDirectory
   /// Adds to CLOCK_MONOTONIC to give wall time, in nanoseconds; measured when it is made.
-  var wallOffset: Int64 = Self.measuredOffset
+  let wallOffset: Int64
+
+  init(identifiers: Identifiers = Identifiers(), directory: NameDirectory = NameDirectory()) {
+    self.identifiers = identifiers
+    self.directory = directory
+    self.wallOffset = Self.measuredOffset
+  }
 
   func workload(_ number: UInt32) -> ResourceName? { self.name(.workload, number) }
   func service(_ number: UInt32) -> ResourceName? { self.name(.service, number) }

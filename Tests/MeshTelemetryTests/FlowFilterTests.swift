@@ -48,36 +48,38 @@ import Testing
 }
 
 @Suite struct FlowRingTests {
-  private func ring(_ count: Int, capacity: Int) -> FlowRing {
-    var ring = FlowRing(capacity: capacity)
-    for index in 0..<count { ring.append(index % 2 == 0 ? Sample.closed() : Sample.refused()) }
+  private func ring(_ count: Int, capacity: Int) -> FlowRing<Int> {
+    var ring = FlowRing<Int>(capacity: capacity)
+    for index in 0..<count { ring.append(index) }
     return ring
   }
 
-  @Test("numbers rise by one and the oldest records go first")
+  @Test("numbers rise by one and the oldest elements go first")
   func numbering() {
     let ring = self.ring(10, capacity: 4)
-    let batch = ring.records(after: 0, limit: 100)
-    #expect(batch.records.map(\.number) == [7, 8, 9, 10])
+    let batch = ring.elements(after: 0, limit: 100)
+    #expect(batch.elements == [6, 7, 8, 9])
+    #expect(batch.first == 7)
     #expect(batch.missed == 6)
     #expect(batch.cursor == 10)
     #expect(ring.dropped == 6)
     #expect(ring.count == 4)
   }
 
-  @Test("a reader gets every record once, or is told how many it missed")
+  @Test("a reader gets every element once, or is told how many it missed")
   func lossless() {
     for capacity in [1, 3, 8] {
-      var ring = FlowRing(capacity: capacity)
+      var ring = FlowRing<UInt64>(capacity: capacity)
       var cursor: UInt64 = 0
       var got: UInt64 = 0
       var missed: UInt64 = 0
       for step in 1...200 {
-        for _ in 0..<(step % 5) { ring.append(Sample.closed()) }
+        for _ in 0..<(step % 5) { ring.append(ring.newest + 1) }
         if step % 3 == 0 {
-          let batch = ring.records(after: cursor, limit: 2)
-          #expect(batch.records.first.map { $0.number == cursor + batch.missed + 1 } ?? (batch.missed == 0))
-          got += UInt64(batch.records.count)
+          let batch = ring.elements(after: cursor, limit: 2)
+          #expect(batch.elements.first.map { $0 == cursor + batch.missed + 1 } ?? (batch.missed == 0))
+          #expect(batch.elements.first ?? batch.first == batch.first)
+          got += UInt64(batch.elements.count)
           missed += batch.missed
           cursor = batch.cursor
         }
@@ -89,22 +91,21 @@ import Testing
   @Test("nothing new is an empty batch at the same cursor, also for a cursor of the future")
   func nothingNew() {
     let ring = self.ring(3, capacity: 4)
-    #expect(ring.records(after: 3, limit: 5) == .init(records: [], cursor: 3, missed: 0))
-    #expect(ring.records(after: 99, limit: 5) == .init(records: [], cursor: 3, missed: 0))
-    #expect(ring.records(after: .max, limit: 5).cursor == 3)
-    #expect(ring.records(after: 0, limit: 0).records.isEmpty)
-    #expect(FlowRing(capacity: 0).capacity == 1)
-    #expect(FlowRing(capacity: 2).records(after: 0, limit: 1).records.isEmpty)
+    for cursor in [3, 99, UInt64.max] {
+      let batch = ring.elements(after: cursor, limit: 5)
+      #expect(batch.elements.isEmpty)
+      #expect(batch.cursor == 3)
+      #expect(batch.missed == 0)
+    }
+    #expect(ring.elements(after: 0, limit: 0).elements.isEmpty)
+    #expect(FlowRing<Int>(capacity: 0).capacity == 1)
+    #expect(FlowRing<Int>(capacity: 2).elements(after: 0, limit: 1).elements.isEmpty)
   }
 
-  @Test("the last N that match begin at the right record")
-  func last() throws {
-    let ring = self.ring(10, capacity: 8)
-    let filter = try FlowFilter(kind: "refused")
-    #expect(ring.cursor(last: 2, where: filter.matches) == 7)
-    #expect(ring.cursor(last: 1, where: { _ in true }) == 9)
-    #expect(ring.cursor(last: 100, where: filter.matches) == 2)
-    #expect(ring.cursor(last: 0, where: { _ in true }) == 10)
-    #expect(FlowRing(capacity: 3).cursor(last: 5, where: { _ in true }) == 0)
+  @Test("an element is replaced under its number, as long as it is held")
+  func replaces() {
+    var ring = self.ring(10, capacity: 4)
+    for number in [0, 6, 8, 11, UInt64.max] { ring.replace(number, with: 99) }
+    #expect(ring.elements(after: 0, limit: 9).elements == [6, 99, 8, 9])
   }
 }
