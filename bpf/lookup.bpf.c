@@ -64,6 +64,7 @@ int mesh_hostlookup(struct bpf_sk_lookup *ctx)
     if (ctx->protocol != IPPROTO_TCP)
         return SK_PASS;
     struct mesh_arrival arrival = mesh_arrival_of(ctx);
+    arrival.in_host = 1;
     const struct mesh_workload *local = mesh_host_port(&arrival.local, arrival.local_port_be);
     if (!local)
         return SK_PASS;

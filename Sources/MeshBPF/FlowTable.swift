@@ -33,7 +33,7 @@ extension mesh_slot {
   fileprivate var isInUse: Bool { self.cookie != 0 && self.cookie != .max }
 
   fileprivate func holds(_ tuple: mesh_tuple) -> Bool {
-    self.netns_cookie == tuple.netns_cookie
+    (self.is_local != 0 ? self.flow.netns_cookie : 0) == tuple.netns_cookie
       && self.flow.source_port_be == tuple.remote_port_be && self.flow.destination_port_be == tuple.local_port_be
       && self.flow.source.hi_be == tuple.remote.hi_be && self.flow.source.lo_be == tuple.remote.lo_be
       && self.flow.destination.hi_be == tuple.local.hi_be && self.flow.destination.lo_be == tuple.local.lo_be

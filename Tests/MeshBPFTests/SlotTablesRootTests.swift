@@ -59,14 +59,14 @@ import Testing
     flow.destination_port_be = tuple.local_port_be
     flow.service = 9
     let number = mesh_tuple_slot(tuple)
-    try table.slots.put(number, mesh_slot(cookie: 5, netns_cookie: 0, flow: flow))
+    try table.slots.put(number, mesh_slot(cookie: 5, spilled: 0, is_local: 0, flow: flow))
     #expect(try table.get(tuple)?.service == 9)
     #expect(try table.get(other) == nil)
     flow.service = 10
     try table.beside.put(other, flow)
     #expect(try table.get(other)?.service == 10)
     #expect(try table.count() == 2)
-    try table.slots.put(number, mesh_slot(cookie: .max, netns_cookie: 0, flow: flow))
+    try table.slots.put(number, mesh_slot(cookie: .max, spilled: 0, is_local: 0, flow: flow))
     #expect(try table.get(tuple) == nil)
     try table.slots.put(number, mesh_slot())
     #expect(try table.get(tuple) == nil)

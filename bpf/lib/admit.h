@@ -12,7 +12,27 @@ struct mesh_arrival {
     __u64 netns_cookie; /* 0 unless the addresses are loopback */
     __u16 local_port_be;
     __u16 remote_port_be;
+    __u8 in_host; /* where the agent admits calls of its own, in the hash map of flows */
 };
+
+/* What decides, of a flow that was found. */
+struct mesh_known {
+    __u32 source_workload;
+    __u32 destination_workload;
+    __u32 generation;
+    __u8 verdict;
+};
+
+/* Read once: what is read after `mesh_flow_still` may be another flow's, and only tells. */
+static __always_inline struct mesh_known mesh_known_of(const struct mesh_flow *flow)
+{
+    const volatile struct mesh_flow *now = flow;
+    struct mesh_known known = {.source_workload = now->source_workload,
+                               .destination_workload = now->destination_workload,
+                               .generation = now->generation,
+                               .verdict = now->verdict};
+    return known;
+}
 
 /* Fills `flow` (zero when it comes in) and returns 1 to admit, 0 to drop for flow->reason. `local`: the workload that is
  * called, NULL if the address is nobody's. */
@@ -52,23 +72,29 @@ static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival
         .local_port_be = arrival->local_port_be,
         .remote_port_be = arrival->remote_port_be,
     };
-    const struct mesh_flow *known = mesh_flow_find(&tuple).flow;
-    if (known && known->destination_workload == local->workload && known->verdict == MESH_VERDICT_ALLOW) {
-        if (known->generation == config->generation)
+    struct mesh_published found = mesh_flow_find(&tuple);
+    if (!found.flow && arrival->in_host)
+        found = mesh_flow_beside(&tuple);
+    struct mesh_known known = {0};
+    if (found.flow)
+        known = mesh_known_of(found.flow);
+    if (found.flow && known.destination_workload == local->workload && known.verdict == MESH_VERDICT_ALLOW &&
+        mesh_flow_still(&found, &tuple)) {
+        if (known.generation == config->generation)
             return 1;
-        if (known->source_workload == local->workload)
+        if (known.source_workload == local->workload)
             return 1;
         /* Policy changed between connect and here: the verdict of the past does not count. */
-        flow->tier = known->tier;
-        flow->source_workload = known->source_workload;
-        flow->service = known->service;
-        flow->original = known->original;
-        flow->original_port_be = known->original_port_be;
-        flow->netns_cookie = known->netns_cookie;
-        flow->start_ns = known->start_ns;
-        flow->pid = known->pid;
+        flow->source_workload = known.source_workload;
+        flow->tier = found.flow->tier;
+        flow->service = found.flow->service;
+        flow->original = found.flow->original;
+        flow->original_port_be = found.flow->original_port_be;
+        flow->netns_cookie = found.flow->netns_cookie;
+        flow->start_ns = found.flow->start_ns;
+        flow->pid = found.flow->pid;
     } else {
-        known = 0;
+        found.flow = 0;
         const struct mesh_workload *remote = bpf_map_lookup_elem(&MESH_MAP(wload), &arrival->remote);
         if (remote && remote->workload == local->workload)
             return 1;
@@ -83,7 +109,7 @@ static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival
         flow->reason = MESH_REASON_NOT_READY;
         return 0;
     }
-    if (known)
+    if (found.flow)
         judgement = mesh_judge_workload(config->generation, flow->source_workload,
                                         mesh_addr_is_v4(&arrival->remote) ? 4 : 6, local, arrival->local_port_be);
     else

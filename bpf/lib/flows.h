@@ -19,7 +19,8 @@ static __always_inline int mesh_slot_holds(const struct mesh_slot *slot, const s
 {
     return slot->flow.source_port_be == tuple->remote_port_be && slot->flow.destination_port_be == tuple->local_port_be &&
            mesh_addr_equal(&slot->flow.source, &tuple->remote) &&
-           mesh_addr_equal(&slot->flow.destination, &tuple->local) && slot->netns_cookie == tuple->netns_cookie;
+           mesh_addr_equal(&slot->flow.destination, &tuple->local) &&
+           (slot->is_local ? slot->flow.netns_cookie : 0) == tuple->netns_cookie;
 }
 
 /* Where a flow is. */
@@ -28,24 +29,43 @@ struct mesh_published {
     struct mesh_slot *slot; /* NULL: in the hash map */
 };
 
+static __always_inline int mesh_slot_has(const struct mesh_slot *slot, const struct mesh_tuple *tuple)
+{
+    __u64 owner = mesh_owner(&slot->cookie);
+    return owner != 0 && owner != MESH_OWNER_BUSY && mesh_slot_holds(slot, tuple);
+}
+
+/* In the hash map alone. Looking there for nothing costs a cache miss. */
+static __always_inline struct mesh_published mesh_flow_beside(const struct mesh_tuple *tuple)
+{
+    struct mesh_published found = {.flow = bpf_map_lookup_elem(&MESH_MAP(flows), tuple)};
+    return found;
+}
+
 static __always_inline struct mesh_published mesh_flow_find(const struct mesh_tuple *tuple)
 {
     struct mesh_published found = {0};
     struct mesh_slot *slot = mesh_flow_slot(tuple);
-    if (slot) {
-        __u64 owner = mesh_owner(&slot->cookie);
-        if (owner != 0 && owner != MESH_OWNER_BUSY && mesh_slot_holds(slot, tuple)) {
-            found.flow = &slot->flow;
-            found.slot = slot;
-            return found;
-        }
+    if (slot && mesh_slot_has(slot, tuple)) {
+        found.flow = &slot->flow;
+        found.slot = slot;
+        return found;
     }
-    found.flow = bpf_map_lookup_elem(&MESH_MAP(flows), tuple);
-    return found;
+    if (slot && !*(volatile __u32 *)&slot->spilled)
+        return found;
+    return mesh_flow_beside(tuple);
 }
 
-/* Returns 0, or an error: then nobody finds it. The flow has its source, destination and socket cookie. One whose destination
- * is not the tuple's, because it bears the choice of the connect hook, is not known in a slot: it goes to the hash map. */
+/* Whether `found` is still this tuple's: after it was read, because a slot may be another connection's by then. An entry of
+ * the hash map is not reused while a program can see it. */
+static __always_inline int mesh_flow_still(const struct mesh_published *found, const struct mesh_tuple *tuple)
+{
+    return !found->slot || mesh_slot_has(found->slot, tuple);
+}
+
+/* Returns 0, or an error: then nobody finds it. The flow has its source, destination and socket cookie, and the tuple's
+ * namespace if that has one. One whose destination is not the tuple's, because it bears the choice of the connect hook, is not
+ * known in a slot: it goes to the hash map. */
 static __always_inline long mesh_flow_publish(const struct mesh_tuple *tuple, const struct mesh_flow *flow)
 {
     struct mesh_slot *slot = mesh_flow_slot(tuple);
@@ -55,13 +75,14 @@ static __always_inline long mesh_flow_publish(const struct mesh_tuple *tuple, co
         if ((owner == 0 || (owner != MESH_OWNER_BUSY && mesh_slot_holds(slot, tuple))) &&
             mesh_own(&slot->cookie, owner)) {
             if (!(flow->flags & MESH_FLOW_CHOSEN)) {
-                slot->netns_cookie = tuple->netns_cookie;
+                slot->is_local = tuple->netns_cookie != 0;
                 slot->flow = *flow;
                 mesh_disown(&slot->cookie, flow->socket_cookie);
                 return 0;
             }
             mesh_disown(&slot->cookie, 0);
         }
+        *(volatile __u32 *)&slot->spilled = 1;
     }
     return bpf_map_update_elem(&MESH_MAP(flows), tuple, flow, BPF_ANY);
 }

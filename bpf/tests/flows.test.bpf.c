@@ -21,6 +21,7 @@ static __noinline int publish(__u16 port, __u64 netns, __u64 cookie)
         .destination = tuple.local,
         .source_port_be = tuple.remote_port_be,
         .destination_port_be = tuple.local_port_be,
+        .netns_cookie = netns,
         .socket_cookie = cookie,
     };
     return mesh_flow_publish(&tuple, &flow) == 0;
@@ -96,6 +97,32 @@ CHECK(check_a_slot_in_work)
     EXPECT(withdraw(4000, 0));
     mesh_disown(&slot->cookie, 0);
     EXPECT(publish(4000, 0, 7) && is_in_slot(4000, 0) && withdraw(4000, 0));
+    return 0;
+}
+
+/* What lies beside a slot that nobody found in use is looked for where it may be, and only there. */
+CHECK(check_beside)
+{
+    struct mesh_tuple tuple = tuple_of(5000, 0);
+    struct mesh_flow flow = {.source = tuple.remote, .destination = tuple.local, .socket_cookie = 11};
+    EXPECT(bpf_map_update_elem(&MESH_MAP(flows), &tuple, &flow, BPF_ANY) == 0);
+    EXPECT(find(5000, 0) == 0);
+    const struct mesh_flow *beside = mesh_flow_beside(&tuple).flow;
+    EXPECT(beside && beside->socket_cookie == 11);
+    EXPECT(bpf_map_delete_elem(&MESH_MAP(flows), &tuple) == 0);
+    return 0;
+}
+
+/* A slot that is taken over after it was found is not the tuple's any more. */
+CHECK(check_still)
+{
+    EXPECT(publish(6000, 0, 5));
+    struct mesh_tuple tuple = tuple_of(6000, 0);
+    struct mesh_published found = mesh_flow_find(&tuple);
+    EXPECT(found.slot && mesh_flow_still(&found, &tuple));
+    EXPECT(withdraw(6000, 0) && !mesh_flow_still(&found, &tuple));
+    EXPECT(publish(6000 + 2 * MESH_SLOTS, 0, 6) && !mesh_flow_still(&found, &tuple));
+    EXPECT(withdraw(6000 + 2 * MESH_SLOTS, 0));
     return 0;
 }
 

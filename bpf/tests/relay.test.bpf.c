@@ -89,7 +89,8 @@ CHECK(check_take_over)
     EXPECT(!has_leg(&tuple));
     mesh_leg_take_over(&call);
     EXPECT(!has_leg(&tuple));
-    EXPECT(bpf_map_update_elem(&MESH_MAP(flows), &tuple, &call, BPF_ANY) == 0);
+    call.socket_cookie = 5;
+    EXPECT(mesh_flow_publish(&tuple, &call) == 0);
     EXPECT(!has_leg(&tuple));
     mesh_leg_take_over(&call);
     EXPECT(has_leg(&tuple));

@@ -348,19 +348,43 @@ CHECK(check_arrival_of_a_flow)
                               .destination_workload = SERVER,
                               .generation = GENERATION,
                               .verdict = MESH_VERDICT_ALLOW,
+                              .source = tuple.remote,
+                              .destination = tuple.local,
+                              .source_port_be = tuple.remote_port_be,
+                              .destination_port_be = tuple.local_port_be,
+                              .socket_cookie = 5,
                               .tier = MESH_TIER_KERNEL};
-    EXPECT(bpf_map_update_elem(&MESH_MAP(flows), &tuple, &known, BPF_ANY) == 0);
+    EXPECT(mesh_flow_publish(&tuple, &known) == 0);
     EXPECT(admit(&arrival, &config, &flow) == 1);
     /* Another generation: the verdict of the past does not count. */
     known.generation = GENERATION - 1;
-    EXPECT(bpf_map_update_elem(&MESH_MAP(flows), &tuple, &known, BPF_ANY) == 0);
+    EXPECT(mesh_flow_publish(&tuple, &known) == 0);
     EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_NOT_ALLOWED);
     EXPECT(flow.source_workload == CLIENT && flow.tier == MESH_TIER_KERNEL);
     /* A flow to another workload says nothing about this one. */
     known.generation = GENERATION;
     known.destination_workload = REMOTE;
-    EXPECT(bpf_map_update_elem(&MESH_MAP(flows), &tuple, &known, BPF_ANY) == 0);
+    EXPECT(mesh_flow_publish(&tuple, &known) == 0);
     EXPECT(admit(&arrival, &config, &flow) == 0 && flow.tier == MESH_TIER_OUTSIDE);
+    return 0;
+}
+
+/* What the agent admits itself lies beside the slots, and is looked for in the host's namespace only. */
+CHECK(check_arrival_of_the_agent)
+{
+    ARRIVAL;
+    EXPECT(put_deny_all(GENERATION, SERVER, 6) == 0);
+    struct mesh_tuple tuple = {.local = arrival.local,
+                               .remote = arrival.remote,
+                               .local_port_be = arrival.local_port_be,
+                               .remote_port_be = bpf_htons(40007)};
+    arrival.remote_port_be = tuple.remote_port_be;
+    struct mesh_flow known = {
+        .source_workload = SERVER, .destination_workload = SERVER, .verdict = MESH_VERDICT_ALLOW};
+    EXPECT(bpf_map_update_elem(&MESH_MAP(flows), &tuple, &known, BPF_ANY) == 0);
+    EXPECT(admit(&arrival, &config, &flow) == 0);
+    arrival.in_host = 1;
+    EXPECT(admit(&arrival, &config, &flow) == 1);
     return 0;
 }
 

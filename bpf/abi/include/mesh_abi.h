@@ -246,8 +246,9 @@ struct mesh_tuple {
 /* slots: number of a tuple's slot -> the flow that is published under the tuple, if it found the slot free; else it is in
  * `flows`. A map that was made smaller has no slot for the rest. */
 struct mesh_slot {
-    __u64 cookie;       /* of the socket that connects; 0: free */
-    __u64 netns_cookie; /* the tuple's */
+    __u64 cookie;   /* of the socket that connects; 0: free */
+    __u32 spilled;  /* once found in use: look into `flows` as well */
+    __u32 is_local; /* the tuple's namespace is the flow's; else it has none */
     struct mesh_flow flow;
 };
 #define MESH_SLOTS 4096 /* a power of two */
