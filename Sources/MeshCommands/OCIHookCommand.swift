@@ -15,10 +15,11 @@ struct OCIHookCommand: AsyncParsableCommand {
       node names is let pass at once. One that has a Workload and cannot be enrolled within --timeout fails to start, and so \
       does every container while no agent can be asked, unless --without-agent pass says otherwise.
 
-      podman runs it by a file in /etc/containers/oci/hooks.d: /usr/lib/martlet/oci-hook.json is one. See docs/install.md.
+      podman runs it by a file in /usr/share/containers/oci/hooks.d: /usr/lib/martlet/oci-hook.json is one. See
+      docs/install.md.
 
       EXAMPLE
-        install -D -m 644 /usr/lib/martlet/oci-hook.json /etc/containers/oci/hooks.d/martlet.json
+        install -D -m 644 /usr/lib/martlet/oci-hook.json /usr/share/containers/oci/hooks.d/martlet.json
 
       Exit status: 0 enrolled, or not of the mesh; 1 not within the time; 2 no state on standard input; 3 no agent.
       """)

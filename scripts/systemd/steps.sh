@@ -39,11 +39,14 @@ martlet_release() {
       rmdir "$(dirname "$file")" 2>/dev/null || true
     fi
   done
-  if [ -e /etc/containers/oci/hooks.d/martlet.json ]; then
-    martlet_say "remove /etc/containers/oci/hooks.d/martlet.json"
-    rm -f /etc/containers/oci/hooks.d/martlet.json
-    rmdir -p --ignore-fail-on-non-empty /etc/containers/oci/hooks.d
-  fi
+  # The second is where `hooks_dir` of containers.conf may point.
+  for directory in /usr/share/containers/oci/hooks.d /etc/containers/oci/hooks.d; do
+    if [ -e "$directory/martlet.json" ]; then
+      martlet_say "remove $directory/martlet.json"
+      rm -f "$directory/martlet.json"
+      rmdir -p --ignore-fail-on-non-empty "$directory"
+    fi
+  done
   # Names of the mesh are asked of nobody when the agent is gone. A file that was changed is its owner's.
   if cmp -s /usr/lib/martlet/resolved.conf /etc/systemd/resolved.conf.d/martlet.conf; then
     martlet_say "remove /etc/systemd/resolved.conf.d/martlet.conf"

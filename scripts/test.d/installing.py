@@ -33,7 +33,7 @@ class Installing:
         objects = self.kernel_objects()
         self.check(f"{len(objects)} programs, maps and links are pinned", {kind for kind, _ in objects} == {"link", "map", "prog"}, str(objects)[:300])
         self.doc("remove")
-        left = box.run("ls -d /etc/systemd/system/*.d/50-martlet.conf /etc/containers/oci /etc/systemd/resolved.conf.d/martlet.conf 2>/dev/null; true").stdout
+        left = box.run("ls -d /etc/systemd/system/*.d/50-martlet.conf /usr/share/containers/oci /etc/systemd/resolved.conf.d/martlet.conf 2>/dev/null; true").stdout
         self.check("nothing waits for the mesh any more, nor asks it", not left, left)
         self.check("/etc/hosts has no names of the mesh", "martlet" not in self.read("/etc/hosts"), self.read("/etc/hosts"))
         self.check("removed, the settings stay", box.run("test -e /etc/martlet/mesh.d/demo.yaml", check=False).returncode == 0)

@@ -1,5 +1,6 @@
 """load.py SECONDS ADDRESS:PORT...: keeps connections open and opens new ones, one line there and back each, until SIGTERM or
-the end of the time. Prints JSON: how many exchanges worked, and every failure with its time. Exit status 1 if something failed."""
+the end of the time. Prints `begun` when all that stay are open, and at the end JSON: how many exchanges worked, and every failure
+with its time. Exit status 1 if something failed."""
 import asyncio
 import json
 import signal
@@ -8,6 +9,7 @@ import time
 
 LINE = b"x" * 100 + b"\n"
 TIMEOUT = 15
+KEPT = 8
 begin = time.monotonic()
 end = begin + float(sys.argv[1])
 result = {"new": 0, "kept": 0, "exchanges": 0, "failures": [], "slowest": 0.0}
@@ -50,6 +52,8 @@ async def kept(target):
     try:
         reader, writer = await connect(target)
         result["kept"] += 1
+        if result["kept"] == KEPT * len(sys.argv[2:]):
+            print("begun", flush=True)
         while time.monotonic() < end:
             await exchange(reader, writer)
             await asyncio.sleep(0.05)
@@ -67,7 +71,7 @@ async def main():
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, finish)
     tasks = []
     for target in sys.argv[2:]:
-        tasks += [kept(target) for _ in range(8)] + [new(target) for _ in range(2)]
+        tasks += [kept(target) for _ in range(KEPT)] + [new(target) for _ in range(2)]
     await asyncio.gather(*tasks)
 
 

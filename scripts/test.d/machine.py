@@ -1,4 +1,5 @@
 """One booted machine with the package under test: what all parts of the test use to look, to call and to judge."""
+import ipaddress
 import json
 import re
 import time
@@ -6,6 +7,9 @@ import time
 import documents
 import host
 import nspawn
+
+OF_THE_MESH = re.compile(r"\.demo(\.svc(\.cluster\.local)?)?$")
+SERVICES = [ipaddress.ip_network("240.0.0.0/8"), ipaddress.ip_network("fd6d:6172:746c:6574::/64")]
 
 
 class Machine:
@@ -92,15 +96,41 @@ class Machine:
         path = f"/var/lib/seen/{unit}.first"
         return self.box.run(f"cat {path} 2>/dev/null; rm -f {path}").stdout.split()
 
+    # What really happened, whatever an application says: packets on every interface of the host, and what the backends got.
+
+    def record(self):
+        """Begins both anew."""
+        self.box.run("systemctl stop record.service; rm -f /var/lib/seen/packets; for unit in backend web front; do : >/var/lib/seen/$unit; done; "
+                     "systemctl start record.service")
+        self.until(lambda: self.read("/var/lib/seen/packets").startswith("# begun"), 10)
+
+    def arrived(self, backend, line="hello"):
+        """How many calls with that line reached a backend."""
+        return sum(line in text for text in self.read(f"/var/lib/seen/{backend}").splitlines())
+
+    def packets(self):
+        """(source, destination, port, interface[, name]) of each connection that was begun, and of each question for a name."""
+        return [line.split() for line in self.read("/var/lib/seen/packets").splitlines() if not line.startswith("#")]
+
+    @staticmethod
+    def unsteered(packets):
+        """Calls that left for the address of a service: where the mesh is, none does."""
+        return [line for line in packets if any(ipaddress.ip_address(line[1]) in network for network in SERVICES)]
+
+    @staticmethod
+    def leaked(packets):
+        """Questions of containers for names of the mesh that left their namespace; other names go on to the host's name servers."""
+        return [line for line in packets if line[2] == "53" and line[0].startswith("10.88.") and OF_THE_MESH.search(line[-1])]
+
     # Load: connections that stay and new ones, from the namespace `client`.
 
     def load(self, seconds, targets=(host.KERNEL, host.RELAY)):
         """Starts the load as a unit; `loaded` ends it, at the earliest after so many seconds."""
-        self.load_until = time.monotonic() + seconds
         self.box.run(
             ["systemd-run", "-q", "--unit=load", "--property=NetworkNamespacePath=/run/netns/client",
              "--property=StandardOutput=file:/run/load.json", "--", "/usr/bin/python3", "/opt/load.py", "900", *targets])
-        time.sleep(1)
+        self.until(lambda: self.read("/run/load.json").startswith("begun"), 30)
+        self.load_until = time.monotonic() + seconds
 
     def loaded(self, what, least=50):
         time.sleep(max(0, self.load_until - time.monotonic()))
@@ -108,8 +138,8 @@ class Machine:
         self.until(lambda: self.show("load.service", "ActiveState") in ("inactive", "failed"), 120)
         text = self.box.run("cat /run/load.json; rm -f /run/load.json; systemctl reset-failed load.service 2>/dev/null; true").stdout
         try:
-            result = json.loads(text)
-        except ValueError:
+            result = json.loads(text.splitlines()[-1])
+        except (ValueError, IndexError):
             return self.check(what, False, f"no result: {text[:500]}")
         good = not result["failures"] and result["new"] >= least and result["kept"] > 0
         self.check(f"{what}: {result['new']} new, {result['kept']} kept connections, {result['exchanges']} exchanges, "
