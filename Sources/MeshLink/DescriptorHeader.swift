@@ -5,6 +5,7 @@ package import MeshBase
 /// ```
 /// magic 4 | layout 1 | kind 1 | family 1 | leg 1 | workload 4 | count 4 | namespace cookie 8 | destination 16
 /// ```
+/// Of what is no stock, the last 8 are `after`.
 package struct DescriptorHeader: Hashable, Sendable {
   package enum Kind: UInt8, Sendable {
     /// A listening socket, to accept on until it is withdrawn.
@@ -34,11 +35,15 @@ package struct DescriptorHeader: Hashable, Sendable {
   package var namespaceCookie: UInt64
   /// Of stock that was made in the namespace of whoever has this address.
   package var destination: IPAddress?
+  /// Orders to close (`AgentMessage.isClosing`) that went by the stream of this connection before: they do not concern these
+  /// descriptors, which can arrive first. 0 for stock.
+  package var after: UInt64
 
   package init(
     kind: Kind, isV4: Bool, leg: UInt8 = 0, workload: UInt32, count: UInt32, namespaceCookie: UInt64,
-    destination: IPAddress? = nil
+    destination: IPAddress? = nil, after: UInt64 = 0
   ) {
+    self.after = after
     self.destination = destination
     self.kind = kind
     self.isV4 = isV4
@@ -56,8 +61,8 @@ package struct DescriptorHeader: Hashable, Sendable {
     bytes.append(bigEndian: self.workload)
     bytes.append(bigEndian: self.count)
     bytes.append(bigEndian: self.namespaceCookie)
-    bytes.append(bigEndian: self.destination?.high ?? 0)
-    bytes.append(bigEndian: self.destination?.low ?? 0)
+    bytes.append(bigEndian: self.kind.isStock ? self.destination?.high ?? 0 : 0)
+    bytes.append(bigEndian: self.kind.isStock ? self.destination?.low ?? 0 : self.after)
     return bytes
   }
 
@@ -74,7 +79,8 @@ package struct DescriptorHeader: Hashable, Sendable {
     self.init(
       kind: kind, isV4: bytes[6] == 4, leg: bytes[7], workload: UInt32(truncatingIfNeeded: bytes.bigEndian(8, 4)),
       count: UInt32(truncatingIfNeeded: bytes.bigEndian(12, 4)), namespaceCookie: bytes.bigEndian(16, 8),
-      destination: IPAddress(high: bytes.bigEndian(24, 8), low: bytes.bigEndian(32, 8)).specified)
+      destination: kind.isStock ? IPAddress(high: bytes.bigEndian(24, 8), low: bytes.bigEndian(32, 8)).specified : nil,
+      after: kind.isStock ? 0 : bytes.bigEndian(32, 8))
     guard Int(self.count) == descriptors, descriptors >= 1, kind.isStock || descriptors == 1 else {
       throw malformed("\(descriptors) descriptors for a count of \(self.count)")
     }

@@ -19,6 +19,14 @@ package enum AgentMessage: Equatable, Sendable {
   case nameServers(cookie: UInt64, servers: [SocketEndpoint])
   /// Another proxy took over: accept no more, finish what is open, end. What is still open then is closed.
   case drain(milliseconds: UInt64)
+
+  /// Closes sockets that were handed over before it, and none that are handed over after it.
+  var isClosing: Bool {
+    switch self {
+    case .withdraw, .retainListeners, .retainNames: true
+    case .begin, .upsert, .remove, .commit, .nameServers, .drain: false
+    }
+  }
 }
 
 /// What the proxy says to the agent.

@@ -20,7 +20,8 @@ package enum AgentLinkEvent: Sendable {
   case nameServers(cookie: UInt64, servers: [SocketEndpoint])
   /// Another proxy took over: accept no more, and end within this time.
   case drain(milliseconds: UInt64)
-  /// Descriptors, the receiver's from here on. On the thread that reads them; all others come on the link's event loop.
+  /// Descriptors, the receiver's from here on. On the thread that reads them, unless they had to wait for an order; all others
+  /// come on the link's event loop.
   case descriptors(DescriptorHeader, [CInt])
 }
 
@@ -91,6 +92,8 @@ final class AgentLinkCore {
   private var stream: (any Channel)?
   /// Shut down here while its thread reads it, and closed here when the thread is done with it: never on another thread.
   private var descriptorSocket: CInt?
+  /// Of the connection that is there.
+  private var gate: DescriptorGate?
   private var attempt: UInt64 = 0
   private var backoff: TimeAmount
   private var isStopped = false
@@ -155,10 +158,12 @@ final class AgentLinkCore {
     self.onEvent(.connected)
     let loop = self.loop
     let core = NIOLoopBound(self, eventLoop: loop)
+    let gate = DescriptorGate { [onEvent = self.onEvent] header, received in onEvent(.descriptors(header, received)) }
+    self.gate = gate
     let receiver = DescriptorReceiver(
-      socket: descriptors,
-      received: { [onEvent = self.onEvent] header, received in onEvent(.descriptors(header, received)) },
+      socket: descriptors, received: { gate.arrived($0, $1) },
       ended: { error in
+        gate.end()
         loop.execute { core.value.descriptorsEnded(attempt, descriptors, error) }
       })
     do {
@@ -224,7 +229,10 @@ final class AgentLinkCore {
   func received(_ frame: LinkFraming.Frame) throws(MeshError) {
     // The agent speaks to us: the next failure starts with a short pause again.
     self.backoff = self.configuration.firstBackoff
-    switch try self.codec.agentMessage(frame) {
+    let message = try self.codec.agentMessage(frame)
+    // Done means that the event was handled: its handler closes before it returns, or in the order of what it is told.
+    defer { if message.isClosing { self.gate?.obeyed() } }
+    switch message {
     case .begin(let revision, let isFull): try self.assembler.begin(revision: revision, isFull: isFull)
     case .upsert(let entry): try self.assembler.upsert(entry)
     case .remove(let key): try self.assembler.remove(key)

@@ -189,6 +189,8 @@ final class ProxyLinkCore {
         self.aside[process]?.proxy ?? self.current.flatMap { $0.process == process ? $0 : nil }
       } ?? self.current
     guard let receiver else { return DescriptorSender.close(descriptors) }
+    var header = header
+    if !header.kind.isStock { header.after = receiver.closingOrders }
     receiver.sender.send(header, descriptors)
   }
 
@@ -206,6 +208,7 @@ final class ProxyLinkCore {
     var buffer = ByteBuffer()
     do {
       try self.codec.write(message, to: &buffer)
+      if message.isClosing { proxy.closingOrders += 1 }
       proxy.stream.writeAndFlush(buffer, promise: nil)
     } catch {
       self.logger.error("cannot encode a message to the proxy", metadata: [LogKey.error: "\(error)"])

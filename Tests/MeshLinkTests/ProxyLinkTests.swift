@@ -95,6 +95,7 @@ final class Recorder<Event: Sendable>: Sendable {
       if case .descriptors(let header, let fds) = event, header.kind == .listener { (header, fds) } else { nil }
     }
     #expect(got.0 == DescriptorHeader(kind: .listener, isV4: true, workload: 5, count: 1, namespaceCookie: 99))
+    #expect(got.0.after == 0)
     var arrived = stat()
     #expect(fstat(got.1[0], &arrived) == 0)
     #expect(arrived.st_ino == status.st_ino)
@@ -130,6 +131,45 @@ final class Recorder<Event: Sendable>: Sendable {
     server.publish(try sampleSnapshot(services: 3), revision: 1)
     _ = try await again.wait { if case .connected = $0 { true } else { nil } }
     _ = try await proxy.wait { if case .snapshot(let s, 1) = $0, s.services.count == 3 { true } else { nil } }
+    client.stop()
+    await server.stop()
+  }
+
+  @Test("a listener that is sent after a withdrawal never comes before it, though it goes by another socket")
+  func order() async throws {
+    defer { self.remove() }
+    let agent = Recorder<ProxyLinkEvent>()
+    let proxy = Recorder<AgentLinkEvent>()
+    let server = try await self.server(agent)
+    let client = self.client(proxy)
+    _ = try await agent.wait { if case .connected = $0 { true } else { nil } }
+    let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+    defer { close(listener) }
+    let rounds = 300
+    for round in 0..<rounds {
+      switch round % 3 {
+      case 0: server.withdraw(workload: 5)
+      case 1: server.retainListeners(namespaceCookies: [1])
+      default: server.retainNames(namespaceCookies: [1])
+      }
+      try server.sendListener(listener, ListenerKey(workload: 5, namespaceCookie: UInt64(round), isV4: true))
+    }
+    _ = try await proxy.wait { event -> Bool? in
+      if case .descriptors(let header, _) = event, header.namespaceCookie == UInt64(rounds - 1) { true } else { nil }
+    }
+    var orders = 0
+    var arrived = 0
+    for event in proxy.all {
+      switch event {
+      case .withdraw, .retainListeners, .retainNames: orders += 1
+      case .descriptors(let header, let descriptors):
+        arrived += 1
+        #expect(orders > Int(header.namespaceCookie), "a listener came before the order that was sent before it")
+        for descriptor in descriptors { close(descriptor) }
+      default: break
+      }
+    }
+    #expect(arrived == rounds)
     client.stop()
     await server.stop()
   }
