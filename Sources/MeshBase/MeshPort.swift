@@ -14,6 +14,7 @@ package enum MeshPort {
 package enum LogKey {
   package static let workload = "workload"
   package static let service = "service"
+  package static let route = "route"
   package static let source = "source"
   package static let destination = "destination"
   package static let identity = "identity"

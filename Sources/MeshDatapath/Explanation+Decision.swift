@@ -144,6 +144,7 @@ extension ResolvedSnapshot {
   ) {
     let needsProxy = port.appProtocol.needsProxy
     result.tier = needsProxy ? .relay : .kernel
+    let port = port.routing.map { self.everyBackend(of: $0, port, &result) } ?? port
     for backend in port.backends {
       guard backend.isValid else {
         result.steps.append("backend \(backend.service):\(backend.port) does not exist: its share is refused")
@@ -158,6 +159,10 @@ extension ResolvedSnapshot {
     }
     let shares = self.shares(of: port, isV4: needsProxy ? nil : isV4)
     let reachable = shares.filter { $0.target != nil }
+    if port.routing != nil, reachable.isEmpty {
+      result.steps.append("none of \(result.endpoints.count) endpoints is ready: the node proxy answers by itself")
+      return
+    }
     guard !shares.isEmpty, !needsProxy || !reachable.isEmpty else {
       return result.refuse(
         .noEndpoint,
@@ -189,6 +194,24 @@ extension ResolvedSnapshot {
           verdict: verdict,
           isRelayed: !needsProxy && verdict.isAllowed && share.workload.map { self.areApart(source, $0) } ?? false))
     }
+  }
+
+  /// The port as if its connections were shared evenly by all that a request can be led to: which one it is, only a request
+  /// tells.
+  private func everyBackend(
+    of routing: HTTPRouting, _ port: ServicePort, _ result: inout Explanation
+  ) -> ServicePort {
+    var port = port
+    var seen: Set<Backend> = []
+    let backends = routing.rules.flatMap(\.backends).filter { $0.weight > 0 }.map {
+      Backend(service: $0.service, port: $0.port, isValid: $0.isValid)
+    }.filter { seen.insert($0).inserted }
+    if !backends.isEmpty { port.backends = backends }
+    let routes = Set(routing.rules.map { "\($0.origin.kind.rawValue) \($0.origin.name)" }).sorted()
+    result.steps.append(
+      "each request is led by the \(routing.rules.count) rules of \(routes.joined(separator: ", ")); shares are not known before"
+    )
+    return port
   }
 
   /// May an endpoint that is no workload's be reached?

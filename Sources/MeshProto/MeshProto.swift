@@ -5,7 +5,8 @@
 /// pointers, no I/O; imports SwiftProtobuf and, for `Data`, FoundationEssentials. `protos/` holds the definitions,
 /// `Generated/` what `scripts/generate-proto` makes of them.
 ///
-/// Read in this order: `Entry+Bytes`, `FieldPath`, `PolicyEntry+Proto` (the strictest conversion), `SnapshotFile`.
+/// Read in this order: `Entry+Bytes`, `FieldPath`, `PolicyEntry+Proto` (the strictest conversion), `HTTPRouting+Proto`,
+/// `SnapshotFile`.
 ///
 /// Invariants:
 /// - One content has one encoding: no maps, fields in the order of their numbers. Its hash is the entry's version.
@@ -13,6 +14,7 @@
 /// - Whatever decodes is a valid entry; every valid entry decodes to itself.
 /// - A policy, workload or configuration with a field or enum value that this version does not know is refused, because
 ///   what it leaves out could widen what is allowed. A service or its endpoints may carry unknown fields: they only route.
+/// - So is a service with a rule for requests (`HTTPRouting`) that is not understood: the rule would take other requests.
 package enum MeshProto {
   /// The largest encoded entry that is sent or accepted, in bytes.
   package static let maximumEntrySize = 8 << 20

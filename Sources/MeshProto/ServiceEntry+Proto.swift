@@ -20,6 +20,7 @@ extension Martlet_Entries_V1_Service {
         }
       message.backends = port.backends.map { Martlet_Entries_V1_Backend($0) }
       if let route = port.route { message.route = route.description }
+      if let routing = port.routing { message.routing = Martlet_Entries_V1_HTTPRouting(routing) }
       return message
     }
   }
@@ -57,6 +58,7 @@ extension ServicePort {
     self.init(port: try field["port"].port(message.port), appProtocol: appProtocol, backends: [])
     if !message.name.isEmpty { self.name = try field["name"].text(message.name, limit: 253) }
     if !message.route.isEmpty { self.route = try field["route"].resourceName(message.route) }
+    if message.hasRouting { self.routing = try HTTPRouting(message.routing, field["routing"]) }
     guard !message.backends.isEmpty else { throw field["backends"].error("missing") }
     var total: UInt32 = 0
     for (index, part) in message.backends.enumerated() {

@@ -5,6 +5,7 @@ import MeshDNS
 import MeshLink
 import MeshNet
 import MeshRouting
+import MeshSnapshot
 import Synchronization
 
 /// What the proxy asks of the agent, before and after the link exists.
@@ -53,6 +54,7 @@ final class AgentEvents: Sendable {
   /// Listeners that came before the first table: connections wait in them meanwhile, because without a table every one would
   /// be refused. Nil: there is a table.
   private let early = Mutex<[EarlyListener]?>([])
+  private let table = Mutex<RoutingTable?>(nil)
 
   private struct EarlyListener {
     var key: ListenerKey
@@ -81,7 +83,16 @@ final class AgentEvents: Sendable {
     case .disconnected(let cause):
       self.logger.debug("no agent", metadata: [LogKey.reason: "\(cause)"])
     case .snapshot(let snapshot, let revision):
-      let table = RoutingTable(snapshot)
+      let table = self.table.withLock { last in
+        let table = RoutingTable(snapshot, previous: last)
+        last = table
+        return table
+      }
+      for rule in table.unusable {
+        self.logger.warning(
+          "a match of a route never holds",
+          metadata: [LogKey.route: "\(rule.origin.kind.rawValue) \(rule.origin.name)", LogKey.reason: "\(rule.why)"])
+      }
       let orders = self.orders
       self.names.use(snapshot)
       self.relay.use(table) {

@@ -38,17 +38,25 @@ package struct ConnectAttempts {
 
   package mutating func begin(now: UInt64, using random: inout some RandomNumberGenerator) -> Action {
     guard let table = self.table else { return .refuse(.notReady) }
-    self.deadline = now + UInt64(table.connectTimeoutMilliseconds)
     if let chosen = self.chosen {
       self.tried = [chosen]
+      self.deadline = now + UInt64(table.connectTimeoutMilliseconds)
       return .dial(chosen, deadline: self.deadline)
     }
     switch table.share(to: self.original, using: &random) {
     case .failure(let failure): return .refuse(failure.refusal)
-    case .success(let share):
-      self.share = share
-      return self.next(.noEndpoint, using: &random)
+    case .success(let share): return self.begin(in: share, now: now, using: &random)
     }
+  }
+
+  /// As `begin`, with a share of the same table that was chosen already: that of a request.
+  package mutating func begin(
+    in share: RoutingTable.Share, now: UInt64, using random: inout some RandomNumberGenerator
+  ) -> Action {
+    guard let table = self.table else { return .refuse(.notReady) }
+    self.deadline = now + UInt64(table.connectTimeoutMilliseconds)
+    self.share = share
+    return self.next(.noEndpoint, using: &random)
   }
 
   /// The endpoint dialled last could not be reached.

@@ -1,22 +1,31 @@
+import MeshBase
 package import MeshSnapshot
 
 /// The filters of a rule and a backend, folded into what is done to a request and its answer.
 package struct HTTPEffects: Sendable {
+  package struct Mirror: Sendable {
+    package let mirror: HTTPMirror
+    /// Number of its endpoints, for `RoutingTable.share(of:at:isV4:)`. Nil: the reference does not resolve.
+    package let upstream: Int?
+  }
+
   package private(set) var request = HeaderChanges()
   package private(set) var response = HeaderChanges()
   package private(set) var redirect: HTTPRedirect?
   package private(set) var rewrite: HTTPRewrite?
-  package private(set) var mirrors: [HTTPMirror] = []
+  package private(set) var mirrors: [Mirror] = []
   package private(set) var cors: CORSPolicy?
 
-  init(_ filters: [HTTPFilter]) {
+  init(_ filters: [HTTPFilter], _ upstreams: inout HTTPUpstreams) {
     for filter in filters {
       switch filter {
       case .requestHeaders(let edit): self.request.append(edit)
       case .responseHeaders(let edit): self.response.append(edit)
       case .redirect(let redirect): self.redirect = self.redirect ?? redirect
       case .rewrite(let rewrite): self.rewrite = rewrite
-      case .mirror(let mirror): self.mirrors.append(mirror)
+      case .mirror(let mirror):
+        let upstream = mirror.backend.isValid ? upstreams.number(of: mirror.backend) : nil
+        self.mirrors.append(Mirror(mirror: mirror, upstream: upstream))
       case .cors(let policy): self.cors = policy
       }
     }
@@ -29,12 +38,6 @@ package struct HeaderChanges: Sendable, Equatable {
     package let name: [UInt8]
     package let value: [UInt8]
   }
-
-  /// They frame the message or belong to the hop, so no route may touch them; the host has the rewrite filter.
-  private static let untouchable: Set<String> = [
-    "connection", "content-length", "host", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
-  ]
 
   private var dropped: [[UInt8]] = []
   package private(set) var added: [Field] = []
@@ -61,14 +64,7 @@ package struct HeaderChanges: Sendable, Equatable {
   }
 
   private static func isTouchable(_ name: String) -> Bool {
-    !self.untouchable.contains(name.lowercased()) && !name.isEmpty
-      && name.utf8.allSatisfy {
-        switch $0 {
-        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x21, 0x23...0x27, 0x2a, 0x2b, 0x2d, 0x2e, 0x5e...0x60, 0x7c, 0x7e:
-          true
-        default: false
-        }
-      }
+    HTTPText.isToken(name) && !HeaderEdit.untouchable.contains(name.lowercased())
   }
 
   /// Nothing that would end the field.

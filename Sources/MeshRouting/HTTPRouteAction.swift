@@ -23,6 +23,8 @@ package struct HTTPRouteAction: Sendable {
   package struct Backend: Sendable {
     package let service: ResourceName
     package let port: UInt16
+    /// Number of its endpoints, for `RoutingTable.share(of:at:isV4:)`.
+    package let upstream: Int
     let isValid: Bool
     /// Sum of the weights up to and with this one.
     let cumulativeWeight: UInt64
@@ -42,18 +44,19 @@ package struct HTTPRouteAction: Sendable {
   /// Those with weight.
   package let backends: [Backend]
 
-  init(_ rule: HTTPRule) {
+  init(_ rule: HTTPRule, _ upstreams: inout HTTPUpstreams) {
     var backends: [Backend] = []
     var total: UInt64 = 0
     for backend in rule.backends where backend.weight > 0 {
       total += UInt64(backend.weight)
       backends.append(
         Backend(
-          service: backend.service, port: backend.port, isValid: backend.isValid, cumulativeWeight: total,
-          effects: HTTPEffects(rule.filters + backend.filters)))
+          service: backend.service, port: backend.port, upstream: upstreams.number(of: backend),
+          isValid: backend.isValid, cumulativeWeight: total,
+          effects: HTTPEffects(rule.filters + backend.filters, &upstreams)))
     }
     self.rule = rule
-    self.effects = HTTPEffects(rule.filters)
+    self.effects = HTTPEffects(rule.filters, &upstreams)
     self.backends = backends
   }
 

@@ -4,6 +4,11 @@ package import MeshSnapshot
 extension HTTPRouteTable {
   /// `rules` in the order in which they win where matches are equally specific.
   package init(_ rules: [HTTPRule]) {
+    var upstreams = HTTPUpstreams()
+    self.init(rules, &upstreams)
+  }
+
+  init(_ rules: [HTTPRule], _ upstreams: inout HTTPUpstreams) {
     var builder = Builder()
     for (number, rule) in rules.enumerated() { builder.add(rule, number) }
     let order = builder.found.indices.sorted {
@@ -25,7 +30,8 @@ extension HTTPRouteTable {
       }
     }
     self.init(
-      actions: rules.map { HTTPRouteAction($0) }, unusable: builder.unusable, candidates: candidates, exact: exact,
+      actions: rules.map { HTTPRouteAction($0, &upstreams) }, unusable: builder.unusable, candidates: candidates,
+      exact: exact,
       prefixes: prefixes, longestPrefix: longestPrefix, others: others)
   }
 

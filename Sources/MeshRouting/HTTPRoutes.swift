@@ -3,8 +3,10 @@ package import MeshSnapshot
 /// The HTTP routing of a service port: a table for the clients of each namespace that has consumer rules, and one for all others.
 /// A connection's client does not change, so its table is looked up once.
 package struct HTTPRoutes: Sendable {
-  private let others: HTTPRouteTable
+  private let others: HTTPRouteTable?
   private let consumers: [String: HTTPRouteTable]
+  /// What the tables' numbers of upstreams mean.
+  package let upstreams: [HTTPUpstreams.Target]
 
   package init(_ routing: HTTPRouting) {
     var consumers: [String: [HTTPRule]] = [:]
@@ -16,16 +18,19 @@ package struct HTTPRoutes: Sendable {
         others.append(rule)
       }
     }
-    self.others = HTTPRouteTable(others)
-    self.consumers = consumers.mapValues { HTTPRouteTable($0) }
+    var upstreams = HTTPUpstreams()
+    self.others = others.isEmpty ? nil : HTTPRouteTable(others, &upstreams)
+    self.consumers = consumers.mapValues { HTTPRouteTable($0, &upstreams) }
+    self.upstreams = upstreams.targets
   }
 
-  package func table(forClientsIn namespace: String?) -> HTTPRouteTable {
+  /// Nil: there are rules for others only, so that this client's requests go where connections go.
+  package func table(forClientsIn namespace: String?) -> HTTPRouteTable? {
     namespace.flatMap { self.consumers[$0] } ?? self.others
   }
 
   /// Rules with a match that could not be compiled, and why; that match never holds.
   package var unusable: [HTTPRouteTable.Unusable] {
-    self.others.unusable + self.consumers.sorted { $0.key < $1.key }.flatMap { $0.value.unusable }
+    (self.others?.unusable ?? []) + self.consumers.sorted { $0.key < $1.key }.flatMap { $0.value.unusable }
   }
 }

@@ -9,8 +9,8 @@
 /// weight, or a refusal with its status), `HTTPEffects` (filters folded), `HTTPRedirect+Location`, `HTTPCORS`.
 ///
 /// A request: `CanonicalPath.form` (MeshBase) → `HTTPRoutes.table(forClientsIn:)`, once a connection → `match` → the action's
-/// `effects` (redirect, CORS) → `pick` → the backend's `effects`. Nobody calls the HTTP part yet: `ServicePort` carries no
-/// routing, and backends have to be joined with the endpoints of `RoutingTable`.
+/// `effects` (redirect, CORS) → `pick` → the backend's `effects`, and `RoutingTable.share(of:at:isV4:)` → `ConnectAttempts`.
+/// `RoutingTable.route(to:)` gives the `HTTPRoutes` of what was dialled; they are compiled anew only if their service changed.
 ///
 /// Invariants: a table never changes; a choice falls on a ready endpoint or is a refusal with a reason, never a guess; a
 /// backend that does not resolve keeps its share of the connections and refuses it (Gateway API, HTTPBackendRef). A

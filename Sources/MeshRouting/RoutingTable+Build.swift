@@ -7,14 +7,23 @@ extension RoutingTable {
   /// An endpoint counts if it is ready, has weight, serves the port and has an address. The mesh's own
   /// ports are never targets: a connection to one would come back to the proxy. If two services claim the same
   /// address and port, the first by name has it, on every node alike.
-  package convenience init(_ snapshot: Snapshot) {
-    var builder = Builder(snapshot: snapshot)
+  ///
+  /// - previous: the rules for requests of services that are the same as in its snapshot are taken from it.
+  package convenience init(_ snapshot: Snapshot, previous: RoutingTable? = nil) {
+    var builder = Builder(snapshot: snapshot, previous: previous?.compiled ?? [:])
     for (_, service) in snapshot.services.sorted(by: { $0.key < $1.key }) {
-      builder.add(service.value)
+      builder.add(service)
     }
     self.init(
       connectTimeoutMilliseconds: snapshot.config?.value.connectTimeoutMilliseconds ?? 10_000, routes: builder.routes,
-      backends: builder.backends, endpoints: builder.endpoints, index: builder.index)
+      backends: builder.backends, endpoints: builder.endpoints, index: builder.index, compiled: builder.compiled)
+  }
+
+  /// Rules with a match that could not be compiled, and why; that match never holds.
+  package var unusable: [HTTPRouteTable.Unusable] {
+    self.compiled.sorted { $0.key < $1.key }.flatMap { _, service in
+      service.ports.sorted { $0.key < $1.key }.flatMap { $0.value.unusable }
+    }
   }
 
   private struct Builder {
@@ -23,31 +32,37 @@ extension RoutingTable {
     var backends: [RoutingTable.Backend] = []
     var endpoints: [WeightedEndpoint] = []
     var index: [SocketEndpoint: Int] = [:]
-    /// Endpoint ranges by {service, port}: services share backends.
-    private var ranges: [Target: (v4: Range<Int>, v6: Range<Int>)] = [:]
+    var compiled: [ResourceName: Compiled] = [:]
+    private let previous: [ResourceName: Compiled]
+    /// Services share backends.
+    private var upstreams: [HTTPUpstreams.Target: Upstream] = [:]
 
-    struct Target: Hashable {
-      var service: ResourceName
-      var port: UInt16
+    init(snapshot: Snapshot, previous: [ResourceName: Compiled]) {
+      self.snapshot = snapshot
+      self.previous = previous
     }
 
-    init(snapshot: Snapshot) { self.snapshot = snapshot }
-
-    mutating func add(_ service: ServiceEntry) {
+    mutating func add(_ versioned: Versioned<ServiceEntry>) {
+      let service = versioned.value
+      let compiled = self.compile(service, versioned.version)
       for port in service.ports {
         let first = self.backends.count
         var total: UInt64 = 0
         for backend in port.backends where backend.weight > 0 {
           total += UInt64(backend.weight)
-          let ranges = backend.isValid ? self.ranges(backend.service, backend.port) : (0..<0, 0..<0)
           self.backends.append(
             RoutingTable.Backend(
-              isValid: backend.isValid, cumulativeWeight: total, endpointsV4: ranges.0, endpointsV6: ranges.1))
+              isValid: backend.isValid, cumulativeWeight: total,
+              upstream: backend.isValid
+                ? self.upstream(.init(service: backend.service, port: backend.port)) : Upstream.none))
         }
         let number = self.routes.count
+        let http = compiled[port.port]
         self.routes.append(
           Route(
-            service: service.name, port: port.port, backends: first..<self.backends.count, totalWeight: total))
+            service: service.name, port: port.port, appProtocol: port.appProtocol, http: http,
+            backends: first..<self.backends.count, totalWeight: total,
+            upstreams: (http?.upstreams ?? []).map { self.upstream($0) }))
         for address in service.addresses {
           let key = SocketEndpoint(address, port.port)
           if self.index[key] == nil { self.index[key] = number }
@@ -55,11 +70,23 @@ extension RoutingTable {
       }
     }
 
-    private mutating func ranges(_ service: ResourceName, _ port: UInt16) -> (Range<Int>, Range<Int>) {
-      let target = Target(service: service, port: port)
-      if let known = self.ranges[target] { return known }
+    private mutating func compile(_ service: ServiceEntry, _ version: ContentVersion) -> [UInt16: HTTPRoutes] {
+      guard service.ports.contains(where: { $0.routing != nil }) else { return [:] }
+      if let known = self.previous[service.name], known.version == version {
+        self.compiled[service.name] = known
+        return known.ports
+      }
+      var ports: [UInt16: HTTPRoutes] = [:]
+      for port in service.ports { ports[port.port] = port.routing.map { HTTPRoutes($0) } }
+      self.compiled[service.name] = Compiled(version: version, ports: ports)
+      return ports
+    }
+
+    private mutating func upstream(_ target: HTTPUpstreams.Target) -> Upstream {
+      if let known = self.upstreams[target] { return known }
+      let port = target.port
       var found: (v4: [(Choice, UInt32)], v6: [(Choice, UInt32)]) = ([], [])
-      for endpoint in self.snapshot.endpoints[service]?.value.endpoints ?? [] where endpoint.isReady {
+      for endpoint in self.snapshot.endpoints[target.service]?.value.endpoints ?? [] where endpoint.isReady {
         guard endpoint.weight > 0, let mapping = endpoint.ports.first(where: { $0.servicePort == port }),
           !MeshPort.all.contains(mapping.targetPort)
         else { continue }
@@ -73,9 +100,11 @@ extension RoutingTable {
       }
       let v4 = self.append(found.v4)
       let v6 = self.append(found.v6)
-      let ranges = (v4: v4.isEmpty ? v6 : v4, v6: v6.isEmpty ? v4 : v6)
-      self.ranges[target] = ranges
-      return ranges
+      let served = self.snapshot.services[target.service]?.value.ports.first { $0.port == port }
+      let upstream = Upstream(
+        appProtocol: served?.appProtocol ?? .tcp, endpointsV4: v4.isEmpty ? v6 : v4, endpointsV6: v6.isEmpty ? v4 : v6)
+      self.upstreams[target] = upstream
+      return upstream
     }
 
     private func addresses(of endpoint: Endpoint) -> [IPAddress] {

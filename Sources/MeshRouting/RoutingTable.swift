@@ -1,4 +1,5 @@
 package import MeshBase
+package import MeshSnapshot
 
 /// Why the proxy refuses a connection. The words are those of `mesh_reason` where the kernel has the like.
 package enum RoutingRefusal: String, Sendable, CaseIterable {
@@ -20,21 +21,39 @@ package enum RoutingRefusal: String, Sendable, CaseIterable {
 /// every event loop holds one pointer.
 package final class RoutingTable: Sendable {
   /// A service port.
-  package struct Route: Sendable, Equatable {
+  package struct Route: Sendable {
     package let service: ResourceName
     package let port: UInt16
+    package let appProtocol: AppProtocol
+    /// Nil: no HTTPRoute or GRPCRoute, so that requests go where connections go.
+    package let http: HTTPRoutes?
     let backends: Range<Int>
     /// Sum of the backends' weights.
     let totalWeight: UInt64
+    /// Of `http`, in the order of its numbers.
+    let upstreams: [Upstream]
   }
 
   struct Backend: Sendable {
     let isValid: Bool
     /// Sum of the weights of the route's backends up to and with this one.
     let cumulativeWeight: UInt64
+    let upstream: Upstream
+  }
+
+  /// Where a service port is served.
+  struct Upstream: Sendable {
+    static let none = Upstream(appProtocol: .tcp, endpointsV4: 0..<0, endpointsV6: 0..<0)
+
+    let appProtocol: AppProtocol
     /// Endpoints to use when the application dialled IPv4, and IPv6: those of the same family, or else all others.
     let endpointsV4: Range<Int>
     let endpointsV6: Range<Int>
+
+    func share(isV4: Bool) -> Share? {
+      let endpoints = isV4 ? self.endpointsV4 : self.endpointsV6
+      return endpoints.isEmpty ? nil : Share(endpoints: endpoints, appProtocol: self.appProtocol)
+    }
   }
 
   struct WeightedEndpoint: Sendable {
@@ -65,6 +84,8 @@ package final class RoutingTable: Sendable {
   /// A share of a route, chosen once for a connection: all attempts stay within it, so that retries do not shift weights.
   package struct Share: Sendable {
     let endpoints: Range<Int>
+    /// What its service port speaks.
+    package let appProtocol: AppProtocol
   }
 
   package let connectTimeoutMilliseconds: UInt32
@@ -72,11 +93,19 @@ package final class RoutingTable: Sendable {
   let backends: [Backend]
   let endpoints: [WeightedEndpoint]
   private let index: [SocketEndpoint: Int]
+  /// For the next table: what did not change is not compiled again.
+  let compiled: [ResourceName: Compiled]
+
+  struct Compiled: Sendable {
+    let version: ContentVersion
+    let ports: [UInt16: HTTPRoutes]
+  }
 
   init(
     connectTimeoutMilliseconds: UInt32, routes: [Route], backends: [Backend], endpoints: [WeightedEndpoint],
-    index: [SocketEndpoint: Int]
+    index: [SocketEndpoint: Int], compiled: [ResourceName: Compiled]
   ) {
+    self.compiled = compiled
     self.connectTimeoutMilliseconds = connectTimeoutMilliseconds
     self.routes = routes
     self.backends = backends
@@ -100,9 +129,15 @@ package final class RoutingTable: Sendable {
     let point = UInt64.random(in: 0..<route.totalWeight, using: &random)
     guard let backend = self.backends[route.backends].first(where: { point < $0.cumulativeWeight }), backend.isValid
     else { return .failure(RoutingFailure(.invalidBackend)) }
-    let endpoints = original.address.isV4 ? backend.endpointsV4 : backend.endpointsV6
-    guard !endpoints.isEmpty else { return .failure(RoutingFailure(.noEndpoint)) }
-    return .success(Share(endpoints: endpoints))
+    guard let share = backend.upstream.share(isV4: original.address.isV4) else {
+      return .failure(RoutingFailure(.noEndpoint))
+    }
+    return .success(share)
+  }
+
+  /// The endpoints of what a rule of the route's `http` leads to, by its number. Nil: none is ready.
+  package func share(of upstream: Int, at route: Route, isV4: Bool) -> Share? {
+    route.upstreams.indices.contains(upstream) ? route.upstreams[upstream].share(isV4: isV4) : nil
   }
 
   /// Chooses an endpoint of the share by weight, none of `tried` (few). Nil: all were tried.

@@ -152,15 +152,19 @@ package struct ServicePort: Hashable, Sendable {
   package var backends: [Backend]
   /// The route that set the backends.
   package var route: ResourceName?
+  /// Nil: no HTTPRoute or GRPCRoute is attached, so every request goes to the backends.
+  package var routing: HTTPRouting?
 
   package init(
-    port: UInt16, name: String = "", appProtocol: AppProtocol = .tcp, backends: [Backend], route: ResourceName? = nil
+    port: UInt16, name: String = "", appProtocol: AppProtocol = .tcp, backends: [Backend], route: ResourceName? = nil,
+    routing: HTTPRouting? = nil
   ) {
     self.port = port
     self.name = name
     self.appProtocol = appProtocol
     self.backends = backends
     self.route = route
+    self.routing = routing
   }
 }
 

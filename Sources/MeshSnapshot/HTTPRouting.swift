@@ -2,7 +2,8 @@ package import MeshBase
 
 /// How the requests to a service port are routed: the rules of every HTTPRoute or GRPCRoute that is attached to it
 /// (Gateway API v1; GEP-1294 for Services as parents). In the order in which they win where their matches are equally specific:
-/// older routes first, then by namespace and name, then as written.
+/// older routes first, then by namespace and name, then as written. A client to which none applies, because all are of other
+/// consumers, is routed as if there were none.
 package struct HTTPRouting: Hashable, Sendable {
   package var rules: [HTTPRule]
 
@@ -141,6 +142,12 @@ package struct HeaderField: Hashable, Sendable {
 
 /// Names in lower case. `set` replaces, `add` adds a value, `remove` takes all away.
 package struct HeaderEdit: Hashable, Sendable {
+  /// They frame the message or belong to the hop, so no route may touch them; the host has the rewrite filter.
+  package static let untouchable: Set<String> = [
+    "connection", "content-length", "host", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+  ]
+
   package var set: [HeaderField]
   package var add: [HeaderField]
   package var remove: [String]
@@ -161,6 +168,8 @@ package enum PathRewrite: Hashable, Sendable {
 }
 
 package struct HTTPRedirect: Hashable, Sendable {
+  package static let statuses: Set<UInt16> = [301, 302, 303, 307, 308]
+
   package var scheme: String?
   package var hostname: String?
   package var path: PathRewrite?

@@ -257,6 +257,68 @@ struct EntryRefusalTests {
     }
   }
 
+  @Test("routing: what is not understood is refused at any depth, and so is what no route can say")
+  func routing() throws {
+    let sample = try Sample.service()
+    typealias Service = Martlet_Entries_V1_Service
+    // Field 15, varint 1: unknown to every message here.
+    let unknown: [UInt8] = [0x78, 1]
+    let cases: [(String, (inout Service) throws -> Void)] = [
+      ("ports[2].routing: holds", { try $0.ports[2].routing.merge(serializedBytes: unknown) }),
+      ("rules[0]: holds", { try $0.ports[2].routing.rules[0].merge(serializedBytes: unknown) }),
+      ("matches[0]: holds", { try $0.ports[2].routing.rules[0].matches[0].merge(serializedBytes: unknown) }),
+      ("headers[0]: holds", { try $0.ports[2].routing.rules[0].matches[0].headers[0].merge(serializedBytes: unknown) }),
+      (
+        "filters[3].rewrite: holds",
+        { try $0.ports[2].routing.rules[0].filters[3].rewrite.merge(serializedBytes: unknown) }
+      ),
+      ("backends[1]: holds", { try $0.ports[2].routing.rules[0].backends[1].merge(serializedBytes: unknown) }),
+      ("retry: holds", { try $0.ports[2].routing.rules[0].retry[0].merge(serializedBytes: unknown) }),
+      ("rules[0].kind: missing", { $0.ports[2].routing.rules[0].kind = .unspecified }),
+      ("rules[0].kind: 9 is unknown", { $0.ports[2].routing.rules[0].kind = .UNRECOGNIZED(9) }),
+      ("rules[0].route: not a", { $0.ports[2].routing.rules[0].route = "x" }),
+      ("rules[0].matches: missing", { $0.ports[2].routing.rules[0].matches = [] }),
+      ("matches[0].path: missing", { $0.ports[2].routing.rules[0].matches[0].path = nil }),
+      ("matches[0].exact: not a path", { $0.ports[2].routing.rules[0].matches[0].exact = "a" }),
+      ("matches[0].method: not a token", { $0.ports[2].routing.rules[0].matches[0].method = "GET /" }),
+      ("headers[0].name: no name", { $0.ports[2].routing.rules[0].matches[0].headers[0].name = "X-A" }),
+      ("headers[0].value: missing", { $0.ports[2].routing.rules[0].matches[0].headers[0].value.value = nil }),
+      ("filters[0]: missing", { $0.ports[2].routing.rules[0].filters[0].filter = nil }),
+      (
+        "set[0].value: holds control",
+        { $0.ports[2].routing.rules[0].filters[0].requestHeaders.set[0].value = "a\r\nb: c" }
+      ),
+      ("redirect.status: 200 is no", { $0.ports[2].routing.rules[0].filters[2].redirect.status = 200 }),
+      ("redirect.scheme: neither", { $0.ports[2].routing.rules[0].filters[2].redirect.scheme = "ftp" }),
+      ("redirect.hostname: no name", { $0.ports[2].routing.rules[0].filters[2].redirect.hostname = "*.a" }),
+      ("mirror.numerator: 1 of 0", { $0.ports[2].routing.rules[0].filters[6].mirror.denominator = 0 }),
+      ("cors.methods[0]: not a token", { $0.ports[2].routing.rules[0].filters[7].cors.methods = ["a b"] }),
+      ("hostnames[0]: no name", { $0.ports[2].routing.rules[0].hostnames = ["*.*.a"] }),
+      ("consumer_namespace: not a", { $0.ports[2].routing.rules[0].consumerNamespace = "A" }),
+      (
+        "backends[1].weight: the weights add up",
+        { $0.ports[2].routing.rules[0].backends[1].weight = .max }
+      ),
+      ("retry.codes[0]: 200 is no status", { $0.ports[2].routing.rules[0].retry[0].codes = [200] }),
+      (
+        "retry: more than one",
+        { $0.ports[2].routing.rules[0].retry.append($0.ports[2].routing.rules[0].retry[0]) }
+      ),
+      ("persistence.kind: missing", { $0.ports[2].routing.rules[0].persistence[0].kind = .unspecified }),
+    ]
+    for (text, change) in cases {
+      var message = try Service(serializedBytes: sample.encoded())
+      try change(&message)
+      let bytes: [UInt8] = try message.serializedBytes()
+      #expect(throws: MeshError.self, "\(text)") { try Entry.decode(.service, bytes: bytes) }
+      do {
+        _ = try Entry.decode(.service, bytes: bytes)
+      } catch {
+        #expect("\(error)".contains(text), "\(error)")
+      }
+    }
+  }
+
   @Test("a service of a newer control plane, with fields that are unknown here, is taken with the version it came with")
   func newerService() throws {
     let sample = try Sample.service()

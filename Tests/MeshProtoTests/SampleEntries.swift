@@ -64,14 +64,66 @@ enum Sample {
     return .service(
       ServiceEntry(
         name: try name("shop/web"), addresses: [try #require(IPAddress("240.0.0.9"))],
-        ports: AppProtocol.allCases.enumerated().map { index, appProtocol in
+        ports: try AppProtocol.allCases.enumerated().map { index, appProtocol in
           ServicePort(
             port: UInt16(80 + index), name: "p\(index)", appProtocol: appProtocol,
             backends: [
               Backend(service: web, port: 80, weight: 9),
               Backend(service: backup, port: 81, weight: 0, isValid: false),
-            ], route: index == 0 ? nil : backup)
+            ], route: index == 0 ? nil : backup, routing: try self.routing(appProtocol))
         }))
+  }
+
+  /// Every field and every case. None for protocols without requests, no rules for one.
+  static func routing(_ appProtocol: AppProtocol) throws -> HTTPRouting? {
+    let next = HTTPBackend(service: try name("shop/web-next"), port: 81)
+    let edit = HeaderEdit(
+      set: [HeaderField(name: "x-a", value: "1")], add: [HeaderField(name: "x-b", value: "")], remove: ["x-c"])
+    switch appProtocol {
+    case .tcp, .tls: return nil
+    case .http2: return HTTPRouting(rules: [])
+    case .http:
+      let filters: [HTTPFilter] = [
+        .requestHeaders(edit), .responseHeaders(edit),
+        .redirect(
+          HTTPRedirect(scheme: "https", hostname: "example.com", path: .full("/x"), port: 8443, status: 301)),
+        .rewrite(HTTPRewrite(hostname: "example.org", path: .prefix(""))), .redirect(HTTPRedirect(status: 307)),
+        .rewrite(HTTPRewrite()), .mirror(HTTPMirror(backend: next, numerator: 1, denominator: 3)),
+        .cors(
+          CORSPolicy(
+            origins: ["https://*.example.com", "*"], allowsCredentials: true, methods: ["GET", "*"], headers: ["X-D"],
+            exposedHeaders: ["x-e"], maxAgeSeconds: 5)),
+      ]
+      let rule = HTTPRule(
+        origin: RouteOrigin(kind: .http, name: try name("shop/split"), rule: 2, ruleName: "canary"),
+        consumerNamespace: "till", hostnames: ["a.example.com", "*.example.com"],
+        matches: [
+          HTTPMatch(
+            path: .exact("/a"), method: "GET", headers: [FieldMatch(name: "x-a", value: .exact("1"))],
+            query: [FieldMatch(name: "Q", value: .regex("a+"))]), HTTPMatch(path: .prefix("/")),
+          HTTPMatch(path: .regex("/[0-9]+")),
+        ], filters: filters,
+        backends: [
+          next,
+          HTTPBackend(
+            service: try name("shop/web"), port: 80, weight: 0, isValid: false, filters: [.requestHeaders(edit)]),
+        ], requestTimeoutMilliseconds: 0, backendTimeoutMilliseconds: 250,
+        retry: HTTPRetry(codes: [500, 503], attempts: 3, backoffMilliseconds: 100),
+        persistence: SessionPersistence(
+          name: "sticky", kind: .cookie(isPermanent: true), absoluteTimeoutSeconds: 60, idleTimeoutSeconds: 0))
+      return HTTPRouting(rules: [rule])
+    case .grpc:
+      func rule(_ path: HTTPMatch.Path, _ kind: SessionPersistence.Kind) throws -> HTTPRule {
+        HTTPRule(
+          origin: RouteOrigin(kind: .grpc, name: try name("shop/calls"), rule: 0), matches: [HTTPMatch(path: path)],
+          backends: [next], persistence: SessionPersistence(name: "x-session", kind: kind))
+      }
+      return HTTPRouting(rules: [
+        try rule(.grpc(service: .exact("p.S"), method: nil), .header),
+        try rule(.grpc(service: nil, method: .regex("Get.*")), .cookie(isPermanent: false)),
+        try rule(.grpc(service: nil, method: nil), .header),
+      ])
+    }
   }
 
   static func all() throws -> [Entry] {

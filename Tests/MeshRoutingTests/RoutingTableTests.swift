@@ -35,6 +35,18 @@ struct World {
         ServiceEntry(name: try name(service), addresses: [try #require(IPAddress(address))], ports: [port])))
   }
 
+  /// On port 80; the rules decide.
+  mutating func service(
+    _ service: String, at address: String, appProtocol: AppProtocol = .http, rules: [HTTPRule]?
+  ) throws {
+    let port = ServicePort(
+      port: 80, appProtocol: appProtocol, backends: [Backend(service: try name(service), port: 80)],
+      routing: rules.map { HTTPRouting(rules: $0) })
+    self.insert(
+      .service(
+        ServiceEntry(name: try name(service), addresses: [try #require(IPAddress(address))], ports: [port])))
+  }
+
   mutating func endpoints(_ service: String, _ endpoints: [Endpoint]) throws {
     self.insert(.endpoints(EndpointsEntry(service: try name(service), endpoints: endpoints)))
   }
@@ -146,6 +158,72 @@ struct World {
     try world.endpoints("a/web", [Endpoint(addresses: [v6], ports: self.mapping)])
     table = RoutingTable(world.snapshot)
     #expect(try targets(table, "240.0.0.1:80") == [SocketEndpoint(v6, 8080)])
+  }
+
+  @Test(
+    "a request's backend and mirror lead to their endpoints; nothing ready, and what the endpoints speak, are known")
+  func requests() throws {
+    var world = World()
+    let mirror = HTTPMirror(
+      backend: HTTPBackend(service: try name("a/two"), port: 80), numerator: 1, denominator: 1)
+    let broken = HTTPMirror(
+      backend: HTTPBackend(service: try name("a/two"), port: 80, isValid: false), numerator: 1, denominator: 1)
+    try world.service(
+      "a/web", at: "240.0.0.1",
+      rules: [
+        try rule(
+          "r", filters: [.mirror(mirror), .mirror(broken)],
+          backends: [
+            HTTPBackend(service: try name("a/one"), port: 80), HTTPBackend(service: try name("a/none"), port: 80),
+          ])
+      ])
+    try world.service("a/two", at: "240.0.0.2", appProtocol: .http2, rules: nil)
+    let addresses = ["10.0.0.1", "10.0.0.2"].compactMap { IPAddress($0) }
+    try world.endpoints("a/one", [Endpoint(addresses: [addresses[0]], ports: self.mapping)])
+    try world.endpoints("a/two", [Endpoint(addresses: [addresses[1]], ports: self.mapping)])
+    let table = RoutingTable(world.snapshot)
+    let route = try #require(table.route(to: try endpoint("240.0.0.1:80")))
+    #expect(route.appProtocol == .http)
+    let http = try #require(route.http?.table(forClientsIn: nil))
+    let action = http.actions[try #require(HTTPRequest().match(http)).action]
+    var random = Steps()
+    func target(_ upstream: Int) -> (SocketEndpoint, AppProtocol)? {
+      guard let share = table.share(of: upstream, at: route, isV4: true) else { return nil }
+      return table.endpoint(in: share, except: [], using: &random).map { ($0.target, share.appProtocol) }
+    }
+    #expect(target(action.backends[0].upstream)?.0 == SocketEndpoint(addresses[0], 8080))
+    #expect(target(action.backends[1].upstream) == nil)
+    #expect(action.effects.mirrors.map { $0.upstream == nil } == [false, true])
+    let mirrored = try #require(action.effects.mirrors[0].upstream.flatMap { target($0) })
+    #expect(mirrored == (SocketEndpoint(addresses[1], 8080), .http2))
+    #expect(table.share(of: 99, at: route, isV4: true) == nil && table.share(of: -1, at: route, isV4: true) == nil)
+    let plain = try #require(table.route(to: try endpoint("240.0.0.2:80")))
+    #expect(plain.http == nil)
+    var attempts = ConnectAttempts(table: table, original: try endpoint("240.0.0.1:80"))
+    let share = try #require(table.share(of: action.backends[0].upstream, at: route, isV4: true))
+    let choice = RoutingTable.Choice(target: SocketEndpoint(addresses[0], 8080), workload: nil)
+    #expect(attempts.begin(in: share, now: 5, using: &random) == .dial(choice, deadline: 10_005))
+    #expect(attempts.failed(now: 6, using: &random) == .refuse(.upstreamFailed))
+  }
+
+  @Test("rules of a service that did not change are not compiled again, and lead to the endpoints of the new snapshot")
+  func keepsRules() throws {
+    var world = World()
+    let backend = HTTPBackend(service: try name("a/one"), port: 80)
+    let bad = HTTPMatch(path: .regex("("))
+    try world.service("a/web", at: "240.0.0.1", rules: [try rule("r", [bad], backends: [backend])])
+    let first = RoutingTable(world.snapshot)
+    #expect(first.unusable.count == 1)
+    let address = try #require(IPAddress("10.0.0.1"))
+    try world.endpoints("a/one", [Endpoint(addresses: [address], ports: self.mapping)])
+    let second = RoutingTable(world.snapshot, previous: first)
+    let route = try #require(second.route(to: try endpoint("240.0.0.1:80")))
+    #expect(second.share(of: 0, at: route, isV4: true) != nil && second.unusable.count == 1)
+    try world.service("a/web", at: "240.0.0.1", rules: [try rule("r", backends: [backend])])
+    #expect(RoutingTable(world.snapshot, previous: second).unusable.isEmpty)
+    try world.service("a/web", at: "240.0.0.1", rules: nil)
+    let last = RoutingTable(world.snapshot, previous: second)
+    #expect(last.route(to: try endpoint("240.0.0.1:80"))?.http == nil && last.unusable.isEmpty)
   }
 
   @Test("an empty snapshot refuses everything")

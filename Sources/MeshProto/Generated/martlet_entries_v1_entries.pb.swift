@@ -554,6 +554,16 @@ package nonisolated struct Martlet_Entries_V1_Port: Sendable {
   /// Empty: no route.
   package var route: String = String()
 
+  /// Absent: no HTTPRoute or GRPCRoute is attached.
+  package var routing: Martlet_Entries_V1_HTTPRouting {
+    get {_routing ?? Martlet_Entries_V1_HTTPRouting()}
+    set {_routing = newValue}
+  }
+  /// Returns true if `routing` has been explicitly set.
+  package var hasRouting: Bool {self._routing != nil}
+  /// Clears the value of `routing`. Subsequent reads from it will return its default value.
+  package mutating func clearRouting() {self._routing = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum ProtocolEnum: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -607,6 +617,8 @@ package nonisolated struct Martlet_Entries_V1_Port: Sendable {
   }
 
   package init() {}
+
+  fileprivate var _routing: Martlet_Entries_V1_HTTPRouting? = nil
 }
 
 package nonisolated struct Martlet_Entries_V1_Backend: Sendable {
@@ -626,6 +638,604 @@ package nonisolated struct Martlet_Entries_V1_Backend: Sendable {
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_HTTPRouting: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// In the order in which they win where their matches are equally specific. None: no request has a route.
+  package var rules: [Martlet_Entries_V1_HTTPRule] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_HTTPRule: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// What it was written as: kind and name of the route, place and name of the rule.
+  package var kind: Martlet_Entries_V1_HTTPRule.Kind = .unspecified
+
+  package var route: String = String()
+
+  package var rule: UInt32 = 0
+
+  package var ruleName: String = String()
+
+  /// Empty: clients of every namespace.
+  package var consumerNamespace: String = String()
+
+  package var hostnames: [String] = []
+
+  package var matches: [Martlet_Entries_V1_HTTPMatch] = []
+
+  package var filters: [Martlet_Entries_V1_HTTPFilter] = []
+
+  package var backends: [Martlet_Entries_V1_HTTPBackend] = []
+
+  package var requestTimeoutMilliseconds: UInt32 {
+    get {_requestTimeoutMilliseconds ?? 0}
+    set {_requestTimeoutMilliseconds = newValue}
+  }
+  /// Returns true if `requestTimeoutMilliseconds` has been explicitly set.
+  package var hasRequestTimeoutMilliseconds: Bool {self._requestTimeoutMilliseconds != nil}
+  /// Clears the value of `requestTimeoutMilliseconds`. Subsequent reads from it will return its default value.
+  package mutating func clearRequestTimeoutMilliseconds() {self._requestTimeoutMilliseconds = nil}
+
+  package var backendTimeoutMilliseconds: UInt32 {
+    get {_backendTimeoutMilliseconds ?? 0}
+    set {_backendTimeoutMilliseconds = newValue}
+  }
+  /// Returns true if `backendTimeoutMilliseconds` has been explicitly set.
+  package var hasBackendTimeoutMilliseconds: Bool {self._backendTimeoutMilliseconds != nil}
+  /// Clears the value of `backendTimeoutMilliseconds`. Subsequent reads from it will return its default value.
+  package mutating func clearBackendTimeoutMilliseconds() {self._backendTimeoutMilliseconds = nil}
+
+  /// One at most, as the next.
+  package var retry: [Martlet_Entries_V1_HTTPRetry] = []
+
+  package var persistence: [Martlet_Entries_V1_SessionPersistence] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Kind: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+    case http // = 1
+    case grpc // = 2
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .http
+      case 2: self = .grpc
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .http: return 1
+      case .grpc: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [Martlet_Entries_V1_HTTPRule.Kind] = [
+      .unspecified,
+      .http,
+      .grpc,
+    ]
+
+  }
+
+  package init() {}
+
+  fileprivate var _requestTimeoutMilliseconds: UInt32? = nil
+  fileprivate var _backendTimeoutMilliseconds: UInt32? = nil
+}
+
+package nonisolated struct Martlet_Entries_V1_HTTPMatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var path: Martlet_Entries_V1_HTTPMatch.OneOf_Path? = nil
+
+  package var exact: String {
+    get {
+      if case .exact(let v)? = path {return v}
+      return String()
+    }
+    set {path = .exact(newValue)}
+  }
+
+  package var prefix: String {
+    get {
+      if case .prefix(let v)? = path {return v}
+      return String()
+    }
+    set {path = .prefix(newValue)}
+  }
+
+  package var regex: String {
+    get {
+      if case .regex(let v)? = path {return v}
+      return String()
+    }
+    set {path = .regex(newValue)}
+  }
+
+  package var grpc: Martlet_Entries_V1_GRPCPath {
+    get {
+      if case .grpc(let v)? = path {return v}
+      return Martlet_Entries_V1_GRPCPath()
+    }
+    set {path = .grpc(newValue)}
+  }
+
+  /// Empty: every method.
+  package var method: String = String()
+
+  package var headers: [Martlet_Entries_V1_FieldMatch] = []
+
+  package var query: [Martlet_Entries_V1_FieldMatch] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Path: Equatable, Sendable {
+    case exact(String)
+    case prefix(String)
+    case regex(String)
+    case grpc(Martlet_Entries_V1_GRPCPath)
+
+  }
+
+  package init() {}
+}
+
+/// Absent matches every service, or method.
+package nonisolated struct Martlet_Entries_V1_GRPCPath: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var service: Martlet_Entries_V1_ValueMatch {
+    get {_service ?? Martlet_Entries_V1_ValueMatch()}
+    set {_service = newValue}
+  }
+  /// Returns true if `service` has been explicitly set.
+  package var hasService: Bool {self._service != nil}
+  /// Clears the value of `service`. Subsequent reads from it will return its default value.
+  package mutating func clearService() {self._service = nil}
+
+  package var method: Martlet_Entries_V1_ValueMatch {
+    get {_method ?? Martlet_Entries_V1_ValueMatch()}
+    set {_method = newValue}
+  }
+  /// Returns true if `method` has been explicitly set.
+  package var hasMethod: Bool {self._method != nil}
+  /// Clears the value of `method`. Subsequent reads from it will return its default value.
+  package mutating func clearMethod() {self._method = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _service: Martlet_Entries_V1_ValueMatch? = nil
+  fileprivate var _method: Martlet_Entries_V1_ValueMatch? = nil
+}
+
+package nonisolated struct Martlet_Entries_V1_ValueMatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var value: Martlet_Entries_V1_ValueMatch.OneOf_Value? = nil
+
+  package var exact: String {
+    get {
+      if case .exact(let v)? = value {return v}
+      return String()
+    }
+    set {value = .exact(newValue)}
+  }
+
+  package var regex: String {
+    get {
+      if case .regex(let v)? = value {return v}
+      return String()
+    }
+    set {value = .regex(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Value: Equatable, Sendable {
+    case exact(String)
+    case regex(String)
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_FieldMatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String = String()
+
+  package var value: Martlet_Entries_V1_ValueMatch {
+    get {_value ?? Martlet_Entries_V1_ValueMatch()}
+    set {_value = newValue}
+  }
+  /// Returns true if `value` has been explicitly set.
+  package var hasValue: Bool {self._value != nil}
+  /// Clears the value of `value`. Subsequent reads from it will return its default value.
+  package mutating func clearValue() {self._value = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _value: Martlet_Entries_V1_ValueMatch? = nil
+}
+
+package nonisolated struct Martlet_Entries_V1_HTTPFilter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var filter: Martlet_Entries_V1_HTTPFilter.OneOf_Filter? = nil
+
+  package var requestHeaders: Martlet_Entries_V1_HeaderEdit {
+    get {
+      if case .requestHeaders(let v)? = filter {return v}
+      return Martlet_Entries_V1_HeaderEdit()
+    }
+    set {filter = .requestHeaders(newValue)}
+  }
+
+  package var responseHeaders: Martlet_Entries_V1_HeaderEdit {
+    get {
+      if case .responseHeaders(let v)? = filter {return v}
+      return Martlet_Entries_V1_HeaderEdit()
+    }
+    set {filter = .responseHeaders(newValue)}
+  }
+
+  package var redirect: Martlet_Entries_V1_HTTPRedirect {
+    get {
+      if case .redirect(let v)? = filter {return v}
+      return Martlet_Entries_V1_HTTPRedirect()
+    }
+    set {filter = .redirect(newValue)}
+  }
+
+  package var rewrite: Martlet_Entries_V1_HTTPRewrite {
+    get {
+      if case .rewrite(let v)? = filter {return v}
+      return Martlet_Entries_V1_HTTPRewrite()
+    }
+    set {filter = .rewrite(newValue)}
+  }
+
+  package var mirror: Martlet_Entries_V1_HTTPMirror {
+    get {
+      if case .mirror(let v)? = filter {return v}
+      return Martlet_Entries_V1_HTTPMirror()
+    }
+    set {filter = .mirror(newValue)}
+  }
+
+  package var cors: Martlet_Entries_V1_CORSPolicy {
+    get {
+      if case .cors(let v)? = filter {return v}
+      return Martlet_Entries_V1_CORSPolicy()
+    }
+    set {filter = .cors(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Filter: Equatable, Sendable {
+    case requestHeaders(Martlet_Entries_V1_HeaderEdit)
+    case responseHeaders(Martlet_Entries_V1_HeaderEdit)
+    case redirect(Martlet_Entries_V1_HTTPRedirect)
+    case rewrite(Martlet_Entries_V1_HTTPRewrite)
+    case mirror(Martlet_Entries_V1_HTTPMirror)
+    case cors(Martlet_Entries_V1_CORSPolicy)
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_HeaderField: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String = String()
+
+  package var value: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_HeaderEdit: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var set: [Martlet_Entries_V1_HeaderField] = []
+
+  package var add: [Martlet_Entries_V1_HeaderField] = []
+
+  package var remove: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_PathRewrite: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var path: Martlet_Entries_V1_PathRewrite.OneOf_Path? = nil
+
+  package var full: String {
+    get {
+      if case .full(let v)? = path {return v}
+      return String()
+    }
+    set {path = .full(newValue)}
+  }
+
+  package var prefix: String {
+    get {
+      if case .prefix(let v)? = path {return v}
+      return String()
+    }
+    set {path = .prefix(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Path: Equatable, Sendable {
+    case full(String)
+    case prefix(String)
+
+  }
+
+  package init() {}
+}
+
+/// Empty or absent: as the request has it.
+package nonisolated struct Martlet_Entries_V1_HTTPRedirect: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var scheme: String = String()
+
+  package var hostname: String = String()
+
+  package var path: Martlet_Entries_V1_PathRewrite {
+    get {_path ?? Martlet_Entries_V1_PathRewrite()}
+    set {_path = newValue}
+  }
+  /// Returns true if `path` has been explicitly set.
+  package var hasPath: Bool {self._path != nil}
+  /// Clears the value of `path`. Subsequent reads from it will return its default value.
+  package mutating func clearPath() {self._path = nil}
+
+  package var port: UInt32 = 0
+
+  package var status: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _path: Martlet_Entries_V1_PathRewrite? = nil
+}
+
+package nonisolated struct Martlet_Entries_V1_HTTPRewrite: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var hostname: String = String()
+
+  package var path: Martlet_Entries_V1_PathRewrite {
+    get {_path ?? Martlet_Entries_V1_PathRewrite()}
+    set {_path = newValue}
+  }
+  /// Returns true if `path` has been explicitly set.
+  package var hasPath: Bool {self._path != nil}
+  /// Clears the value of `path`. Subsequent reads from it will return its default value.
+  package mutating func clearPath() {self._path = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _path: Martlet_Entries_V1_PathRewrite? = nil
+}
+
+package nonisolated struct Martlet_Entries_V1_HTTPMirror: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var service: String = String()
+
+  package var port: UInt32 = 0
+
+  package var valid: Bool = false
+
+  package var numerator: UInt32 = 0
+
+  package var denominator: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_CORSPolicy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var origins: [String] = []
+
+  package var allowsCredentials: Bool = false
+
+  package var methods: [String] = []
+
+  package var headers: [String] = []
+
+  package var exposedHeaders: [String] = []
+
+  package var maxAgeSeconds: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_HTTPBackend: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var service: String = String()
+
+  package var port: UInt32 = 0
+
+  package var weight: UInt32 = 0
+
+  /// Absent means false: the share of this backend is answered with 500.
+  package var valid: Bool = false
+
+  package var filters: [Martlet_Entries_V1_HTTPFilter] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_HTTPRetry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var codes: [UInt32] = []
+
+  package var attempts: UInt32 = 0
+
+  package var backoffMilliseconds: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_SessionPersistence: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String = String()
+
+  package var kind: Martlet_Entries_V1_SessionPersistence.Kind = .unspecified
+
+  package var absoluteTimeoutSeconds: UInt32 {
+    get {_absoluteTimeoutSeconds ?? 0}
+    set {_absoluteTimeoutSeconds = newValue}
+  }
+  /// Returns true if `absoluteTimeoutSeconds` has been explicitly set.
+  package var hasAbsoluteTimeoutSeconds: Bool {self._absoluteTimeoutSeconds != nil}
+  /// Clears the value of `absoluteTimeoutSeconds`. Subsequent reads from it will return its default value.
+  package mutating func clearAbsoluteTimeoutSeconds() {self._absoluteTimeoutSeconds = nil}
+
+  package var idleTimeoutSeconds: UInt32 {
+    get {_idleTimeoutSeconds ?? 0}
+    set {_idleTimeoutSeconds = newValue}
+  }
+  /// Returns true if `idleTimeoutSeconds` has been explicitly set.
+  package var hasIdleTimeoutSeconds: Bool {self._idleTimeoutSeconds != nil}
+  /// Clears the value of `idleTimeoutSeconds`. Subsequent reads from it will return its default value.
+  package mutating func clearIdleTimeoutSeconds() {self._idleTimeoutSeconds = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Kind: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+    case header // = 1
+    case sessionCookie // = 2
+    case permanentCookie // = 3
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .header
+      case 2: self = .sessionCookie
+      case 3: self = .permanentCookie
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .header: return 1
+      case .sessionCookie: return 2
+      case .permanentCookie: return 3
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [Martlet_Entries_V1_SessionPersistence.Kind] = [
+      .unspecified,
+      .header,
+      .sessionCookie,
+      .permanentCookie,
+    ]
+
+  }
+
+  package init() {}
+
+  fileprivate var _absoluteTimeoutSeconds: UInt32? = nil
+  fileprivate var _idleTimeoutSeconds: UInt32? = nil
 }
 
 /// In the details of a NACK: which resources of a response were not applied.
@@ -1562,7 +2172,7 @@ nonisolated extension Martlet_Entries_V1_Service: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Port"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}name\0\u{3}app_protocol\0\u{1}backends\0\u{1}route\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}name\0\u{3}app_protocol\0\u{1}backends\0\u{1}route\0\u{1}routing\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1575,12 +2185,17 @@ nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProto
       case 3: try { try decoder.decodeSingularEnumField(value: &self.appProtocol) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.backends) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.route) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._routing) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.port != 0 {
       try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 1)
     }
@@ -1596,6 +2211,9 @@ nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProto
     if !self.route.isEmpty {
       try visitor.visitSingularStringField(value: self.route, fieldNumber: 5)
     }
+    try { if let v = self._routing {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1605,6 +2223,7 @@ nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProto
     if lhs.appProtocol != rhs.appProtocol {return false}
     if lhs.backends != rhs.backends {return false}
     if lhs.route != rhs.route {return false}
+    if lhs._routing != rhs._routing {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1657,6 +2276,978 @@ nonisolated extension Martlet_Entries_V1_Backend: SwiftProtobuf.Message, SwiftPr
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
+}
+
+nonisolated extension Martlet_Entries_V1_HTTPRouting: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HTTPRouting"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rules\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.rules.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.rules, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HTTPRouting, rhs: Martlet_Entries_V1_HTTPRouting) -> Bool {
+    if lhs.rules != rhs.rules {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_HTTPRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HTTPRule"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{1}route\0\u{1}rule\0\u{3}rule_name\0\u{3}consumer_namespace\0\u{1}hostnames\0\u{1}matches\0\u{1}filters\0\u{1}backends\0\u{3}request_timeout_milliseconds\0\u{3}backend_timeout_milliseconds\0\u{1}retry\0\u{1}persistence\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.kind) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.route) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.rule) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.ruleName) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.consumerNamespace) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.hostnames) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.matches) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.filters) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.backends) }()
+      case 10: try { try decoder.decodeSingularUInt32Field(value: &self._requestTimeoutMilliseconds) }()
+      case 11: try { try decoder.decodeSingularUInt32Field(value: &self._backendTimeoutMilliseconds) }()
+      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.retry) }()
+      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.persistence) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.kind != .unspecified {
+      try visitor.visitSingularEnumField(value: self.kind, fieldNumber: 1)
+    }
+    if !self.route.isEmpty {
+      try visitor.visitSingularStringField(value: self.route, fieldNumber: 2)
+    }
+    if self.rule != 0 {
+      try visitor.visitSingularUInt32Field(value: self.rule, fieldNumber: 3)
+    }
+    if !self.ruleName.isEmpty {
+      try visitor.visitSingularStringField(value: self.ruleName, fieldNumber: 4)
+    }
+    if !self.consumerNamespace.isEmpty {
+      try visitor.visitSingularStringField(value: self.consumerNamespace, fieldNumber: 5)
+    }
+    if !self.hostnames.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.hostnames, fieldNumber: 6)
+    }
+    if !self.matches.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.matches, fieldNumber: 7)
+    }
+    if !self.filters.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.filters, fieldNumber: 8)
+    }
+    if !self.backends.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.backends, fieldNumber: 9)
+    }
+    try { if let v = self._requestTimeoutMilliseconds {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10)
+    } }()
+    try { if let v = self._backendTimeoutMilliseconds {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 11)
+    } }()
+    if !self.retry.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.retry, fieldNumber: 12)
+    }
+    if !self.persistence.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.persistence, fieldNumber: 13)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HTTPRule, rhs: Martlet_Entries_V1_HTTPRule) -> Bool {
+    if lhs.kind != rhs.kind {return false}
+    if lhs.route != rhs.route {return false}
+    if lhs.rule != rhs.rule {return false}
+    if lhs.ruleName != rhs.ruleName {return false}
+    if lhs.consumerNamespace != rhs.consumerNamespace {return false}
+    if lhs.hostnames != rhs.hostnames {return false}
+    if lhs.matches != rhs.matches {return false}
+    if lhs.filters != rhs.filters {return false}
+    if lhs.backends != rhs.backends {return false}
+    if lhs._requestTimeoutMilliseconds != rhs._requestTimeoutMilliseconds {return false}
+    if lhs._backendTimeoutMilliseconds != rhs._backendTimeoutMilliseconds {return false}
+    if lhs.retry != rhs.retry {return false}
+    if lhs.persistence != rhs.persistence {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_HTTPRule.Kind: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0KIND_UNSPECIFIED\0\u{1}KIND_HTTP\0\u{1}KIND_GRPC\0")
+}
+
+nonisolated extension Martlet_Entries_V1_HTTPMatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HTTPMatch"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}exact\0\u{1}prefix\0\u{1}regex\0\u{1}grpc\0\u{1}method\0\u{1}headers\0\u{1}query\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.path != nil {try decoder.handleConflictingOneOf()}
+          self.path = .exact(v)
+        }
+      }()
+      case 2: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.path != nil {try decoder.handleConflictingOneOf()}
+          self.path = .prefix(v)
+        }
+      }()
+      case 3: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.path != nil {try decoder.handleConflictingOneOf()}
+          self.path = .regex(v)
+        }
+      }()
+      case 4: try {
+        var v: Martlet_Entries_V1_GRPCPath?
+        var hadOneofValue = false
+        if let current = self.path {
+          hadOneofValue = true
+          if case .grpc(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.path = .grpc(v)
+        }
+      }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.method) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.headers) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.query) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.path {
+    case .exact?: try {
+      guard case .exact(let v)? = self.path else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    }()
+    case .prefix?: try {
+      guard case .prefix(let v)? = self.path else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    }()
+    case .regex?: try {
+      guard case .regex(let v)? = self.path else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    }()
+    case .grpc?: try {
+      guard case .grpc(let v)? = self.path else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    if !self.method.isEmpty {
+      try visitor.visitSingularStringField(value: self.method, fieldNumber: 5)
+    }
+    if !self.headers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.headers, fieldNumber: 6)
+    }
+    if !self.query.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.query, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HTTPMatch, rhs: Martlet_Entries_V1_HTTPMatch) -> Bool {
+    if lhs.path != rhs.path {return false}
+    if lhs.method != rhs.method {return false}
+    if lhs.headers != rhs.headers {return false}
+    if lhs.query != rhs.query {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_GRPCPath: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GRPCPath"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}method\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._service) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._method) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._service {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._method {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_GRPCPath, rhs: Martlet_Entries_V1_GRPCPath) -> Bool {
+    if lhs._service != rhs._service {return false}
+    if lhs._method != rhs._method {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_ValueMatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ValueMatch"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}exact\0\u{1}regex\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.value != nil {try decoder.handleConflictingOneOf()}
+          self.value = .exact(v)
+        }
+      }()
+      case 2: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.value != nil {try decoder.handleConflictingOneOf()}
+          self.value = .regex(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.value {
+    case .exact?: try {
+      guard case .exact(let v)? = self.value else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    }()
+    case .regex?: try {
+      guard case .regex(let v)? = self.value else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_ValueMatch, rhs: Martlet_Entries_V1_ValueMatch) -> Bool {
+    if lhs.value != rhs.value {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_FieldMatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".FieldMatch"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}value\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._value) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    try { if let v = self._value {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_FieldMatch, rhs: Martlet_Entries_V1_FieldMatch) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs._value != rhs._value {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_HTTPFilter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HTTPFilter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_headers\0\u{3}response_headers\0\u{1}redirect\0\u{1}rewrite\0\u{1}mirror\0\u{1}cors\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Martlet_Entries_V1_HeaderEdit?
+        var hadOneofValue = false
+        if let current = self.filter {
+          hadOneofValue = true
+          if case .requestHeaders(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.filter = .requestHeaders(v)
+        }
+      }()
+      case 2: try {
+        var v: Martlet_Entries_V1_HeaderEdit?
+        var hadOneofValue = false
+        if let current = self.filter {
+          hadOneofValue = true
+          if case .responseHeaders(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.filter = .responseHeaders(v)
+        }
+      }()
+      case 3: try {
+        var v: Martlet_Entries_V1_HTTPRedirect?
+        var hadOneofValue = false
+        if let current = self.filter {
+          hadOneofValue = true
+          if case .redirect(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.filter = .redirect(v)
+        }
+      }()
+      case 4: try {
+        var v: Martlet_Entries_V1_HTTPRewrite?
+        var hadOneofValue = false
+        if let current = self.filter {
+          hadOneofValue = true
+          if case .rewrite(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.filter = .rewrite(v)
+        }
+      }()
+      case 5: try {
+        var v: Martlet_Entries_V1_HTTPMirror?
+        var hadOneofValue = false
+        if let current = self.filter {
+          hadOneofValue = true
+          if case .mirror(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.filter = .mirror(v)
+        }
+      }()
+      case 6: try {
+        var v: Martlet_Entries_V1_CORSPolicy?
+        var hadOneofValue = false
+        if let current = self.filter {
+          hadOneofValue = true
+          if case .cors(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.filter = .cors(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.filter {
+    case .requestHeaders?: try {
+      guard case .requestHeaders(let v)? = self.filter else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .responseHeaders?: try {
+      guard case .responseHeaders(let v)? = self.filter else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .redirect?: try {
+      guard case .redirect(let v)? = self.filter else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .rewrite?: try {
+      guard case .rewrite(let v)? = self.filter else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .mirror?: try {
+      guard case .mirror(let v)? = self.filter else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    }()
+    case .cors?: try {
+      guard case .cors(let v)? = self.filter else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HTTPFilter, rhs: Martlet_Entries_V1_HTTPFilter) -> Bool {
+    if lhs.filter != rhs.filter {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_HeaderField: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HeaderField"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}value\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.value) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.value.isEmpty {
+      try visitor.visitSingularStringField(value: self.value, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HeaderField, rhs: Martlet_Entries_V1_HeaderField) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.value != rhs.value {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_HeaderEdit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HeaderEdit"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}set\0\u{1}add\0\u{1}remove\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.set) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.add) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.remove) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.set.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.set, fieldNumber: 1)
+    }
+    if !self.add.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.add, fieldNumber: 2)
+    }
+    if !self.remove.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.remove, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HeaderEdit, rhs: Martlet_Entries_V1_HeaderEdit) -> Bool {
+    if lhs.set != rhs.set {return false}
+    if lhs.add != rhs.add {return false}
+    if lhs.remove != rhs.remove {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_PathRewrite: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PathRewrite"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}full\0\u{1}prefix\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.path != nil {try decoder.handleConflictingOneOf()}
+          self.path = .full(v)
+        }
+      }()
+      case 2: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.path != nil {try decoder.handleConflictingOneOf()}
+          self.path = .prefix(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.path {
+    case .full?: try {
+      guard case .full(let v)? = self.path else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    }()
+    case .prefix?: try {
+      guard case .prefix(let v)? = self.path else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_PathRewrite, rhs: Martlet_Entries_V1_PathRewrite) -> Bool {
+    if lhs.path != rhs.path {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_HTTPRedirect: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HTTPRedirect"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}scheme\0\u{1}hostname\0\u{1}path\0\u{1}port\0\u{1}status\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.scheme) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.hostname) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._path) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.status) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.scheme.isEmpty {
+      try visitor.visitSingularStringField(value: self.scheme, fieldNumber: 1)
+    }
+    if !self.hostname.isEmpty {
+      try visitor.visitSingularStringField(value: self.hostname, fieldNumber: 2)
+    }
+    try { if let v = self._path {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 4)
+    }
+    if self.status != 0 {
+      try visitor.visitSingularUInt32Field(value: self.status, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HTTPRedirect, rhs: Martlet_Entries_V1_HTTPRedirect) -> Bool {
+    if lhs.scheme != rhs.scheme {return false}
+    if lhs.hostname != rhs.hostname {return false}
+    if lhs._path != rhs._path {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.status != rhs.status {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_HTTPRewrite: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HTTPRewrite"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{1}path\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.hostname) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._path) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.hostname.isEmpty {
+      try visitor.visitSingularStringField(value: self.hostname, fieldNumber: 1)
+    }
+    try { if let v = self._path {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HTTPRewrite, rhs: Martlet_Entries_V1_HTTPRewrite) -> Bool {
+    if lhs.hostname != rhs.hostname {return false}
+    if lhs._path != rhs._path {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_HTTPMirror: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HTTPMirror"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}port\0\u{1}valid\0\u{1}numerator\0\u{1}denominator\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.valid) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.numerator) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.denominator) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
+    }
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 2)
+    }
+    if self.valid != false {
+      try visitor.visitSingularBoolField(value: self.valid, fieldNumber: 3)
+    }
+    if self.numerator != 0 {
+      try visitor.visitSingularUInt32Field(value: self.numerator, fieldNumber: 4)
+    }
+    if self.denominator != 0 {
+      try visitor.visitSingularUInt32Field(value: self.denominator, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HTTPMirror, rhs: Martlet_Entries_V1_HTTPMirror) -> Bool {
+    if lhs.service != rhs.service {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.valid != rhs.valid {return false}
+    if lhs.numerator != rhs.numerator {return false}
+    if lhs.denominator != rhs.denominator {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_CORSPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CORSPolicy"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origins\0\u{3}allows_credentials\0\u{1}methods\0\u{1}headers\0\u{3}exposed_headers\0\u{3}max_age_seconds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.origins) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.allowsCredentials) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.methods) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.headers) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.exposedHeaders) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.maxAgeSeconds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.origins.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.origins, fieldNumber: 1)
+    }
+    if self.allowsCredentials != false {
+      try visitor.visitSingularBoolField(value: self.allowsCredentials, fieldNumber: 2)
+    }
+    if !self.methods.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.methods, fieldNumber: 3)
+    }
+    if !self.headers.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.headers, fieldNumber: 4)
+    }
+    if !self.exposedHeaders.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.exposedHeaders, fieldNumber: 5)
+    }
+    if self.maxAgeSeconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.maxAgeSeconds, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_CORSPolicy, rhs: Martlet_Entries_V1_CORSPolicy) -> Bool {
+    if lhs.origins != rhs.origins {return false}
+    if lhs.allowsCredentials != rhs.allowsCredentials {return false}
+    if lhs.methods != rhs.methods {return false}
+    if lhs.headers != rhs.headers {return false}
+    if lhs.exposedHeaders != rhs.exposedHeaders {return false}
+    if lhs.maxAgeSeconds != rhs.maxAgeSeconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_HTTPBackend: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HTTPBackend"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}port\0\u{1}weight\0\u{1}valid\0\u{1}filters\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.weight) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.valid) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.filters) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
+    }
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 2)
+    }
+    if self.weight != 0 {
+      try visitor.visitSingularUInt32Field(value: self.weight, fieldNumber: 3)
+    }
+    if self.valid != false {
+      try visitor.visitSingularBoolField(value: self.valid, fieldNumber: 4)
+    }
+    if !self.filters.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.filters, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HTTPBackend, rhs: Martlet_Entries_V1_HTTPBackend) -> Bool {
+    if lhs.service != rhs.service {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.weight != rhs.weight {return false}
+    if lhs.valid != rhs.valid {return false}
+    if lhs.filters != rhs.filters {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_HTTPRetry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HTTPRetry"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}codes\0\u{1}attempts\0\u{3}backoff_milliseconds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedUInt32Field(value: &self.codes) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.attempts) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.backoffMilliseconds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.codes.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.codes, fieldNumber: 1)
+    }
+    if self.attempts != 0 {
+      try visitor.visitSingularUInt32Field(value: self.attempts, fieldNumber: 2)
+    }
+    if self.backoffMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.backoffMilliseconds, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HTTPRetry, rhs: Martlet_Entries_V1_HTTPRetry) -> Bool {
+    if lhs.codes != rhs.codes {return false}
+    if lhs.attempts != rhs.attempts {return false}
+    if lhs.backoffMilliseconds != rhs.backoffMilliseconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_SessionPersistence: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SessionPersistence"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{3}absolute_timeout_seconds\0\u{3}idle_timeout_seconds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.kind) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._absoluteTimeoutSeconds) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._idleTimeoutSeconds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if self.kind != .unspecified {
+      try visitor.visitSingularEnumField(value: self.kind, fieldNumber: 2)
+    }
+    try { if let v = self._absoluteTimeoutSeconds {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._idleTimeoutSeconds {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_SessionPersistence, rhs: Martlet_Entries_V1_SessionPersistence) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.kind != rhs.kind {return false}
+    if lhs._absoluteTimeoutSeconds != rhs._absoluteTimeoutSeconds {return false}
+    if lhs._idleTimeoutSeconds != rhs._idleTimeoutSeconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_SessionPersistence.Kind: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0KIND_UNSPECIFIED\0\u{1}KIND_HEADER\0\u{1}KIND_SESSION_COOKIE\0\u{1}KIND_PERMANENT_COOKIE\0")
 }
 
 nonisolated extension Martlet_Entries_V1_Rejections: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
