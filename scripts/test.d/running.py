@@ -98,6 +98,8 @@ class Running:
         self.check("and nobody else", "hello" not in got, str(got))
         box.run(["systemctl", "start", "martlet-control.service"])
         self.check("the control plane's snapshot takes its place", self.ready() and self.until(lambda: "has layout" not in said(), 30), said())
+        # What is relayed while no agent is there takes sockets that it gave before.
+        self.traffic("with the control plane's snapshot")
         box.run("systemctl stop martletd.service && mkdir /sys/fs/bpf/martlet/v99 && systemctl start --no-block martletd.service")
         self.check("pins of another layout keep the agent from starting, and it says why",
                    self.until(lambda: "pins of another layout (v99)" in self.journal("martletd"), 30), self.journal("martletd"))
