@@ -64,7 +64,7 @@ package struct HTTP1Passage: Hashable, Sendable {
 /// Writes heads, chunk frames and local answers. Field lines that stay are copied as they came, several at once.
 package enum HTTP1Writer {
   /// What nobody but the mesh says of a client (rows HN-02, H1-32).
-  private static let identity: HTTPFieldSet = [.xForwardedClientCert, .l5dClientID, .forwarded]
+  static let identity: HTTPFieldSet = [.xForwardedClientCert, .l5dClientID, .forwarded]
 
   /// `target`: what a rule rewrote the target to; `authority`: another host than the client's. Nil: as it came.
   package static func request(
@@ -85,26 +85,10 @@ package enum HTTP1Writer {
 
     var removed = HTTPFieldSet.hopByHop.union([.host]).union(Self.identity).union(edit.removed).union(request.nominated)
     if !request.expectsContinue { removed.insert(.expect) }
-    var keepsID = false
-    var keepsTrace = false
+    var kept = HTTPKeptPassage()
     if present.contains(.traceparent) || present.contains(.xRequestID) || present.contains(.xForwardedFor) {
-      var hops = 0
-      for field in fields {
-        switch field.name {
-        case .traceparent:
-          // One that is not in form, or a second one, is dropped (row HN-06).
-          if keepsTrace || !Self.isTraceparent(input, field.valueRange) { removed.insert(.traceparent) }
-          keepsTrace = true
-        case .xRequestID:
-          if keepsID || !(1...128).contains(field.valueRange.count) { removed.insert(.xRequestID) }
-          keepsID = true
-        case .xForwardedFor: hops += field.valueRange.count
-        default: break
-        }
-      }
-      if hops > 1024 { removed.insert(.xForwardedFor) }
-      keepsTrace = keepsTrace && !removed.contains(.traceparent)
-      keepsID = keepsID && !removed.contains(.xRequestID)
+      for field in fields { kept.see(field.name, field.valueRange, input, removed: &removed) }
+      kept.end(removed: &removed)
     }
     Self.fields(
       fields, input, removed: removed, others: edit.removedOthers, nominated: request.nominatedOthers, to: &output)
@@ -112,8 +96,8 @@ package enum HTTP1Writer {
     Self.line("x-forwarded-for: ", passage.forwardedFor, to: &output)
     Self.line("forwarded: ", passage.forwarded, to: &output)
     Self.line("via: 1.1 ", passage.via, to: &output)
-    if !keepsID { Self.line("x-request-id: ", passage.requestID, to: &output) }
-    if !keepsTrace { Self.line("traceparent: ", passage.traceparent, to: &output) }
+    if !kept.requestID { Self.line("x-request-id: ", passage.requestID, to: &output) }
+    if !kept.trace { Self.line("traceparent: ", passage.traceparent, to: &output) }
     if request.upgrades { output.append("connection: upgrade\r\nupgrade: websocket\r\n") }
     Self.framing(request.framing, to: &output)
     output.append("\r\n")
@@ -237,27 +221,9 @@ package enum HTTP1Writer {
   }
 
   /// Families of names by which proxies tell each other who somebody is.
-  private static func isReserved(_ input: Span<UInt8>, _ name: Range<Int>) -> Bool {
+  static func isReserved(_ input: Span<UInt8>, _ name: Range<Int>) -> Bool {
     guard name.count > 8, input[name.lowerBound] | 0x20 == 0x78 else { return false }
     return input.starts(name, with: "x-envoy-") || input.starts(name, with: "x-spiffe-")
       || input.starts(name, with: "x-martlet-")
-  }
-
-  /// `00-<32 hex>-<16 hex>-<2 hex>` of W3C Trace Context, in lower case, ids not zero.
-  private static func isTraceparent(_ input: Span<UInt8>, _ range: Range<Int>) -> Bool {
-    guard range.count == 55 else { return false }
-    var traceIsZero = true
-    var spanIsZero = true
-    for offset in 0..<55 {
-      let byte = input[range.lowerBound + offset]
-      switch offset {
-      case 2, 35, 52: guard byte == 0x2d else { return false }
-      default:
-        guard HTTPBytes.hexDigit(byte) != nil, !HTTPBytes.isUpper(byte) else { return false }
-        if byte != 0x30, (3..<35).contains(offset) { traceIsZero = false }
-        if byte != 0x30, (36..<52).contains(offset) { spanIsZero = false }
-      }
-    }
-    return !traceIsZero && !spanIsZero && !input.matches(range.lowerBound..<range.lowerBound + 2, "ff")
   }
 }

@@ -24,6 +24,15 @@ package struct FieldBlock: Hashable, Sendable {
     self.append(name: name.utf8, value: value.utf8)
   }
 
+  /// A field that stands elsewhere, its name in lower case.
+  mutating func append(_ input: Span<UInt8>, name: Range<Int>, value: Range<Int>, isSecret: Bool) {
+    let start = self.bytes.count
+    for index in name { self.bytes.append(HTTPBytes.lower(input[index])) }
+    let middle = self.bytes.count
+    self.bytes.append(input, value)
+    self.fields.append(Field(name: start..<middle, value: middle..<self.bytes.count, isSecret: isSecret))
+  }
+
   /// As SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 section 6.5.2).
   package var listSize: Int {
     self.bytes.count + 32 * self.fields.count

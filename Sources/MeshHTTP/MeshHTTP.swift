@@ -13,7 +13,7 @@
 /// of which the peer may still be sending), `HTTP2Limits` (and budgets: `RateBudget`), `HTTP2Frame` (frame headers, error codes,
 /// the scope of a failure), `HTTP2Settings` (what the peer set), `FieldBlock` and `HeaderBlockCodec` (names and values as
 /// ranges of bytes; `HPACKCodec` makes them with NIOHPACK), `HTTP2Head` (a field block that is a lawful head or trailer).
-/// gRPC: `GRPCStatus`, `GRPCTimeout`.
+/// gRPC: `GRPCStatus`, `GRPCTimeout`. From one version into the other: `HTTPBridge`.
 ///
 /// Invariants: any bytes end in an event or a fault, never in a trap, in time bounded by their number and wherever they were cut;
 /// a body is told as ranges of the input and never copied; a head is parsed once, and what goes out is written from
