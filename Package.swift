@@ -87,11 +87,14 @@ let floor5: [Target] = [
   .target(name: "MeshBPF", dependencies: ["CMeshABI", "CMeshBPF", "MeshBase"], swiftSettings: driver),
   .target(
     name: "MeshLink",
-    dependencies: ["CMeshLinux", "MeshBase", "MeshSnapshot", "MeshProto", "MeshRouting", nio, nioPosix, logging],
+    dependencies: [
+      "CMeshLinux", "MeshBase", "MeshSnapshot", "MeshProto", "MeshTelemetry", "MeshRouting", nio, nioPosix, logging,
+    ],
     swiftSettings: driver),
   .target(
     name: "MeshNet",
-    dependencies: ["CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshRouting", logging], swiftSettings: driver),
+    dependencies: ["CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshTelemetry", "MeshRouting", logging],
+    swiftSettings: driver),
   .target(
     name: "MeshWire",
     dependencies: [
@@ -181,7 +184,11 @@ let side: [Target] = [
   tests(
     "MeshBPF", ["CMeshABI", "CMeshBPF", "MeshBase", "MeshLinux", "MeshTestSupport"], exclude: ["probe.py"]),
   tests(
-    "MeshLink", ["MeshBase", "MeshSnapshot", "MeshRouting", "MeshLinux", "MeshTestSupport", nio, nioPosix, nioEmbedded]),
+    "MeshLink",
+    [
+      "MeshBase", "MeshSnapshot", "MeshTelemetry", "MeshRouting", "MeshLinux", "MeshTestSupport", nio, nioPosix,
+      nioEmbedded,
+    ]),
   tests(
     "MeshNet",
     [

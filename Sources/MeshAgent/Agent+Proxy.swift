@@ -34,6 +34,9 @@ extension Agent {
     case .stats(let stats):
       self.note(stats)
     case .nameStats(let counts): self.nameStats = counts
+    case .requests(let counts):
+      let names = self.names.current
+      for count in counts { self.requests.add(count, source: names.workload(count.series.source)) }
     case .disconnected(let process):
       self.proxy.state = .restarting
       self.logger.warning("proxy disconnected", metadata: [LogKey.process: "\(process)"])

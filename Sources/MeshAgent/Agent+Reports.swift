@@ -112,7 +112,8 @@ extension Agent: AgentReporting {
       names: names.directory, decisions: decisions,
       mapInsertErrors: self.mapInsertErrors,
       proxyRefusals: Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +),
-      nameCounts: Dictionary(self.nameStats.map { ($0.name, $0.count) }, uniquingKeysWith: +), proof: proof)
+      nameCounts: Dictionary(self.nameStats.map { ($0.name, $0.count) }, uniquingKeysWith: +), proof: proof,
+      requests: self.requests)
   }
 
   private static let reasons = UInt32(MESH_REASON_COUNT.rawValue)

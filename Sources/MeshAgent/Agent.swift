@@ -129,6 +129,8 @@ package actor Agent {
   var proxyStats = ProxyStats()
   /// Of its name server.
   var nameStats: [NamedCount] = []
+  /// Since this agent started, of every proxy.
+  var requests = RequestTotals()
   /// Proxies that were there before this agent, until it serves.
   var foundProxies: FoundProxies?
   var handOver = ListenerHandOver()

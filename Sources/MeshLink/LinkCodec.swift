@@ -1,5 +1,6 @@
 package import MeshBase
 import MeshSnapshot
+import MeshTelemetry
 package import NIOCore
 
 /// Messages to frames and back. Integers are in network order; text is its length (two bytes) and UTF-8. An entry is its
@@ -9,7 +10,7 @@ package import NIOCore
 /// place.
 package struct LinkCodec: Sendable {
   /// Raised with every change of what is said. The first three fields of `hello` stay for good.
-  package static let protocolVersion: UInt16 = 3
+  package static let protocolVersion: UInt16 = 4
 
   package var entries: any EntryCoder
 
@@ -35,6 +36,7 @@ package struct LinkCodec: Sendable {
     case stats = 70
     case nameStats = 71
     case draining = 72
+    case requests = 73
   }
 
   // MARK: agent to proxy
@@ -158,6 +160,8 @@ package struct LinkCodec: Sendable {
           $0.writeInteger(one.count)
         }
       }
+    case .requests(let counts):
+      Self.frame(.requests, &output) { for count in counts { $0.writeRequestCount(count) } }
     case .draining: Self.frame(.draining, &output) { _ in }
     }
   }
@@ -200,6 +204,10 @@ package struct LinkCodec: Sendable {
       var counts: [NamedCount] = []
       while !body.isEmpty { counts.append(NamedCount(try body.text(), try body.integer())) }
       message = .nameStats(counts)
+    case .requests:
+      var counts: [RequestCount] = []
+      while !body.isEmpty { counts.append(try body.requestCount()) }
+      message = .requests(counts)
     case .draining: message = .draining
     default: throw body.malformed("kind")
     }

@@ -1,5 +1,6 @@
 package import MeshBase
 package import MeshSnapshot
+package import MeshTelemetry
 
 /// What the agent says to the proxy.
 package enum AgentMessage: Equatable, Sendable {
@@ -42,6 +43,8 @@ package enum ProxyMessage: Equatable, Sendable {
   case stats(ProxyStats)
   /// What the name server did since the proxy started, by stable words.
   case nameStats([NamedCount])
+  /// HTTP and gRPC requests since the last of these messages.
+  case requests([RequestCount])
   /// From here on it accepts no more: told to by the agent, or by a signal.
   case draining
 }

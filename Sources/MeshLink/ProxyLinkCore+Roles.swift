@@ -123,6 +123,8 @@ extension ProxyLinkCore {
       self.onEvent(.aside(process: process, .rejected(revision: revision, message: text)))
     case .stockWanted(let request): self.onEvent(.aside(process: process, .stockWanted(request)))
     case .stats(let stats): self.onEvent(.aside(process: process, .stats(stats)))
+    // One that drains still carries requests; they add up, whoever carries them.
+    case .requests(let counts): self.onEvent(.requests(counts))
     case .draining:
       one.publisher = nil
       self.onEvent(.aside(process: process, .draining))

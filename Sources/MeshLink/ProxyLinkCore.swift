@@ -156,6 +156,7 @@ final class ProxyLinkCore {
     case .listenerAccepted(let key): self.onEvent(.listenerAccepted(key))
     case .stats(let stats): self.onEvent(.stats(stats))
     case .nameStats(let counts): self.onEvent(.nameStats(counts))
+    case .requests(let counts): self.onEvent(.requests(counts))
     case .draining:
       self.setAside(current, isDraining: true)
       self.onEvent(.aside(process: process, .draining))

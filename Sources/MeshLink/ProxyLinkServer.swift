@@ -2,6 +2,7 @@ import Glibc
 package import Logging
 package import MeshBase
 package import MeshSnapshot
+package import MeshTelemetry
 package import NIOCore
 import NIOPosix
 
@@ -16,6 +17,8 @@ package enum ProxyLinkEvent: Equatable, Sendable {
   case listenerAccepted(ListenerKey)
   case stats(ProxyStats)
   case nameStats([NamedCount])
+  /// Of any proxy, also of one that does not serve.
+  case requests([RequestCount])
   case disconnected(process: Int32)
   /// Of a proxy that does not serve; everything above is of the one that does.
   case aside(process: Int32, Aside)

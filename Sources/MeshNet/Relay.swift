@@ -3,6 +3,7 @@ import Glibc
 package import Logging
 package import MeshBase
 package import MeshRouting
+package import MeshTelemetry
 import Synchronization
 
 /// The loops, the listeners, and what is said to all of them. Its methods may be called from any thread.
@@ -150,6 +151,17 @@ package final class Relay: Sendable {
         })
     }
     return sum
+  }
+
+  /// The requests of all loops since this was asked last.
+  package func takeRequests() async -> [RequestCount] {
+    var counts: [RequestCount] = []
+    for thread in self.threads {
+      counts += await withCheckedContinuation { answer in
+        if !thread.post({ answer.resume(returning: $0.requests.take()) }) { answer.resume(returning: []) }
+      }
+    }
+    return counts
   }
 }
 

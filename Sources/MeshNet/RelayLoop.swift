@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import MeshBase
 import MeshRouting
+import MeshTelemetry
 import Synchronization
 
 typealias RelayThread = LoopThread<RelayLoop>
@@ -18,6 +19,8 @@ final class RelayLoop: ThreadLoop {
   /// What was found to be dialled from inside of the destination's namespace. Always right, if not always needed.
   var across: Set<StockRoom.Shelf> = []
   var counters = RelayCounters()
+  /// `requests.record(_:)` is called once for each request that is over.
+  var requests = RequestLedger()
   var random = LoopRandom(seed: UInt64.random(in: 0...UInt64.max))
   var isStopping = false
   private let peers: [RelayThread]

@@ -80,6 +80,7 @@ package struct Proxy: Service {
           try? await Task.sleep(for: .seconds(1))
           stock.tick()
           guard report.isDue() else { continue }
+          await Self.tellRequests(of: relay, to: link)
           let (stats, asked) = (ProxyStats(await relay.counters()), await names.tick())
           guard report.isNews(stats, asked) else { continue }
           link.send(.stats(stats))
@@ -98,9 +99,21 @@ package struct Proxy: Service {
       await namesEnd
       tasks.cancelAll()
     }
+    await Self.tellRequests(of: relay, to: link)
     link.stop()
     await relay.stop()
   }
+
+  /// In frames of a bounded size. What is told while no agent is there is not counted.
+  private static func tellRequests(of relay: Relay, to link: ProxyLinkClient) async {
+    var rest = await relay.takeRequests()[...]
+    while !rest.isEmpty {
+      link.send(.requests(Array(rest.prefix(self.requestsInFrame))))
+      rest = rest.dropFirst(self.requestsInFrame)
+    }
+  }
+
+  private static let requestsInFrame = 1_000
 
   private func serveStatic() async throws {
     let relay = try self.makeRelay(nil)

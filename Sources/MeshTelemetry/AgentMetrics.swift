@@ -14,6 +14,8 @@ package struct AgentMetrics: Sendable {
   /// What the proxy's name server did, by its words; since the proxy started.
   package var nameCounts: [String: UInt64]
   package var proof: ProofCounters
+  /// HTTP and gRPC requests that the node proxy carried.
+  package var requests: RequestTotals
 
   package struct Decision: Sendable, Hashable {
     package var hook: FlowHook
@@ -30,8 +32,10 @@ package struct AgentMetrics: Sendable {
   package init(
     status: AgentStatus, programs: [ProgramReport] = [], maps: [MapReport] = [], edges: EdgeLedger = EdgeLedger(),
     names: NameDirectory = NameDirectory(), decisions: [Decision] = [], mapInsertErrors: [String: UInt64] = [:],
-    proxyRefusals: [String: UInt64] = [:], nameCounts: [String: UInt64] = [:], proof: ProofCounters = ProofCounters()
+    proxyRefusals: [String: UInt64] = [:], nameCounts: [String: UInt64] = [:], proof: ProofCounters = ProofCounters(),
+    requests: RequestTotals = RequestTotals()
   ) {
+    self.requests = requests
     self.nameCounts = nameCounts
     self.status = status
     self.programs = programs
@@ -46,7 +50,8 @@ package struct AgentMetrics: Sendable {
 
   /// In a fixed order: traffic, datapath, agent, names.
   package var families: [MetricFamily] {
-    TCPMetrics.families(self.edges, names: self.names) + self.datapath + self.proofFamilies + self.agent
+    TCPMetrics.families(self.edges, names: self.names) + HTTPMetrics.families(self.requests, names: self.names)
+      + self.datapath + self.proofFamilies + self.agent
       + NameMetrics.families(self.nameCounts)
   }
 

@@ -4,6 +4,8 @@ package struct MetricFamily: Sendable, Hashable {
     /// Rises only; a sample's name ends with `_total`.
     case counter
     case gauge
+    /// Its series have buckets.
+    case histogram
   }
 
   /// Without `_total`.
@@ -44,6 +46,7 @@ package struct MetricSeries: Sendable, Hashable {
 package enum MetricValue: Sendable, Hashable {
   case integer(UInt64)
   case real(Double)
+  case histogram(MetricHistogram)
 
   /// As both formats write numbers: no exponent for integers, `NaN`, `+Inf`, `-Inf`.
   package var text: String {
@@ -51,6 +54,21 @@ package enum MetricValue: Sendable, Hashable {
     case .integer(let value): String(value)
     case .real(let value):
       value.isNaN ? "NaN" : value == .infinity ? "+Inf" : value == -.infinity ? "-Inf" : "\(value)"
+    case .histogram(let value): String(value.count)
     }
   }
+}
+
+/// What a series of a histogram is written as.
+package struct MetricHistogram: Sendable, Hashable {
+  package struct Bucket: Sendable, Hashable {
+    /// The label `le`; the last is `+Inf`.
+    package var bound: String
+    /// Of all values up to the bound.
+    package var count: UInt64
+  }
+
+  package var buckets: [Bucket]
+  package var sum: Double
+  package var count: UInt64
 }

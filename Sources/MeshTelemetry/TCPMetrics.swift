@@ -69,20 +69,28 @@ package enum TCPMetrics {
   }
 
   private static func values(_ key: EdgeKey, _ names: NameDirectory) -> [String] {
-    let source = key.source.flatMap { names[$0] }
-    let destination = key.destination.flatMap { names[$0] }
-    return [
+    self.values(
       // The node sees a connection of its own workload as the source does; what comes from outside, as the destination.
-      key.tier == .outside ? "destination" : "source",
-      key.source?.name ?? self.unknown, key.source?.namespace ?? self.unknown,
-      source?.identity.description ?? self.unknown, source?.app ?? self.unknown, source?.appVersion ?? self.unknown,
-      source?.app ?? self.unknown, source?.appVersion ?? self.unknown,
-      key.destination?.name ?? self.unknown, key.destination?.namespace ?? self.unknown,
-      destination?.identity.description ?? self.unknown, destination?.app ?? self.unknown,
-      destination?.appVersion ?? self.unknown,
-      self.host(key.service, names), key.service?.name ?? self.unknown, key.service?.namespace ?? self.unknown,
-      destination?.app ?? self.unknown, destination?.appVersion ?? self.unknown,
-      "tcp", "-", "none",
+      reporter: key.tier == .outside ? "destination" : "source", source: key.source, destination: key.destination,
+      service: key.service, names: names, protocol: "tcp", flags: "-")
+  }
+
+  /// Values of `labels`, which connections and requests have in common.
+  static func values(
+    reporter: String, source: ResourceName?, destination: ResourceName?, service: ResourceName?, names: NameDirectory,
+    protocol: String, flags: String
+  ) -> [String] {
+    let (caller, called) = (source.flatMap { names[$0] }, destination.flatMap { names[$0] })
+    return [
+      reporter,
+      source?.name ?? self.unknown, source?.namespace ?? self.unknown,
+      caller?.identity.description ?? self.unknown, caller?.app ?? self.unknown, caller?.appVersion ?? self.unknown,
+      caller?.app ?? self.unknown, caller?.appVersion ?? self.unknown,
+      destination?.name ?? self.unknown, destination?.namespace ?? self.unknown,
+      called?.identity.description ?? self.unknown, called?.app ?? self.unknown, called?.appVersion ?? self.unknown,
+      self.host(service, names), service?.name ?? self.unknown, service?.namespace ?? self.unknown,
+      called?.app ?? self.unknown, called?.appVersion ?? self.unknown,
+      `protocol`, flags, "none",
     ]
   }
 

@@ -22,21 +22,33 @@ package enum TextExposition: Sendable, Hashable, CaseIterable {
       out += "# HELP \(head) \(self.escapedHelp(family.help))\n# TYPE \(head) \(family.kind.rawValue)\n"
       for series in family.series.sorted(by: { $0.labels.lexicographicallyPrecedes($1.labels) }) {
         guard series.labels.count == family.labels.count else { continue }
-        out += family.sampleName
-        if !family.labels.isEmpty {
-          out += "{"
-          for (index, label) in family.labels.enumerated() {
-            if index > 0 { out += "," }
-            out += "\(label)=\"\(Self.escaped(series.labels[index]))\""
-          }
-          out += "}"
+        guard case .histogram(let histogram) = series.value else {
+          out += "\(family.sampleName)\(Self.braced(Self.labels(family, series))) \(series.value.text)\n"
+          continue
         }
-        out += " \(series.value.text)\n"
+        let labels = Self.labels(family, series)
+        for bucket in histogram.buckets {
+          let all = "\(labels)\(labels.isEmpty ? "" : ",")le=\"\(self.bound(bucket.bound))\""
+          out += "\(family.name)_bucket{\(all)} \(bucket.count)\n"
+        }
+        out += "\(family.name)_sum\(Self.braced(labels)) \(MetricValue.real(histogram.sum).text)\n"
+        out += "\(family.name)_count\(Self.braced(labels)) \(histogram.count)\n"
       }
     }
     if self == .openMetrics { out += "# EOF\n" }
     return out
   }
+
+  /// OpenMetrics wants floating point numbers there.
+  private func bound(_ text: String) -> String {
+    self == .openMetrics && text.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 } ? "\(text).0" : text
+  }
+
+  private static func labels(_ family: MetricFamily, _ series: MetricSeries) -> String {
+    zip(family.labels, series.labels).map { "\($0)=\"\(self.escaped($1))\"" }.joined(separator: ",")
+  }
+
+  private static func braced(_ labels: String) -> String { labels.isEmpty ? "" : "{\(labels)}" }
 
   /// Backslash, quote and line feed; other control characters cannot harm a line.
   package static func escaped(_ value: String) -> String {

@@ -12,6 +12,17 @@ package struct Timestamp: Hashable, Sendable, Comparable, LosslessStringConverti
   /// `16:14:42.123`, for people who follow.
   package var clock: String { self.timeOfDay(decimals: 3) }
 
+  /// `22/Nov/2026:16:14:42 +0000`, as Apache's logs have it.
+  package var apache: String {
+    let (year, month, day) = Self.civil(days: Self.floorDivide(self.held, 86_400_000_000))
+    let time = self.timeOfDay(decimals: 3).prefix(8)
+    return "\(Self.padded(day, 2))/\(Self.months[Int(month - 1)])/\(Self.padded(year, 4)):\(time) +0000"
+  }
+
+  private static let months = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+  ]
+
   private static let earliest: Int64 = -62_167_219_200_000_000
   private static let latest: Int64 = 253_402_300_799_999_999
 

@@ -1,6 +1,7 @@
 import MeshBase
 import MeshLink
 import MeshSnapshot
+import MeshTelemetry
 import NIOCore
 import Testing
 
@@ -49,7 +50,24 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
         active: 1, accepted: 2, relayed: 3, sentBytes: 4, receivedBytes: 5,
         refused: [.init(reason: "no_endpoint", count: 6), .init(reason: "no_flow", count: 1)])),
     .nameStats([]), .nameStats([NamedCount("questions", 3), NamedCount("mesh", UInt64.max)]),
+    .requests([]), .requests(Self.requests),
   ]
+
+  private static let requests = {
+    var histogram = RequestHistogram()
+    for index in histogram.counts.indices { histogram.counts[index] = UInt64(index) }
+    histogram.sum = UInt64.max
+    let series = [
+      RequestSeries(source: 7, kind: .grpc, status: 200, grpcStatus: 14, flags: [.noRoute, .durationTimeout]),
+      RequestSeries(source: 0, status: 503), .overflow,
+    ]
+    return series.enumerated().map { index, series in
+      RequestCount(
+        series: series, service: index == 0 ? ResourceName(namespace: "shop", name: "web") : nil,
+        destination: index == 1 ? ResourceName(namespace: "shop", name: "web-1") : nil, duration: histogram,
+        requestBytes: RequestHistogram(), responseBytes: histogram)
+    }
+  }()
 
   @Test("every message survives, fed whole, byte by byte and in pieces of seven", arguments: [1, 7, Int.max])
   func roundTrip(piece: Int) throws {
@@ -87,7 +105,7 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
     let frame = LinkFraming.Frame(kind: kind, body: ByteBuffer())
     // Those that an empty body is complete for.
     if ![6, 9].contains(kind) { #expect(throws: MeshError.self) { try self.codec.agentMessage(frame) } }
-    if ![71, 72].contains(kind) { #expect(throws: MeshError.self) { try self.codec.proxyMessage(frame) } }
+    if ![71, 72, 73].contains(kind) { #expect(throws: MeshError.self) { try self.codec.proxyMessage(frame) } }
   }
 
   @Test("a body that is cut anywhere or has a byte too many is an error")
@@ -102,6 +120,7 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
         // Counters may end after any whole reason: the list is the rest of the frame.
         if case .stats = message, (try? self.codec.proxyMessage(short)) != nil { continue }
         if case .nameStats = message, (try? self.codec.proxyMessage(short)) != nil { continue }
+        if case .requests = message, (try? self.codec.proxyMessage(short)) != nil { continue }
         #expect(throws: MeshError.self) { try self.codec.proxyMessage(short) }
       }
       var long = frame

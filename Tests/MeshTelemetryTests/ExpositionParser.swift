@@ -56,7 +56,7 @@ struct ExpositionParser {
         case "HELP":
           guard self.helps.updateValue(words[3], forKey: name) == nil else { throw fail("second HELP") }
         case "TYPE":
-          guard ["counter", "gauge"].contains(words[3]) else { throw fail("type") }
+          guard ["counter", "gauge", "histogram"].contains(words[3]) else { throw fail("type") }
           guard self.types.updateValue(words[3], forKey: name) == nil else { throw fail("second TYPE") }
           if words[3] == "counter" {
             guard name.hasSuffix("_total") != self.openMetrics else { throw fail("counter name") }
@@ -68,15 +68,26 @@ struct ExpositionParser {
         var key = sample
         key.value = 0
         guard seen.insert(key).inserted else { throw fail("series twice") }
-        let family =
-          self.openMetrics && self.types[sample.name] == nil && sample.name.hasSuffix("_total")
-          ? String(sample.name.dropLast(6)) : sample.name
+        let family = self.family(of: sample.name)
         guard family == current, let type = self.types[family] else { throw fail("sample outside of its family") }
         if type == "counter" { guard sample.value >= 0 else { throw fail("counter below zero") } }
         if type == "gauge" { guard !sample.name.hasSuffix("_total") else { throw fail("gauge named _total") } }
         self.samples.append(sample)
       }
     }
+  }
+
+  /// Without the ending that a sample of its family has.
+  private func family(of name: String) -> String {
+    guard self.types[name] == nil else { return name }
+    for (ending, type) in [
+      ("_total", "counter"), ("_bucket", "histogram"), ("_sum", "histogram"), ("_count", "histogram"),
+    ]
+    where name.hasSuffix(ending) && (self.openMetrics || type == "histogram") {
+      let family = String(name.dropLast(ending.count))
+      if self.types[family] == type { return family }
+    }
+    return name
   }
 
   private func sample(_ line: String, _ fail: (String) -> Failure) throws -> Sample {
