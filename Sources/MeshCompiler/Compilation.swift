@@ -17,7 +17,10 @@ struct Compilation {
   var services: [Placed<ServiceSpec>] = []
   var serviceIndex: [ResourceName: Int] = [:]
   var slices: [Placed<EndpointSliceSpec>] = []
+  var requestRoutes: [Placed<RequestRouteSpec>] = []
   var routes: [Placed<TCPRouteSpec>] = []
+  var tlsRoutes: [Placed<TLSRouteSpec>] = []
+  var routeStatuses: [RouteStatus] = []
   var grants: [Placed<ReferenceGrantSpec>] = []
   var policies: [Placed<AuthorizationPolicySpec>] = []
   var index = LabelIndex()
@@ -27,6 +30,17 @@ struct Compilation {
     var name: ResourceName
     var spec: Spec
     var claim: Claim
+
+    /// The order of routes in Gateway API: older first, then by namespace and name. One without a time is younger than one
+    /// with a time.
+    func isBefore(_ other: Placed) -> Bool {
+      switch (self.claim.resource.created, other.claim.resource.created) {
+      case (let a?, let b?) where a != b: a < b
+      case (.some, nil): true
+      case (nil, .some): false
+      default: self.name < other.name
+      }
+    }
   }
 
   init(claims: [Claim], standIns: [ResourceName: StandInPolicy], previous: Snapshot, vips: VIPAllocator) {
@@ -42,6 +56,8 @@ struct Compilation {
       case .workload(let spec): self.workloads.append(Placed(name: name, spec: spec, claim: claim))
       case .service(let spec): self.services.append(Placed(name: name, spec: spec, claim: claim))
       case .endpointSlice(let spec): self.slices.append(Placed(name: name, spec: spec, claim: claim))
+      case .requestRoute(let spec): self.requestRoutes.append(Placed(name: name, spec: spec, claim: claim))
+      case .tlsRoute(let spec): self.tlsRoutes.append(Placed(name: name, spec: spec, claim: claim))
       case .tcpRoute(let spec): self.routes.append(Placed(name: name, spec: spec, claim: claim))
       case .referenceGrant(let spec): self.grants.append(Placed(name: name, spec: spec, claim: claim))
       case .authorizationPolicy(let spec): self.policies.append(Placed(name: name, spec: spec, claim: claim))
@@ -51,7 +67,9 @@ struct Compilation {
     self.workloads.sort { $0.name < $1.name }
     self.services.sort { $0.name < $1.name }
     self.slices.sort { $0.name < $1.name }
-    self.routes.sort { $0.name < $1.name }
+    self.requestRoutes.sort { $0.isBefore($1) }
+    self.routes.sort { $0.isBefore($1) }
+    self.tlsRoutes.sort { $0.isBefore($1) }
     self.grants.sort { $0.name < $1.name }
     self.policies.sort { $0.name < $1.name }
     for (index, service) in self.services.enumerated() { self.serviceIndex[service.name] = index }
@@ -68,8 +86,9 @@ struct Compilation {
           connectTimeoutMilliseconds: self.config.connectTimeoutMilliseconds)))
     let policies = self.compilePolicies()
     self.compileWorkloads(policies)
-    let backends = self.compileRoutes()
-    self.compileServices(backends, now: now)
+    let requests = self.compileRequestRoutes()
+    let backends = self.compileConnectionRoutes(requests)
+    self.compileServices(backends, requests, now: now)
     self.compileEndpoints()
   }
 

@@ -9,6 +9,8 @@ package struct CompileResult: Sendable {
   /// Resources in force, by kind.
   package var resources: [ResourceKind: Int]
   package var summary: Summary
+  /// Every route, by key, those that are refused too.
+  package var routes: [RouteStatus]
   /// Which service has which address; keep it (`VIPAllocator.exported`) before the snapshot is distributed.
   package var vips: VIPAllocator
 

@@ -85,9 +85,28 @@ package struct Compiler: Sendable {
     summary.selected = compilation.selected
     var resources: [ResourceKind: Int] = [:]
     for key in chosen.inForce.keys { resources[key.kind, default: 0] += 1 }
+    let everything = Array(Set(problems + compilation.problems)).sorted()
     return CompileResult(
-      snapshot: compilation.snapshot, problems: Array(Set(problems + compilation.problems)).sorted(),
-      resources: resources, summary: summary, vips: self.vips)
+      snapshot: compilation.snapshot, problems: everything, resources: resources, summary: summary,
+      routes: Self.routes(compilation.routeStatuses, summary, problems), vips: self.vips)
+  }
+
+  /// Those in force, and those that cannot be used as they are written, with the reason.
+  private static func routes(
+    _ inForce: [RouteStatus], _ summary: CompileResult.Summary, _ problems: [Problem]
+  ) -> [RouteStatus] {
+    func reason(_ key: ResourceKey) -> String {
+      let first = problems.filter { $0.object == key.description && $0.severity == .error }.min()
+      return first?.error.message ?? "cannot be used"
+    }
+    let kept = Set(summary.kept)
+    let broken = Set(summary.refused).filter(\.kind.isRoute).map { RouteStatus($0, parents: [], problem: reason($0)) }
+    let others = inForce.map { status in
+      var status = status
+      if kept.contains(status.key) { status.problem = reason(status.key) + "; the last good version is in force" }
+      return status
+    }
+    return (others + broken).sorted { $0.key < $1.key }
   }
 
   private struct Choice {

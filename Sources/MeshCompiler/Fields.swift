@@ -45,6 +45,12 @@ struct Fields {
     return field
   }
 
+  /// The field, with a value or without one.
+  mutating func value(_ name: String) -> Field? {
+    self.known.append(name)
+    return self.take(name)
+  }
+
   mutating func required(_ name: String) -> Field? {
     let before = self.owner.sink.errors
     if let field = self.optional(name) { return field }

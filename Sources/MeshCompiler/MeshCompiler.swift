@@ -5,9 +5,9 @@
 /// Read in this order:
 /// 1. `YAMLGuard`, `YAMLDocument`: what text may be, before a node tree exists.
 /// 2. `Field`, `Fields`: reading a node strictly, with path and place.
-/// 3. `Resource`, `ResourceDecoder` (one extension a kind), `PolicyText`, `DecodedDocument`.
+/// 3. `Resource`, `RouteSpecs`, `ResourceDecoder` (one extension a kind), `PolicyText`, `DecodedDocument`.
 /// 4. `ResourceFile`: what is kept while a file is broken. `Compiler`: all files, duplicates, stand-ins.
-/// 5. `Compilation` (one extension a topic), `VIPAllocator`, `CompileResult`.
+/// 5. `Compilation` (one extension a topic), `VIPAllocator`, `CompileResult`, `RouteStatus`.
 ///
 /// Invariants:
 /// - Every field that is read, refused or ignored is named in the code; any other field is an error. All problems of a

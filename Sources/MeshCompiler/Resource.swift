@@ -8,7 +8,10 @@ package enum ResourceKind: String, Hashable, Sendable, CaseIterable, Comparable 
   case workload = "Workload"
   case service = "Service"
   case endpointSlice = "EndpointSlice"
+  case httpRoute = "HTTPRoute"
+  case grpcRoute = "GRPCRoute"
   case tcpRoute = "TCPRoute"
+  case tlsRoute = "TLSRoute"
   case referenceGrant = "ReferenceGrant"
   case authorizationPolicy = "AuthorizationPolicy"
 
@@ -18,13 +21,28 @@ package enum ResourceKind: String, Hashable, Sendable, CaseIterable, Comparable 
     case .meshConfig, .workload: ["martlet.dev/v1alpha1"]
     case .namespace, .service: ["v1"]
     case .endpointSlice: ["discovery.k8s.io/v1"]
-    case .tcpRoute: ["gateway.networking.k8s.io/v1alpha2"]
-    case .referenceGrant: ["gateway.networking.k8s.io/v1beta1"]
+    case .httpRoute: ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]
+    case .grpcRoute, .tcpRoute: ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2"]
+    case .tlsRoute:
+      [
+        "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha3", "gateway.networking.k8s.io/v1alpha2",
+      ]
+    case .referenceGrant: ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]
     case .authorizationPolicy: ["security.istio.io/v1", "security.istio.io/v1beta1"]
     }
   }
 
   package var isNamespaced: Bool { self != .meshConfig && self != .namespace }
+
+  package var isRoute: Bool {
+    switch self {
+    case .httpRoute, .grpcRoute, .tcpRoute, .tlsRoute: true
+    default: false
+    }
+  }
+
+  /// Its rules choose by request, not by connection.
+  var routesRequests: Bool { self == .httpRoute || self == .grpcRoute }
 
   package static func < (a: ResourceKind, b: ResourceKind) -> Bool { a.rawValue < b.rawValue }
 }
@@ -55,6 +73,8 @@ package struct ResourceKey: Hashable, Sendable, Comparable, CustomStringConverti
 package struct Resource: Hashable, Sendable {
   package var key: ResourceKey
   package var labels: [String: String]
+  /// Of a route, as written: `2026-01-31T00:00:00Z`. Of several routes the older goes first.
+  package var created: String?
   package var spec: ResourceSpec
   /// Of the object within its document.
   package var position: FieldPosition
@@ -66,7 +86,9 @@ package enum ResourceSpec: Hashable, Sendable {
   case workload(WorkloadSpec)
   case service(ServiceSpec)
   case endpointSlice(EndpointSliceSpec)
+  case requestRoute(RequestRouteSpec)
   case tcpRoute(TCPRouteSpec)
+  case tlsRoute(TLSRouteSpec)
   case referenceGrant(ReferenceGrantSpec)
   case authorizationPolicy(AuthorizationPolicySpec)
 }
@@ -113,7 +135,8 @@ package struct ServiceSpec: Hashable, Sendable {
     package var name: String
     package var port: UInt16
     package var target: TargetPort
-    package var appProtocol: AppProtocol
+    /// Nil: nothing is said.
+    package var appProtocol: AppProtocol?
     package var position: FieldPosition
   }
 
@@ -145,33 +168,6 @@ package struct EndpointSliceSpec: Hashable, Sendable {
   package var service: String
   package var ports: [Port]
   package var endpoints: [Endpoint]
-}
-
-package struct TCPRouteSpec: Hashable, Sendable {
-  package struct Parent: Hashable, Sendable {
-    package var service: String
-    /// Nil for both: every port.
-    package var port: UInt16?
-    package var portName: String?
-    package var position: FieldPosition
-  }
-
-  package struct BackendRef: Hashable, Sendable {
-    package var service: ResourceName
-    package var port: UInt16
-    package var weight: UInt32
-    package var position: FieldPosition
-  }
-
-  package var parents: [Parent]
-  package var backends: [BackendRef]
-}
-
-/// Lets TCPRoutes of other namespaces send connections to Services of its own.
-package struct ReferenceGrantSpec: Hashable, Sendable {
-  package var fromNamespaces: [String]
-  /// Nil: every Service.
-  package var services: [String]?
 }
 
 package struct AuthorizationPolicySpec: Hashable, Sendable {

@@ -107,7 +107,7 @@ extension ResourceDecoder {
       }
       result.append(
         .init(
-          name: name ?? "", port: port, target: target ?? .number(port), appProtocol: appProtocol ?? .tcp,
+          name: name ?? "", port: port, target: target ?? .number(port), appProtocol: appProtocol,
           position: field.position))
     }
     return result.sorted { $0.port < $1.port }

@@ -9,6 +9,7 @@ struct ResourceDecoder {
   private(set) var namespace: String?
   private(set) var name: String?
   private(set) var labels: [String: String] = [:]
+  private var created: String?
   /// Of an AuthorizationPolicy, for its stand-in.
   var selector: [String: String] = [:]
 
@@ -43,7 +44,7 @@ struct ResourceDecoder {
     top.accept("status")
     let spec = self.decodeSpec(&top)
     guard let key = self.key, let spec else { return nil }
-    return Resource(key: key, labels: self.labels, spec: spec, position: self.field.position)
+    return Resource(key: key, labels: self.labels, created: self.created, spec: spec, position: self.field.position)
   }
 
   private mutating func decodeSpec(_ top: inout Fields) -> ResourceSpec? {
@@ -53,7 +54,10 @@ struct ResourceDecoder {
     case .workload: self.workload(&top).map { .workload($0) }
     case .service: self.service(&top).map { .service($0) }
     case .endpointSlice: self.endpointSlice(&top).map { .endpointSlice($0) }
+    case .httpRoute: self.httpRoute(&top).map { .requestRoute($0) }
+    case .grpcRoute: self.grpcRoute(&top).map { .requestRoute($0) }
     case .tcpRoute: self.tcpRoute(&top).map { .tcpRoute($0) }
+    case .tlsRoute: self.tlsRoute(&top).map { .tlsRoute($0) }
     case .referenceGrant: self.referenceGrant(&top).map { .referenceGrant($0) }
     case .authorizationPolicy: self.authorizationPolicy(&top).map { .authorizationPolicy($0) }
     }
@@ -90,6 +94,9 @@ struct ResourceDecoder {
     if let field = metadata.optional("labels"), let labels = field.textMap() { self.labels = labels }
     self.decodeAnnotations(&metadata)
     metadata.refuse(["generateName"], because: "objects in files have a fixed name", next: "set metadata.name")
+    if self.kind.isRoute, let field = metadata.value("creationTimestamp"), !field.isNull {
+      self.created = Self.timestamp(field)
+    }
     metadata.accept(
       "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "ownerReferences", "finalizers",
       "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds")
@@ -105,6 +112,20 @@ struct ResourceDecoder {
         "istio.io/dry-run is not supported: the policy would be enforced",
         next: "remove the annotation; `martlet dryrun` shows what a policy would do")
     }
+  }
+
+  /// As Kubernetes writes it, so that the order of texts is the order of times.
+  private static func timestamp(_ field: Field) -> String? {
+    guard let text = field.text() else { return nil }
+    let form = "0000-00-00T00:00:00Z"
+    let isTime =
+      text.utf8.count == form.utf8.count
+      && zip(text.utf8, form.utf8).allSatisfy { $1 == 0x30 ? (0x30...0x39).contains($0) : $0 == $1 }
+    guard isTime else {
+      field.fail("\(quotedForMessage(text)) is no time", next: "write one like 2026-01-31T00:00:00Z, or remove it")
+      return nil
+    }
+    return text
   }
 
   private func namespaceSpec(_ top: inout Fields) -> ResourceSpec? {

@@ -155,11 +155,14 @@ struct FieldTests {
   ]
 
   static let route: [Row] = [
-    Row(Samples.route, "v1alpha2", "v1", "kind", "no apiVersion"),
+    Row(Samples.route, "v1alpha2", "v1beta1", "kind", "no apiVersion"),
     Row(Samples.route, "{group: \"\", kind: Service, name: web", "{name: web", "spec.parentRefs[0]", "no gateways"),
     Row(
-      Samples.route, "name: web, port: 5432}", "namespace: b, name: web}", "spec.parentRefs[0].namespace", "consumer"),
-    Row(Samples.route, "port: 5432}\n", "port: 5432, sectionName: a}\n", "spec.parentRefs[0]", "both choose"),
+      Samples.route, "name: web, port: 5432}", "namespace: b, name: web}", "spec.parentRefs[0]", "consumer"),
+    Row(Samples.route, "port: 5432}\n", "port: 5432, sectionName: A}\n", "spec.parentRefs[0].sectionName", "no name"),
+    Row(
+      Samples.route, "port: 5432}\n", "port: 5432}\n    - {group: \"\", kind: Service, name: web}\n",
+      "spec.parentRefs[1]", "stands twice, with port"),
     Row(Samples.route, "port: 7000", "prot: 7000", "spec.rules[0].backendRefs[1]", "port is missing"),
     Row(Samples.route, "weight: 9", "weight: 1000001", "spec.rules[0].backendRefs[0].weight", "to 1000000"),
     Row(
@@ -172,8 +175,6 @@ struct FieldTests {
     Row(
       Samples.route, "  rules:\n", "  rules:\n    - {backendRefs: [{name: a, port: 1}]}\n", "spec.rules[1]",
       "never match"),
-    Row(Samples.grant, "kind: TCPRoute", "kind: HTTPRoute", "spec.from[0].kind", "not supported"),
-    Row(Samples.grant, "kind: Service", "kind: Secret", "spec.to[0].kind", "not supported"),
     Row(Samples.grant, "namespace: shop}]", "namespace: \"*\"}]", "spec.from[0].namespace", "no namespace"),
   ]
 
