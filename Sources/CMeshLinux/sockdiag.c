@@ -173,7 +173,12 @@ static int in_use(int file, const char *label, uint32_t *count)
         return -errno;
     text[length] = 0;
     const char *line = strstr(text, label);
-    return line && sscanf(line + strlen(label), "%u", count) == 1 ? 0 : -EBADMSG;
+    if (!line)
+        return -EBADMSG;
+    const char *digits = line + strlen(label);
+    char *end;
+    *count = (uint32_t)strtoul(digits, &end, 10);
+    return end != digits ? 0 : -EBADMSG;
 }
 
 int cmesh_sockets_in_use(int v4, int v6, uint32_t *in_v4, uint32_t *in_v6)

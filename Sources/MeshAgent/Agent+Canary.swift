@@ -44,30 +44,36 @@ extension Agent {
 
   /// One for each workload that is attached, made anew with its enrolment.
   private func followCanaries(_ now: Int64) {
-    for (name, watch) in self.canaries where self.enrolled[name]?.id != watch.id {
-      self.canaries[name] = nil
-      self.canaryProblems[name] = nil
-      self.listenerAlarms[name] = nil
+    guard self.rest.isNew(for: .canaries) else { return }
+    for (name, watch) in self.canaries {
+      if let workload = self.enrolled[name], workload.id == watch.id {
+        watch.note(workload, mayQuarantine: self.snapshot.workloads[name]?.value.failureMode != .open)
+      } else {
+        self.canaries[name] = nil
+        self.canaryProblems[name] = nil
+        self.listenerAlarms[name] = nil
+      }
     }
     guard self.canaries.count < self.enrolled.count else { return }
     for (name, workload) in self.enrolled where workload.isAttached && self.canaries[name] == nil {
       do throws(MeshError) {
-        self.canaries[name] = try CanaryWatch(workload, now: now)
+        let watch = try CanaryWatch(workload, now: now)
+        watch.note(workload, mayQuarantine: self.snapshot.workloads[name]?.value.failureMode != .open)
+        self.canaries[name] = watch
         self.canaryProblems[name] = nil
       } catch {
         self.tell(name, error)
+        self.rest.again(.canaries)
       }
     }
   }
 
   private func look(_ name: ResourceName, _ watch: CanaryWatch, _ now: Int64) {
-    guard let workload = self.enrolled[name] else { return }
-    if !workload.local.interfaces.isEmpty { watch.hadEdge = true }
-    if watch.wantsSurvey(of: workload, isAlarmed: self.listenerAlarms[name] != nil, now: now) {
+    let isAlarmed = !self.listenerAlarms.isEmpty && self.listenerAlarms[name] != nil
+    if watch.wantsSurvey(isAlarmed: isAlarmed, now: now), let workload = self.enrolled[name] {
       watch.isIneffective = self.survey(name, workload, watch)
     }
     let isSteered = watch.pulse()
-    watch.machine.mayQuarantine = self.snapshot.workloads[name]?.value.failureMode != .open
     let doubt: CanaryMachine.Doubt?
     if isSteered == false {
       doubt = .unsteered
@@ -76,15 +82,15 @@ extension Agent {
     } else if watch.isIneffective {
       doubt = .ineffective
     } else {
-      doubt = self.attachmentDoubt(workload) ?? (watch.hadEdge && workload.local.interfaces.isEmpty ? .edgeLost : nil)
+      doubt = self.attachmentDoubt(name) ?? (watch.isEdgeLost ? .edgeLost : nil)
     }
     watch.wasStrange = false
     self.carryOut(watch.machine.looked(doubt, now: now), name, watch)
   }
 
   /// What the guard could not put back.
-  private func attachmentDoubt(_ workload: EnrolledWorkload) -> CanaryMachine.Doubt? {
-    guard !self.unmended.isEmpty else { return nil }
+  private func attachmentDoubt(_ name: ResourceName) -> CanaryMachine.Doubt? {
+    guard !self.unmended.isEmpty, let workload = self.enrolled[name] else { return nil }
     let places: [AttachmentFault.Place] =
       [.cgroup, .lookup(Self.lookupName(workload))] + workload.local.interfaces.map { .edge($0) }
     return places.contains { self.unmended.contains($0) } ? .detached : nil
@@ -149,11 +155,10 @@ extension Agent {
   }
 
   private func tell(_ name: ResourceName, _ error: MeshError) {
-    if self.canaryProblems[name]?.description != error.description {
-      self.logger.error(
-        "redirection is in doubt", metadata: [LogKey.workload: "\(name)", LogKey.error: "\(error)"])
-    }
+    guard self.canaryProblems[name]?.description != error.description else { return }
     self.canaryProblems[name] = error
+    self.logger.error(
+      "redirection is in doubt", metadata: [LogKey.workload: "\(name)", LogKey.error: "\(error)"])
   }
 
   private func quarantine(_ name: ResourceName, _ isOn: Bool) {
@@ -168,9 +173,7 @@ extension Agent {
       self.guardAttachments()
     }
     // Its veth may be back, and nobody have told.
-    if self.canaries[name]?.hadEdge == true, self.enrolled[name]?.local.interfaces.isEmpty == true {
-      self.refreshWanted.insert(name)
-    }
+    if self.canaries[name]?.isEdgeLost == true { self.refreshWanted.insert(name) }
   }
 
   var redirectionCheck: HealthCheck {

@@ -20,12 +20,12 @@ extension Agent {
     let readdressed = self.refreshAddresses()
     let renamed = self.followNames()
     let republished = self.followPublications()
-    let looks = self.readinessIsDue(changed || readdressed)
-    if looks { self.followReadiness() }
+    if self.rest.isNew(for: .readiness) { self.followReadiness() }
     if changed || readdressed || renamed || republished { self.updateTables() } else { self.settleNames() }
-    if looks { self.followStatus() }
+    if self.rest.isNew(for: .status) { self.followStatus() }
     self.guardAttachments()
     self.proveEffect()
+    self.sweepFlows()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)
   }
 
@@ -59,7 +59,7 @@ extension Agent {
   /// True if a workload came or went.
   func followNamespaces() -> Bool {
     self.followHostListeners()
-    if self.allAreWhereTheyWere {
+    if self.allAreWhereTheyWere() {
       self.awaited = [:]
       return false
     }

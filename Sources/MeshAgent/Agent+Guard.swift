@@ -36,6 +36,8 @@ extension Agent {
     if places.contains(.socketOptions) {
       mend { () throws(MeshError) in try self.kernel.attachSocketOptions(cgroup: self.cgroups.agent.path) }
     }
+    // Connections may have ended unseen.
+    if places.contains(.cgroup) { self.flowSweep.soon(now: now) }
     for workload in self.enrolled.values where workload.isAttached {
       if places.contains(.lookup(Self.lookupName(workload))) {
         mend { () throws(MeshError) in try self.attachLookup(workload) }

@@ -49,7 +49,7 @@ extension Agent {
   /// One for each enrolled namespace and one for the host's, where the other ends of the veths are.
   private func followWatches() {
     guard let watch = self.interfaceWatch else { return }
-    self.followNamespaces(of: watch)
+    if self.rest.isNew(for: .watches) { self.followNamespaces(of: watch) }
     // Whoever waits is told once of all that there is: what is left over would not wake anybody.
     for _ in 0..<Self.mostRounds {
       let changes = watch.changes()
@@ -79,6 +79,7 @@ extension Agent {
       } catch {
         // The slow round goes on.
         self.report("interfaces cannot be watched", error)
+        self.rest.again(.watches)
       }
     }
   }

@@ -19,7 +19,7 @@ extension Agent {
   /// The listeners of a workload's namespace, judged. True if programs do not run for the cgroup of one of them.
   func survey(_ name: ResourceName, _ workload: EnrolledWorkload, _ watch: CanaryWatch) -> Bool {
     do throws(MeshError) {
-      let listeners = try watch.listeners(of: workload, now: MonotonicClock.milliseconds)
+      let listeners = try watch.listeners(now: MonotonicClock.milliseconds)
       // By cookie: one that was adopted was made in the cgroup of an earlier agent, which may be gone.
       let own = Set(
         workload.listeners.map(\.cookie) + (self.naming.sockets[self.namesOwner(workload)] ?? []).map(\.cookie))

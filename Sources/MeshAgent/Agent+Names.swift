@@ -12,8 +12,10 @@ extension Agent {
   func followNames() -> Bool {
     let now = MonotonicClock.milliseconds
     if self.configuration.answersHost { self.prepareHostNames(now) }
+    if self.rest.isNew(for: .named) { self.rest.keep(named: self.namesToFollow) }
     var changed = false
-    for (name, workload) in self.enrolled where !workload.isInHost {
+    for name in self.rest.named {
+      guard let workload = self.enrolled[name] else { continue }
       var steering: NameSteering?
       if let entry = self.snapshot.workloads[name]?.value, entry.resolvesNames {
         steering = self.prepareNames(entry, workload, now)
@@ -23,6 +25,13 @@ extension Agent {
       changed = true
     }
     return changed
+  }
+
+  private var namesToFollow: [ResourceName] {
+    self.enrolled.compactMap { name, workload in
+      guard !workload.isInHost else { return nil }
+      return workload.local.names != nil || self.snapshot.workloads[name]?.value.resolvesNames == true ? name : nil
+    }
   }
 
   private func prepareHostNames(_ now: Int64) {

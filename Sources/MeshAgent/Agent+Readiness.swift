@@ -22,8 +22,6 @@ struct Readiness: Sendable {
   var restored: Set<ResourceName> = []
   var feed: StatusFeed?
   var told: [ResourceName: WorkloadStatus] = [:]
-  /// Milliseconds on the monotonic clock.
-  var nextLook: Int64 = 0
 
   static let table = "ready"
 
@@ -42,18 +40,8 @@ struct Readiness: Sendable {
 /// Endpoints of workloads with a check are ready while the check says so. Open connections do not notice; new ones go to
 /// other endpoints.
 extension Agent {
-  private static let lookMilliseconds: Int64 = 1000
   /// After its start the agent takes a workload for the one that it was.
   private static let restoreNanoseconds: UInt64 = 60_000_000_000
-
-  /// Whether this scan looks at readiness and statuses: at once when workloads came or went, and with the scan after that,
-  /// when they are attached; else once a second, because a look costs a microsecond a workload.
-  func readinessIsDue(_ changed: Bool) -> Bool {
-    let now = MonotonicClock.milliseconds
-    guard changed || now >= self.readiness.nextLook else { return false }
-    self.readiness.nextLook = changed ? now : now + Self.lookMilliseconds
-    return true
-  }
 
   /// Called whenever workloads or their entries may have changed, before the tables are written.
   func followReadiness() {
@@ -61,7 +49,7 @@ extension Agent {
     for name in self.readiness.health.keys where self.enrolled[name] == nil { self.readiness.health[name] = nil }
     for (name, workload) in self.enrolled {
       guard let check = self.snapshot.workloads[name]?.value.readiness else {
-        self.readiness.health[name] = nil
+        if self.readiness.health[name] != nil { self.readiness.health[name] = nil }
         if !workload.local.isHealthy { self.enrolled[name]?.local.isHealthy = true }
         continue
       }
@@ -89,6 +77,7 @@ extension Agent {
       self.report("readiness cannot be checked", nil)
     } catch {
       self.report("readiness cannot be checked", error)
+      self.rest.again(.readiness)
     }
   }
 

@@ -41,10 +41,11 @@ extension Agent {
 
   /// A network namespace appears by a mount and a container by its process; a cgroup, in the directory above it.
   func followDirectories() {
-    var directories: Set<String> = []
-    for workload in self.enrolled.values {
-      if let path = workload.cgroup?.path { directories.insert(HostWatch.parent(of: path)) }
+    if self.rest.isNew(for: .directories) {
+      self.rest.keep(
+        directories: Set(self.enrolled.values.compactMap { $0.cgroup.map { HostWatch.parent(of: $0.path) } }))
     }
+    var directories = self.rest.directories
     for (name, path) in self.awaited where self.locations[name]?.isInHost == true {
       directories.insert(HostWatch.parent(of: path))
     }
@@ -55,19 +56,28 @@ extension Agent {
 
   /// Every workload that this node is to find is enrolled, from what is at its path now: one system call for each says so.
   /// False if it takes more to tell.
-  var allAreWhereTheyWere: Bool {
-    guard self.enrolled.count == self.locations.count, self.enrolmentProblems.isEmpty else { return false }
-    return self.enrolled.allSatisfy { name, workload in
+  func allAreWhereTheyWere() -> Bool {
+    // Taken in any case: what happened before a whole look counts no more.
+    let afterEvent = self.hostWatch.takeHappened()
+    if self.rest.isNew(for: .places) { self.rest.keep(places: self.placesAtRest) }
+    return self.rest.areAsTheyWere(afterEvent: afterEvent) { ((try? DiskFile.status($0)) ?? nil)?.id }
+  }
+
+  private var placesAtRest: [RestBoard.Place]? {
+    guard self.enrolled.count == self.locations.count, self.enrolmentProblems.isEmpty else { return nil }
+    var places: [RestBoard.Place] = []
+    for (name, workload) in self.enrolled {
       let path: String
       switch self.locations[name] {
       case .networkNamespace(let named): path = named
       case .cgroup(let named): path = self.cgroups.unified.path + named
       case .systemdUnit(let unit):
         path = workload.cgroup?.path ?? ""
-        guard path.hasSuffix("/" + unit), self.unitPaths[unit] ?? path == path else { return false }
-      case .container, .some(.none), nil: return false
+        guard path.hasSuffix("/" + unit), self.unitPaths[unit] ?? path == path else { return nil }
+      case .container, .some(.none), nil: return nil
       }
-      return ((try? DiskFile.status(path)) ?? nil)?.id == workload.id
+      places.append(RestBoard.Place(path: path, id: workload.id))
     }
+    return places
   }
 }

@@ -16,7 +16,7 @@ import MeshTelemetry
 /// here as a message: entries from the control plane, namespaces that come and go, words of the proxy.
 ///
 /// Reading order: this file (state), `Agent+Session`, `Agent+Enrolment`, `Agent+Scan`, `Agent+Enrol`, `Agent+Host`, `Agent+Containers`,
-/// `Agent+Publications`, `Agent+Interfaces`, `Agent+Names`, `Agent+Guard`, `Agent+Canary`, `Agent+Listeners`, `Agent+Readiness`,
+/// `Agent+Publications`, `Agent+Interfaces`, `Agent+Names`, `Agent+Guard`, `Agent+Flows`, `Agent+Canary`, `Agent+Listeners`, `Agent+Readiness`,
 /// `Agent+Status`, `Agent+Tables`, `Agent+Memory`, `Agent+Proxy`, `Agent+Upgrade`, `Agent+Service`, `Agent+Reports`.
 package actor Agent {
   let configuration: AgentConfiguration
@@ -40,7 +40,7 @@ package actor Agent {
 
   var planner: DatapathPlanner
   /// As distributed. Grows batch by batch on a first connect; nothing is published before it is whole.
-  var snapshot = Snapshot()
+  var snapshot = Snapshot() { didSet { self.rest.changed() } }
   var snapshotVersion = SystemVersion(epoch: 0, revision: 0)
   var snapshotSource = "none"
   /// A whole snapshot was there once: from then on tables follow every batch.
@@ -51,9 +51,9 @@ package actor Agent {
   /// A snapshot of a session was in force once.
   var wasInForce = false
   /// Where this node's workloads are, as the snapshot has it: looked at many times a second.
-  var locations: [ResourceName: WorkloadLocation] = [:]
+  var locations: [ResourceName: WorkloadLocation] = [:] { didSet { self.rest.changed() } }
   /// Where units were found, and when the others are searched for next.
-  var unitPaths: [String: String] = [:]
+  var unitPaths: [String: String] = [:] { didSet { self.rest.changed() } }
   var nextUnitSearch: Int64 = 0
   var readiness = Readiness()
   var rejected: UInt64 = 0
@@ -68,7 +68,9 @@ package actor Agent {
   var cutsRunning = false
   var cutsWanted = false
 
-  var enrolled: [ResourceName: EnrolledWorkload] = [:]
+  var enrolled: [ResourceName: EnrolledWorkload] = [:] { didSet { self.rest.changed() } }
+  /// What a scan does not do again while nothing of the above changes.
+  var rest = RestBoard()
   /// What is known of the containers of this host, their first processes, which one each workload is, and what is noted for the next agent.
   var containers = ContainerBoard()
   var containerProcesses: [String: ProcessHandle] = [:]
@@ -82,7 +84,7 @@ package actor Agent {
   var adoptedListeners: [ListenerAdoption.Key: RelayListener] = [:]
   /// Of workloads that resolve names of the mesh.
   var naming: Naming
-  var enrolmentProblems: [ResourceName: MeshError] = [:]
+  var enrolmentProblems: [ResourceName: MeshError] = [:] { didSet { self.rest.changed() } }
   /// Not before then, unless the namespace is another.
   var retryEnrolment: [ResourceName: (id: FileID, next: Int64)] = [:]
   var planProblems: [MeshError] = []
@@ -115,11 +117,12 @@ package actor Agent {
   var knownFaults: Set<AttachmentFault> = []
   var guardedHalf = KernelDatapath.Half.even
   var attachmentsRepaired: UInt64 = 0
+  var flowSweep = FlowSweep(now: MonotonicClock.milliseconds)
   /// Could not be put back at the last look.
   var unmended: Set<AttachmentFault.Place> = []
   /// One for each workload that is attached, what is wrong with them, and how often what happened.
   var canaries: [ResourceName: CanaryWatch] = [:]
-  var canaryProblems: [ResourceName: MeshError] = [:]
+  var canaryProblems: [ResourceName: MeshError] = [:] { didSet { self.rest.changed() } }
   var proof = ProofCounters()
   var listenerAlarms: [ResourceName: ListenerAlarm] = [:]
   /// How often ours was moved behind another program, one time after the other.

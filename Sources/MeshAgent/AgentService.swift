@@ -23,7 +23,8 @@ package struct AgentService: Service {
     self.logger = logger
   }
 
-  private static let socketMilliseconds: Int64 = 1000
+  /// At rest with every other scan: it wakes other threads.
+  private static let socketMilliseconds: Int64 = 3000
 
   package func run() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)

@@ -1,4 +1,5 @@
 import MeshBase
+import MeshDatapath
 import MeshLinux
 
 /// One workload's canary: the sockets inside its namespace, what was dialled with them, and what is believed.
@@ -9,8 +10,9 @@ final class CanaryWatch {
   let id: FileID
   let namespaceCookie: UInt64
   var machine: CanaryMachine
-  /// A veth led to the workload once.
-  var hadEdge = false
+  /// A veth led to the workload once, and none does now.
+  private(set) var isEdgeLost = false
+  private var hadEdge = false
   /// What the last dial came to, if it was somebody else's answer.
   var wasStrange = false
   /// The programs do not run for a cgroup of it, as of the last survey.
@@ -19,6 +21,7 @@ final class CanaryWatch {
   private var surveyor: ListenerSurvey?
   /// Listeners that were seen to be the unit's, by cookie: what a socket is does not change.
   private var owned: Set<UInt64> = []
+  private let namespace: NetworkNamespace
   private let v4: CanarySocket
   private let v6: CanarySocket?
   /// The one that waits for an answer, and until when.
@@ -35,6 +38,7 @@ final class CanaryWatch {
     self.namespaceCookie = workload.namespace.cookie
     self.machine = CanaryMachine(now: now)
     self.schedule = SurveySchedule(now: now, spread: workload.namespace.cookie)
+    self.namespace = workload.namespace
     self.v4 = try CanarySocket(in: workload.namespace, isV4: true)
     do throws(MeshError) {
       self.v6 = try CanarySocket(in: workload.namespace, isV4: false)
@@ -45,19 +49,27 @@ final class CanaryWatch {
     }
   }
 
+  /// What is known of the workload now. Called whenever it may have changed.
+  func note(_ workload: EnrolledWorkload, mayQuarantine: Bool) {
+    let hasEdge = !workload.local.interfaces.isEmpty
+    self.hadEdge = self.hadEdge || hasEdge
+    self.isEdgeLost = self.hadEdge && !hasEdge
+    self.machine.mayQuarantine = mayQuarantine
+  }
+
   /// Whether the listeners are to be listed: at every look while there is an alarm, because who holds a socket can change
   /// without the socket, or while the programs do not run for one.
-  func wantsSurvey(of workload: EnrolledWorkload, isAlarmed: Bool, now: Int64) -> Bool {
+  func wantsSurvey(isAlarmed: Bool, now: Int64) -> Bool {
     if self.isIneffective { return true }
     // What an alarm refuses is let in as soon as its reason has gone.
     guard self.schedule.wantsCount(now: now) || isAlarmed else { return false }
-    if self.surveyor == nil { self.surveyor = try? ListenerSurvey(of: workload.namespace) }
+    if self.surveyor == nil { self.surveyor = try? ListenerSurvey(of: self.namespace) }
     return self.schedule.counted(isAlarmed ? nil : self.surveyor?.inUse(), now: now)
   }
 
-  func listeners(of workload: EnrolledWorkload, now: Int64) throws(MeshError) -> [SocketRecord] {
+  func listeners(now: Int64) throws(MeshError) -> [SocketRecord] {
     let surveyor: ListenerSurvey
-    if let made = self.surveyor { surveyor = made } else { surveyor = try ListenerSurvey(of: workload.namespace) }
+    if let made = self.surveyor { surveyor = made } else { surveyor = try ListenerSurvey(of: self.namespace) }
     self.surveyor = nil
     do throws(MeshError) {
       let listeners = try surveyor.listeners()

@@ -7,21 +7,22 @@ import MeshLinux
 /// Time is milliseconds of any steady clock.
 struct SurveySchedule: Sendable, Equatable {
   static let countMilliseconds: Int64 = 4000
-  static let listMilliseconds: Int64 = 20_000
+  static let listMilliseconds: Int64 = 40_000
   /// What comes a moment too early is not put off until the next turn.
   static let slack: Int64 = 250
 
   private var nextCount: Int64
   private var nextList: Int64
   private var last: ListenerSurvey.InUse?
-  /// Among twenty seconds, so that not all namespaces are listed in one turn.
-  private let offset: Int64
+  /// From a list to the next: the first time among the second half of forty seconds, so that not all namespaces are listed
+  /// in one turn.
+  private var interval: Int64
 
   /// - Parameter spread: any number that is different for different namespaces.
   init(now: Int64, spread: UInt64) {
     self.nextCount = now
     self.nextList = now
-    self.offset = Int64(spread % 20) * 1000
+    self.interval = Self.listMilliseconds / 2 + Int64(spread % 20) * 1000
   }
 
   mutating func wantsCount(now: Int64) -> Bool {
@@ -41,7 +42,8 @@ struct SurveySchedule: Sendable, Equatable {
   mutating func counted(_ inUse: ListenerSurvey.InUse?, now: Int64) -> Bool {
     guard inUse == nil || inUse != self.last || now + Self.slack >= self.nextList else { return false }
     self.last = inUse
-    self.nextList = now + Self.listMilliseconds + self.offset
+    self.nextList = now + self.interval
+    self.interval = Self.listMilliseconds
     return true
   }
 }

@@ -9,6 +9,7 @@ package final class BPFLink: Sendable {
   /// Which program is to be in it and where, as the name says; it is asked for every few seconds.
   let program: String?
   let place: AttachmentFault.Place?
+  let half: KernelDatapath.Half?
 
   package struct Info: Equatable, Sendable {
     package var id: UInt32
@@ -22,7 +23,9 @@ package final class BPFLink: Sendable {
     self.name = name
     self.descriptor = descriptor
     self.program = KernelDatapath.program(ofLink: name)
-    self.place = KernelDatapath.place(ofLink: name)
+    let place = KernelDatapath.place(ofLink: name)
+    self.place = place
+    self.half = KernelDatapath.Half(of: name, place)
   }
 
   /// Attaches to a cgroup, beside the programs of others (BPF_F_ALLOW_MULTI).

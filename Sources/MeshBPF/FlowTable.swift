@@ -30,7 +30,7 @@ package struct FlowTable: Sendable {
 
 extension mesh_slot {
   /// All ones: a program is writing it.
-  fileprivate var isInUse: Bool { self.cookie != 0 && self.cookie != .max }
+  var isInUse: Bool { self.cookie != 0 && self.cookie != .max }
 
   fileprivate func holds(_ tuple: mesh_tuple) -> Bool {
     (self.is_local != 0 ? self.flow.netns_cookie : 0) == tuple.netns_cookie

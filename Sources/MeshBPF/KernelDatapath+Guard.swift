@@ -49,11 +49,11 @@ extension KernelDatapath {
 
     package var other: Half { self == .even ? .odd : .even }
 
-    /// By the last digit: names end with a number.
-    fileprivate func has(_ link: BPFLink) -> Bool {
-      switch link.place {
-      case .lookup, .edge: (link.name.utf8.last ?? 0) & 1 == self.rawValue
-      case .cgroup, .socketOptions, .pins, nil: true
+    /// By the last digit: names end with a number. Nil: it is looked at each time.
+    init?(of name: String, _ place: AttachmentFault.Place?) {
+      switch place {
+      case .lookup, .edge: self = (name.utf8.last ?? 0) & 1 == Self.even.rawValue ? .even : .odd
+      case .cgroup, .socketOptions, .pins, nil: return nil
       }
     }
   }
@@ -64,14 +64,14 @@ extension KernelDatapath {
   /// - Parameter half: only these links, and all that there are few of.
   package func faults(half: Half? = nil) -> [AttachmentFault] {
     var faults: [AttachmentFault] = []
-    if !self.pins.isIntact(maps: self.maps.keys) {
+    let listing = self.pins.listing()
+    let pinned = listing?.links ?? []
+    if listing.map({ listing in self.maps.keys.allSatisfy(listing.maps.contains) }) != true {
       faults.append(AttachmentFault(place: .pins, name: self.pins.path, kind: .unpinned))
     }
     let held = self.held.withLock { $0 }
-    // One listing instead of a look at each.
-    let pinned = Set(self.pins.links())
-    for (name, link) in held.links where half?.has(link) ?? true {
-      guard let place = link.place, let kind = self.fault(of: link, isPinned: pinned.contains(name)) else { continue }
+    for (name, link) in held.links where half == nil || link.half == nil || link.half == half {
+      guard let kind = self.fault(of: link, isPinned: pinned.contains(name)), let place = link.place else { continue }
       faults.append(AttachmentFault(place: place, name: name, kind: kind))
     }
     for interface in held.filters {

@@ -4,12 +4,6 @@ import MeshBase
 
 /// Whoever is root can empty the directory, remove it, or unmount the file system, while its owner runs.
 extension PinDirectory {
-  /// Whether the directory is the one that is locked, with a pin for each of the maps.
-  func isIntact(maps: some Sequence<String>) -> Bool {
-    self.isLocked && maps.allSatisfy { access(self.mapsPath + "/" + $0, F_OK) == 0 }
-      && access(self.linksPath, F_OK) == 0
-  }
-
   /// Makes what is missing, and takes the lock of a directory that is new.
   func repair(maps: [(name: String, descriptor: CInt)]) throws(MeshError) {
     try self.makeAndLock()

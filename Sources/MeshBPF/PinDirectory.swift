@@ -10,6 +10,8 @@ import Synchronization
 package final class PinDirectory: Sendable {
   package let path: String
   private let lock = Mutex<OwnedDescriptor?>(nil)
+  /// As of the last reading.
+  let known = Mutex<PinListing?>(nil)
 
   /// Pins are read by root only: maps hold addresses and identities of everybody.
   static let mode: mode_t = 0o700

@@ -29,6 +29,7 @@ package final class HostWatch: Sendable {
   private let mounts: Descriptor
   private let directories: Descriptor
   private let state: Mutex<State>
+  private let hasHappened = Atomic(false)
 
   /// What is begun is mostly not done in one call: a namespace is mounted, then gets its interfaces.
   private static let settleMicroseconds: UInt32 = 50_000
@@ -80,6 +81,9 @@ package final class HostWatch: Sendable {
     if isShorter { cmesh_bell_ring(self.bell.rawValue) }
   }
 
+  /// Whether something happened since the last call: what it told was not only that a while has passed.
+  package func takeHappened() -> Bool { self.hasHappened.exchange(false, ordering: .acquiringAndReleasing) }
+
   /// Names that come and go here, and nowhere else. Of a directory that is not there, the one above it that is.
   package func follow(directories: Set<String>) {
     self.state.withLock { state in
@@ -130,6 +134,7 @@ package final class HostWatch: Sendable {
       guard ready > 0, tokens.prefix(Int(ready)).contains(where: { $0 != Token.bell }) else { continue }
       usleep(Self.settleMicroseconds)
       cmesh_directories_drain(self.directories.rawValue)
+      self.hasHappened.store(true, ordering: .releasing)
       body()
       usleep(Self.restMicroseconds)
     }

@@ -41,6 +41,9 @@ struct SurveyScheduleTests {
       repeat { now += 1000 } while !schedule.counted(InUse(v4: 1, v6: 1), now: now) && now < 60_000
       #expect((19_000...40_000).contains(now))
       moments.insert(now)
+      let first = now
+      repeat { now += 1000 } while !schedule.counted(InUse(v4: 1, v6: 1), now: now) && now < 120_000
+      #expect((39_000...40_000).contains(now - first))
     }
     #expect(moments.count == 20)
   }

@@ -41,6 +41,54 @@ struct AttachmentRootTests {
     }
   }
 
+  /// Numbers of the sockets that the published flows are of, in both maps.
+  private func flowSockets(_ trio: Trio) throws -> Set<String> {
+    var found: Set<String> = []
+    for (map, label) in [("slots", "\"cookie\": "), ("flows", "\"socket_cookie\": ")] {
+      let path = trio.mesh.world.pinDirectory + "/v1/maps/mesh_\(map)_v1"
+      let dump = try trio.mesh.node.run(["bpftool", "map", "dump", "pinned", path])
+      #expect(dump.isSuccess, "\(map): \(dump.stderr)")
+      for line in dump.stdout.split(separator: "\n") {
+        let text = line.drop { $0 == " " }
+        guard text.hasPrefix(label) else { continue }
+        found.insert(String(text.dropFirst(label.count).prefix { $0.isNumber }))
+      }
+    }
+    return found.subtracting(["0"])
+  }
+
+  @Test("calls that end while sockops is detached leave no flow behind, and those that stay open keep theirs")
+  func leftovers() throws {
+    try Trio.with("leftovers", prepare: { $0.agentOptions = ["--map-limit", "slots=16"] }) { trio in
+      func flood(_ count: Int) throws -> WorldProcess {
+        let flood = try trio.client.start(["python3", "-c", Programs.flood, "\(Self.vip):80", "\(count)"])
+        #expect(eventually { flood.stdout.contains("done") }, "\(flood.stderr)")
+        #expect(flood.stdout.contains("hello \(count)"), "\(flood.stdout)")
+        return flood
+      }
+      // Canaries have flows too, for a moment.
+      let kept = try flood(8)
+      let before = try self.flowSockets(trio)
+      #expect(before.count >= 8)
+      let ended = try flood(64)
+      let opened = try self.flowSockets(trio).subtracting(before)
+      #expect(opened.count >= 64)
+      let path = trio.mesh.world.pinDirectory + "/v1/links/sockops"
+      let cut = "bpftool link detach pinned \(path) && kill -9 \(ended.pid)"
+      #expect(try trio.mesh.node.run(["sh", "-c", cut]).isSuccess)
+      #expect(try self.flowSockets(trio).intersection(opened).count >= 60)
+      #expect(
+        try eventually(within: .seconds(15)) { try self.flowSockets(trio).isDisjoint(with: opened) },
+        "\(trio.mesh.agent?.stderr.suffix(2000) ?? "")")
+      #expect(trio.mesh.agent?.stderr.contains("flows whose end nobody saw are removed") ?? false)
+      #expect(try self.flowSockets(trio).intersection(before).count >= 8)
+      // What stayed is seen to end.
+      try kept.kill()
+      #expect(try eventually { try self.flowSockets(trio).isDisjoint(with: before) })
+      #expect(try trio.client.call("\(Self.vip):80") == .answer("hello"))
+    }
+  }
+
   @Test("detached admission and edge programs are back within 5 seconds")
   func namespaceAndEdge() throws {
     try Trio.with("detachns") { trio in

@@ -182,6 +182,47 @@ struct ContainerNetworkRootTests {
     }
   }
 
+  @Test(
+    "nobody reaches a container in quarantine by its published port, on whatever address of the host, until it is over")
+  func quarantined() throws {
+    try Host.with("cquar") { host in
+      let server = try host.place("server")
+      let everywhere = [Host.published, "10.77.0.1:8101", "10.88.0.1:8080"]
+      let loopback = ["127.0.0.1:8080", "127.0.0.1:8081"]
+      for target in everywhere + loopback {
+        #expect(eventually { (try? host.unit.call(target)) == .answer("hello") }, "unit to \(target)")
+      }
+      func isQuarantined(_ count: Int) throws -> Bool {
+        try host.mesh.metrics().contains("martlet_workloads_quarantined \(count)\n")
+      }
+      // In its namespace, and in a cgroup for which the programs do not run.
+      let node = host.mesh.node
+      let above = String(node.cgroup.path.dropLast(node.name.utf8.count + 1))
+      let stray = try node.start([
+        "sh", "-c", "echo 0 > \"$0/cgroup.procs\" && net=$1 && shift && exec nsenter --net=\"$net\" \"$@\"", above,
+        server.namespacePath, "python3", "-m", "http.server", "9444",
+      ])
+      #expect(try eventually(within: .seconds(10)) { try isQuarantined(1) }, "\(stray.stderr)")
+      for target in everywhere {
+        for caller in ["web", "far"] { #expect(try host.call(caller, target) == .refused, "\(caller) to \(target)") }
+        #expect(try host.stranger.call(target, timeout: .seconds(1)) != .answer("hello"), "stranger to \(target)")
+      }
+      for target in everywhere + loopback { #expect(try host.unit.call(target) == .refused, "unit to \(target)") }
+      // A process of the host that is no workload: by the engine's translation, and judged at the container.
+      for target in everywhere + loopback {
+        #expect(try node.call(target, timeout: .seconds(1)) != .answer("hello"), "host to \(target)")
+      }
+      let explained = try host.mesh.martlet(["explain", "demo/web", Host.published])
+      #expect(explained.status == .code(1) && explained.stdout.contains("quarantine"), "\(explained)")
+
+      try stray.kill()
+      #expect(try eventually(within: .seconds(15)) { try isQuarantined(0) })
+      for target in everywhere {
+        #expect(eventually { (try? host.call("web", target)) == .answer("hello") }, "web to \(target)")
+      }
+    }
+  }
+
   @Test("a container reaches itself by its published port and by its own Service")
   func hairpin() throws {
     try Host.with("chair") { host in
