@@ -32,6 +32,7 @@ let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let hpack: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
+let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let grpc: Target.Dependency = .product(name: "GRPCCore", package: "grpc-swift-2")
@@ -76,7 +77,7 @@ let floor4: [Target] = [
   .target(
     name: "MeshCompiler", dependencies: ["MeshBase", "MeshSnapshot", "MeshPolicy", "MeshProto", yams],
     swiftSettings: pure),
-  .target(name: "MeshRouting", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
+  .target(name: "MeshRouting", dependencies: ["MeshBase", "MeshSnapshot", "MeshHTTP"], swiftSettings: pure),
   .target(
     name: "MeshDatapath", dependencies: ["CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy"], swiftSettings: pure),
 ]
@@ -93,8 +94,10 @@ let floor5: [Target] = [
     swiftSettings: driver),
   .target(
     name: "MeshNet",
-    dependencies: ["CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshTelemetry", "MeshRouting", logging],
-    swiftSettings: driver),
+    dependencies: [
+      "CMeshABI", "CMeshRelay", "MeshBase", "MeshSnapshot", "MeshDNS", "MeshHTTP", "MeshTelemetry", "MeshRouting",
+      logging,
+    ], swiftSettings: driver),
   .target(
     name: "MeshWire",
     dependencies: [
@@ -174,7 +177,7 @@ let side: [Target] = [
   tests("MeshSync", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshProto", ["MeshBase", "MeshSnapshot", "MeshTestSupport", protobuf]),
   tests("MeshDNS", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
-  tests("MeshHTTP", []),
+  tests("MeshHTTP", [nio, nioEmbedded, hpack, nioHTTP2]),
   tests("MeshContainers", ["MeshBase", "MeshSnapshot"]),
   tests("MeshTelemetry", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshCompiler", ["MeshBase", "MeshSnapshot", "MeshPolicy", "MeshTestSupport"]),
@@ -192,8 +195,8 @@ let side: [Target] = [
   tests(
     "MeshNet",
     [
-      "CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshSnapshot", "MeshRouting", "MeshLinux", "MeshTestSupport",
-      logging,
+      "CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshHTTP", "MeshSnapshot", "MeshRouting", "MeshLinux",
+      "MeshTestSupport", logging,
     ]),
   tests(
     "MeshProxy",

@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 _Static_assert(CMESH_READABLE == EPOLLIN && CMESH_WRITABLE == EPOLLOUT && CMESH_FAILED == EPOLLERR, "epoll events");
@@ -208,6 +209,23 @@ ssize_t cmesh_relay_send(int fd, const void *bytes, size_t size)
         count = syscall(SYS_sendto, fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
     while (count < 0 && errno == EINTR);
     return count < 0 ? -errno : count;
+}
+
+ssize_t cmesh_relay_send_both(int fd, const void *first, size_t first_size, const void *second, size_t second_size)
+{
+    struct iovec pieces[2] = {{(void *)first, first_size}, {(void *)second, second_size}};
+    struct msghdr message = {.msg_iov = first_size ? pieces : pieces + 1, .msg_iovlen = first_size ? 2 : 1};
+    ssize_t count;
+    do
+        count = syscall(SYS_sendmsg, fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : count;
+}
+
+int cmesh_relay_has_input(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
 int cmesh_relay_pipe(int *reading, int *writing)

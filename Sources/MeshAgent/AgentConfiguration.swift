@@ -21,6 +21,8 @@ package struct AgentConfiguration: Sendable {
   /// The account of the proxy.
   package var proxyUser: String
   package var proxyLoops: Int
+  /// The proxy parses ports that speak HTTP.
+  package var proxyParsesHTTP = false
   /// Names of the mesh are answered in the host's own namespace too, for its resolver.
   package var answersHost: Bool
   /// Name servers of workloads that do not say which (resolv.conf(5)).

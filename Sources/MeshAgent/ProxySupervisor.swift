@@ -123,7 +123,8 @@ actor ProxySupervisor {
       path,
       [
         "--run-dir", self.configuration.runDirectory, "--drain-timeout", String(self.configuration.drainSeconds),
-      ] + (self.configuration.proxyLoops > 0 ? ["--loops", String(self.configuration.proxyLoops)] : []))
+      ] + (self.configuration.proxyLoops > 0 ? ["--loops", String(self.configuration.proxyLoops)] : [])
+        + (self.configuration.proxyParsesHTTP ? ["--http"] : []))
     child.cgroup = self.cgroup
     child.user = self.user
     child.noNewPrivileges = true

@@ -135,6 +135,8 @@ package struct HTTP1ServerConnection {
           rest -= range.upperBound
         case .end(let consumed, _):
           self.renew()
+          // Nothing was left: the next head begins here, and nobody would ask again for bytes that are there already.
+          guard at + consumed > 0 else { return try self.headStep(input, ended) }
           return Step(consumed: at + consumed, event: .needsInput)
         }
       }

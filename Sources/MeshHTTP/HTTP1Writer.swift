@@ -39,6 +39,40 @@ package struct HTTP1FieldEdit: Hashable, Sendable {
     return false
   }
 
+  /// Both, `next` behind this one.
+  package func followed(by next: HTTP1FieldEdit) -> HTTP1FieldEdit {
+    if next.isEmpty { return self }
+    if self.isEmpty { return next }
+    var both = self
+    both.removed = self.removed.union(next.removed)
+    both.removedOthers += next.removedOthers
+    both.lines = self.linesKept(by: next) + next.lines
+    return both
+  }
+
+  package var isEmpty: Bool { self.lines.isEmpty && self.removed == [] && self.removedOthers.isEmpty }
+
+  /// The lines whose names `next` does not take away.
+  private func linesKept(by next: HTTP1FieldEdit) -> [UInt8] {
+    var kept: [UInt8] = []
+    var at = 0
+    let lines = self.lines.span
+    while at < lines.count {
+      var nameEnd = at
+      while nameEnd < lines.count, lines[nameEnd] != HTTPBytes.colon { nameEnd += 1 }
+      var end = nameEnd
+      while end < lines.count, lines[end] != HTTPBytes.lineFeed { end += 1 }
+      end = min(end + 1, lines.count)
+      let name = HTTPFieldNames.shared.find(lines, at..<nameEnd)
+      let goes =
+        name == .other
+        ? next.removedOthers.contains { lines.matches(at..<nameEnd, $0) } : next.removed.contains(name)
+      if !goes { kept.append(lines, at..<end) }
+      at = end
+    }
+    return kept
+  }
+
   private static func known(_ name: String) -> HTTPFieldName? {
     let bytes = Array(name.utf8)
     guard !bytes.isEmpty, bytes.allSatisfy({ HTTPBytes.isToken($0) }) else { return nil }
@@ -140,17 +174,25 @@ package enum HTTP1Writer {
     output.append("\r\n")
   }
 
-  /// An answer of the proxy's own, without content. `reason` is a phrase of visible ASCII.
+  /// An answer of the proxy's own. `reason` is a phrase of visible ASCII; `text` is the content, in ASCII, of a line or none;
+  /// an answer to HEAD says how long it would be.
   package static func answer(
-    _ status: UInt16, _ reason: StaticString, closes: Bool, edit: HTTP1FieldEdit = HTTP1FieldEdit(),
-    to output: inout [UInt8]
+    _ status: UInt16, _ reason: StaticString, text: String = "", isHead: Bool = false, closes: Bool,
+    edit: HTTP1FieldEdit = HTTP1FieldEdit(), to output: inout [UInt8]
   ) {
     Self.statusLine(status, to: &output)
     output.append(reason)
     output.append("\r\n")
     output += edit.lines
-    output.append(status == 204 || status < 200 ? "" : "content-length: 0\r\n")
+    if status != 204, status >= 200 {
+      let count = text.utf8.count
+      if count > 0 { output.append("content-type: text/plain\r\n") }
+      Self.framing(.length(count == 0 ? 0 : UInt64(count) + 1), to: &output)
+    }
     output.append(closes ? "connection: close\r\n\r\n" : "\r\n")
+    guard !isHead, status != 204, status >= 200, !text.isEmpty else { return }
+    output.append(contentsOf: text.utf8)
+    output.append(HTTPBytes.lineFeed)
   }
 
   /// Before the bytes of a piece of a body. An empty piece is none: it would be the end.

@@ -8,6 +8,12 @@
 /// its own), `RelayLoop` (what it knows), `RelayConnection` (one connection), `RelayStream` (the bytes of one
 /// direction), `Relay` (all loops and listeners).
 ///
+/// Ports that speak HTTP/1.1 are parsed on the same loops. In this order: `HTTPExchange` (a request and its answer as a value),
+/// `HTTPLocalAnswer` (what the proxy says itself), `UpstreamPool` and `DeadlineQueue` (values too), `HTTPConnection` (the client's
+/// socket; `+Request`, `+Answer`, `+Ending`), `HTTPUpstream` (the other socket), `OutputQueue`, `RelayLoop+HTTP` (what the requests
+/// of a loop share), `UpstreamDial` (how both sorts of connection get an upstream socket). What the bytes mean is MeshHTTP's,
+/// where they go is MeshRouting's.
+///
 /// Names are answered beside that, on one more thread: `NameServer` (its outside), `NameLoop` (sockets that drive a
 /// `ResolverMachine`; `+Clients`, `+Upstreams`).
 ///
@@ -16,5 +22,6 @@
 ///
 /// Invariants: a connection and its upstream live on one loop and touch nothing else; the table of a loop is replaced by
 /// a message to that loop; a failure on one side is an RST on the other, never a clean end; a descriptor has one owner;
-/// an idle connection holds no buffer; what one direction holds is bounded by one copy buffer or one pipe.
+/// an upstream connection is used again only by the workload that it was dialled for, and only if both messages on it were whole;
+/// the loop's buffer is read into by one connection at a time; an idle connection holds no buffer; what one direction holds is bounded by one copy buffer or one pipe.
 package enum MeshNet {}

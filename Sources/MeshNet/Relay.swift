@@ -34,8 +34,10 @@ package final class Relay: Sendable {
   /// - stock: nil: upstream sockets are the process's own.
   /// - idleTimeout: relays without a byte for so long (give or take a sweep) are closed; nil: never.
   /// - sweepInterval: how often quiet relays are looked for, in milliseconds.
+  /// - http: nil: ports that speak HTTP are relayed like all others.
   package init(
-    loops: Int, stock: StockRoom?, idleTimeout: Duration? = nil, sweepInterval: UInt64 = 10_000, logger: Logger
+    loops: Int, stock: StockRoom?, idleTimeout: Duration? = nil, sweepInterval: UInt64 = 10_000,
+    http: HTTPConfiguration? = nil, logger: Logger
   ) throws(MeshError) {
     self.stock = stock
     let threads = (0..<max(1, loops)).compactMap { try? RelayThread.open(number: $0) }
@@ -44,7 +46,7 @@ package final class Relay: Sendable {
       let started: Void? = try? thread.start(name: "relay-\(thread.number)") {
         RelayLoop(
           thread: $0, peers: threads, stock: stock, idleTimeout: idleTimeout, sweepInterval: sweepInterval,
-          logger: logger)
+          http: http, logger: logger)
       }
       guard started != nil, threads.count == max(1, loops) else {
         throw MeshError(
@@ -116,7 +118,7 @@ package final class Relay: Sendable {
   /// Closes the connections of a source workload with RST, and its stock.
   package func withdraw(workload: UInt32) {
     self.stock?.withdraw(workload: workload)
-    for thread in self.threads { thread.post { $0.abortAll { $0.flow.sourceWorkload == workload } } }
+    for thread in self.threads { thread.post { $0.abortAll { $0.sourceWorkload == workload } } }
   }
 
   /// Closes the connections from and into a namespace with RST, and what is in stock to dial into it.
@@ -133,6 +135,13 @@ package final class Relay: Sendable {
   /// Closes the connections from and into every other namespace with RST.
   package func retain(namespaceCookies kept: Set<UInt64>) {
     for thread in self.threads { thread.post { $0.abortAll { !kept.isSuperset(of: $0.namespaces) } } }
+  }
+
+  /// Of every connection the message that is under way is the last, where there are messages.
+  package func drain() {
+    for thread in self.threads {
+      thread.post { loop in for member in Array(loop.connections.values) { member.drain() } }
+    }
   }
 
   /// Closes every connection with RST.

@@ -1,4 +1,3 @@
-import CMeshABI
 import CMeshRelay
 import Glibc
 import MeshBase
@@ -6,11 +5,9 @@ import MeshRouting
 
 /// One accepted connection and its upstream: drives `ConnectAttempts` until an upstream stands, then `RelayMachine` until
 /// both are done. Confined to its loop.
-final class RelayConnection {
+final class RelayConnection: LoopMember {
   let number: UInt64
   let flow: AcceptedFlow
-  /// Of the upstream socket, if it is not the client's.
-  private(set) var upstreamNamespace: UInt64?
   private let owner: RelayLoop
   /// -1: not there (any more).
   private var client: CInt
@@ -22,8 +19,7 @@ final class RelayConnection {
   private var bytesAtSweep: UInt64 = 0
   private var quietSweeps = 0
   private var isQueued = false
-  /// A place in the queue for an upstream socket, and what it is for.
-  private var waiting: (shelf: StockRoom.Shelf, choice: RoutingTable.Choice)?
+  private var upstreamDial: UpstreamDial
 
   init(number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: CInt) {
     self.number = number
@@ -33,10 +29,38 @@ final class RelayConnection {
     self.attempts = ConnectAttempts(
       table: loop.table, original: flow.original,
       chosen: flow.chosen.map { RoutingTable.Choice(target: $0, workload: nil) })
+    self.upstreamDial = UpstreamDial(loop: loop, member: number, flow: flow)
   }
 
-  /// Its sockets are in these.
-  var namespaces: [UInt64] { [self.flow.namespaceCookie] + (self.upstreamNamespace.map { [$0] } ?? []) }
+  /// A tunnel of which both ends stand, `client` and `upstream`: whose they are is this connection's from here on.
+  /// - sent, received: bytes that each end has to get before all others.
+  init(
+    number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: CInt, upstream: CInt, dial: UpstreamDial,
+    sent: [UInt8], received: [UInt8]
+  ) {
+    self.number = number
+    self.flow = flow
+    self.owner = loop
+    self.client = client
+    self.upstream = upstream
+    self.attempts = ConnectAttempts(table: nil, original: flow.original)
+    self.upstreamDial = dial
+    self.outward = RelayStream(left: sent)
+    self.homeward = RelayStream(left: received)
+    _ = self.machine.connected()
+  }
+
+  /// Begins to relay between two ends that stand.
+  func beginTunnel() {
+    guard self.watch(self.client, .client), self.watch(self.upstream, .upstream) else { return self.abort() }
+    self.resume()
+  }
+
+  var sourceWorkload: UInt32 { self.flow.sourceWorkload }
+  var namespaces: [UInt64] { [self.flow.namespaceCookie] + (self.upstreamDial.namespace.map { [$0] } ?? []) }
+  var isClients: Bool { true }
+
+  func drain() {}
 
   private func token(_ side: RelaySide) -> RelayToken {
     RelayToken(connection: self.number, attempt: side == .client ? 0 : self.attempts.count, side: side)
@@ -67,68 +91,34 @@ final class RelayConnection {
   }
 
   private func dial(_ choice: RoutingTable.Choice) {
-    let address = choice.target.address
-    guard let stock = self.owner.stock else {
-      let socket = cmesh_relay_socket(address.isV4 ? 1 : 0)
-      if socket >= 0 { cmesh_relay_tune(socket) }
-      return self.connect(choice, socket: socket, of: nil)
-    }
-    let across = StockRoom.Shelf(workload: self.flow.sourceWorkload, isV4: address.isV4, destination: address)
-    self.take(
-      choice, self.flow.chosen != nil || self.owner.across.contains(across) ? across : across.outbound, from: stock)
+    self.dialled(self.upstreamDial.begin(choice.target, client: self.client))
   }
 
-  private func take(_ choice: RoutingTable.Choice, _ shelf: StockRoom.Shelf, from stock: StockRoom) {
-    switch stock.take(shelf, for: self.waiter) {
-    case .socket(let socket): self.connect(choice, socket: socket, of: shelf)
-    case .wait: self.waiting = (shelf, choice)
-    }
-  }
-
-  private var waiter: UpstreamStock.Waiter { .init(loop: self.owner.thread.number, connection: self.number) }
-
-  private func stopWaiting() {
-    guard let waiting = self.waiting else { return }
-    self.waiting = nil
-    self.owner.stock?.cancel(self.waiter, at: waiting.shelf)
-  }
-
-  /// The socket that this connection waited for. False: it waits no more.
   func delivered(_ socket: CInt) -> Bool {
-    guard let waiting = self.waiting else { return false }
-    self.waiting = nil
-    self.connect(waiting.choice, socket: socket, of: waiting.shelf)
+    guard let outcome = self.upstreamDial.delivered(socket, client: self.client) else { return false }
+    self.dialled(outcome)
     return true
   }
 
-  /// `socket` is tuned, and this connection's; negative: there is none.
-  private func connect(_ choice: RoutingTable.Choice, socket: CInt, of shelf: StockRoom.Shelf?) {
-    guard socket >= 0 else { return self.refuse(.upstreamFailed) }
-    self.upstream = socket
-    if self.owner.stock != nil { AcceptedFlow.handOver(from: self.client, to: socket) }
-    var address = choice.target.relayAddress
-    let error = cmesh_relay_connect(socket, &address)
-    // The kernel says that another network is in between: from inside of it, then, and the same for those that follow.
-    if error == -MESH_ACROSS_ERRNO, let stock = self.owner.stock, let shelf, shelf.destination == nil {
-      close(socket)
-      self.upstream = -1
-      let across = StockRoom.Shelf(workload: shelf.workload, isV4: shelf.isV4, destination: choice.target.address)
-      self.owner.across.insert(across)
-      return self.take(choice, across, from: stock)
+  private func dialled(_ outcome: UpstreamDial.Outcome) {
+    switch outcome {
+    case .waits: break
+    case .noSocket: self.refuse(.upstreamFailed)
+    case .failed: self.dialFailed()
+    case .connected(let socket), .connecting(let socket):
+      self.upstream = socket
+      // Watched only from here on: an unconnected socket polls as hung up.
+      guard self.watch(socket, .upstream) else { return self.dialFailed() }
+      if case .connected = outcome { self.connected() }
     }
-    self.upstreamNamespace = shelf?.destination == nil ? nil : AcceptedFlow.namespaceCookie(of: socket)
-    // Watched only from here on: an unconnected socket polls as hung up.
-    guard error == 0 || error == -EINPROGRESS, self.watch(socket, .upstream) else { return self.dialFailed() }
-    if error == 0 { self.connected() }
   }
 
   private func dialFailed() {
-    close(self.upstream)
+    if self.upstream >= 0 { close(self.upstream) }
     self.upstream = -1
     self.perform(self.attempts.failed(now: self.owner.now, using: &self.owner.random))
   }
 
-  /// Called every few milliseconds while no upstream stands.
   func expire(now: UInt64) {
     guard self.machine.phase == .connecting, now >= self.attempts.deadline else { return }
     self.refuse(.connectTimeout)
@@ -143,7 +133,6 @@ final class RelayConnection {
 
   // MARK: relaying
 
-  /// Something happened to one of the sockets (epoll(7), edge-triggered).
   func ready(_ token: RelayToken, _ events: UInt32) {
     let side = token.side
     guard token == self.token(side) else { return }
@@ -212,14 +201,13 @@ final class RelayConnection {
     self.perform(self.machine.failed(side))
   }
 
-  /// Closes both sides with RST.
   func abort() {
     self.reset(.client)
     self.reset(.upstream)
     self.perform(self.machine.failed(.client))
   }
 
-  /// Called once per sweep: gives back what a quiet connection holds, and closes it when it was quiet for too long.
+  /// Gives back what a quiet connection holds, and closes it when it was quiet for too long.
   func sweep(idleSweeps limit: Int?) {
     guard self.machine.phase == .relaying else { return }
     let bytes = self.outward.bytes &+ self.homeward.bytes
@@ -275,7 +263,7 @@ final class RelayConnection {
   }
 
   private func finish() {
-    self.stopWaiting()
+    self.upstreamDial.stopWaiting()
     self.closeSockets()
     self.outward.release(self.owner.kit)
     self.homeward.release(self.owner.kit)

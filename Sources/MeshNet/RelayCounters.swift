@@ -4,6 +4,8 @@ package struct RelayCounters: Sendable, Equatable {
   package var accepted: UInt64 = 0
   /// Connections that reached an upstream.
   package var relayed: UInt64 = 0
+  /// Requests of HTTP whose head was whole.
+  package var requests: UInt64 = 0
   /// From clients to upstreams.
   package var sentBytes: UInt64 = 0
   /// From upstreams to clients.
@@ -18,6 +20,7 @@ package struct RelayCounters: Sendable, Equatable {
     sum.active += b.active
     sum.accepted += b.accepted
     sum.relayed += b.relayed
+    sum.requests &+= b.requests
     sum.sentBytes &+= b.sentBytes
     sum.receivedBytes &+= b.receivedBytes
     sum.refused.merge(b.refused, uniquingKeysWith: +)

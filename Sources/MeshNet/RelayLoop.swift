@@ -22,17 +22,23 @@ final class RelayLoop: ThreadLoop {
   /// `requests.record(_:)` is called once for each request that is over.
   var requests = RequestLedger()
   var random = LoopRandom(seed: UInt64.random(in: 0...UInt64.max))
+  /// Nil: ports that speak HTTP are relayed too.
+  private let httpOrNone: HTTPConfiguration?
+  let http: HTTPConfiguration
+  var httpScratch = HTTPScratch()
+  var pool = UpstreamPool()
+  var deadlines = DeadlineQueue()
   var isStopping = false
   private let peers: [RelayThread]
-  private let sweepInterval: UInt64
+  let sweepInterval: UInt64
   private let idleSweeps: Int?
-  private let logger: Logger
-  private var connections: [UInt64: RelayConnection] = [:]
+  let logger: Logger
+  private(set) var connections: [UInt64: any LoopMember] = [:]
   private var lastConnection: UInt64 = 0
   /// Connections whose upstream does not stand yet: they have a deadline.
   private var dialling: [UInt64: RelayConnection] = [:]
   /// Connections that used up their turn.
-  private var again: [RelayConnection] = []
+  private var again: [any LoopMember] = []
   private var listeners: [UInt64: RelayListener] = [:]
   /// Listeners that this loop has never seen empty: connections wait there that stood before the listener had its options.
   private var fresh: Set<UInt64> = []
@@ -54,8 +60,10 @@ final class RelayLoop: ThreadLoop {
 
   init(
     thread: RelayThread, peers: [RelayThread], stock: StockRoom?, idleTimeout: Duration?, sweepInterval: UInt64,
-    logger: Logger
+    http: HTTPConfiguration?, logger: Logger
   ) {
+    self.httpOrNone = http
+    self.http = http ?? .defaults
     self.thread = thread
     self.peers = peers
     self.stock = stock
@@ -103,7 +111,7 @@ final class RelayLoop: ThreadLoop {
   }
 
   private func runAgain() {
-    var ready: [RelayConnection] = []
+    var ready: [any LoopMember] = []
     swap(&ready, &self.again)
     for connection in ready { connection.resume() }
   }
@@ -113,6 +121,7 @@ final class RelayLoop: ThreadLoop {
     var next = self.nextSweep
     if !self.dialling.isEmpty { next = min(next, self.nextExpiry) }
     if let paused = self.pausedUntil { next = min(next, paused) }
+    if let first = self.deadlines.next { next = min(next, first) }
     return next > self.now ? CInt(clamping: next - self.now) : 0
   }
 
@@ -121,6 +130,9 @@ final class RelayLoop: ThreadLoop {
       self.nextExpiry = self.now + Self.expiryInterval
       for connection in Array(self.dialling.values) { connection.expire(now: self.now) }
     }
+    while let entry = self.deadlines.take(now: self.now) {
+      self.connections[entry.member]?.expire(now: self.now)
+    }
     if let paused = self.pausedUntil, self.now >= paused {
       self.pausedUntil = nil
       for listener in self.listeners.values { self.watch(listener) }
@@ -128,6 +140,7 @@ final class RelayLoop: ThreadLoop {
     if self.now >= self.nextSweep {
       self.nextSweep = self.now + self.sweepInterval
       for connection in Array(self.connections.values) { connection.sweep(idleSweeps: self.idleSweeps) }
+      self.closeOldIdle()
     }
   }
 
@@ -214,13 +227,15 @@ final class RelayLoop: ThreadLoop {
     self.counters.accepted += 1
     switch flow {
     case .success(let flow) where !listener.isWithdrawn:
-      self.lastConnection &+= 1
-      let connection = RelayConnection(number: self.lastConnection, flow: flow, loop: self, client: descriptor)
-      self.connections[connection.number] = connection
+      if self.httpOrNone != nil, self.speaksHTTP(flow) {
+        let connection = HTTPConnection(number: self.nextNumber(), flow: flow, loop: self, client: descriptor)
+        self.add(connection)
+        return connection.begin()
+      }
+      let connection = RelayConnection(number: self.nextNumber(), flow: flow, loop: self, client: descriptor)
+      self.add(connection)
       self.dialling[connection.number] = connection
       self.nextExpiry = min(self.nextExpiry, self.now + Self.expiryInterval)
-      self.counters.active += 1
-      self.thread.load.store(self.connections.count, ordering: .relaxed)
       connection.begin()
     case .success:
       self.count("withdrawn")
@@ -247,12 +262,23 @@ final class RelayLoop: ThreadLoop {
     self.dialling[connection.number] = nil
   }
 
-  func runSoon(_ connection: RelayConnection) { self.again.append(connection) }
+  func nextNumber() -> UInt64 {
+    self.lastConnection &+= 1
+    return self.lastConnection
+  }
 
-  func ended(_ connection: RelayConnection) {
-    guard self.connections.removeValue(forKey: connection.number) != nil else { return }
-    self.dialling[connection.number] = nil
-    self.counters.active -= 1
+  func add(_ member: any LoopMember) {
+    self.connections[member.number] = member
+    if member.isClients { self.counters.active += 1 }
+    self.thread.load.store(self.connections.count, ordering: .relaxed)
+  }
+
+  func runSoon(_ member: any LoopMember) { self.again.append(member) }
+
+  func ended(_ member: any LoopMember) {
+    guard self.connections.removeValue(forKey: member.number) != nil else { return }
+    self.dialling[member.number] = nil
+    if member.isClients { self.counters.active -= 1 }
     self.thread.load.store(self.connections.count, ordering: .relaxed)
   }
 
@@ -261,7 +287,7 @@ final class RelayLoop: ThreadLoop {
     self.connections[connection]?.delivered(socket) ?? false
   }
 
-  func abortAll(where condition: (RelayConnection) -> Bool) {
+  func abortAll(where condition: (any LoopMember) -> Bool) {
     for connection in Array(self.connections.values) where condition(connection) { connection.abort() }
   }
 }

@@ -30,6 +30,9 @@ struct RelayStream {
   private var pipe: RelayPipe?
   private var inPipe = 0
 
+  /// - left: what the sink gets before all others.
+  init(left: [UInt8] = []) { self.left = left }
+
   mutating func noteReadable(endIsNear: Bool) {
     self.isReadable = true
     if endIsNear { self.endIsNear = true }

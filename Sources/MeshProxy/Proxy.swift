@@ -27,7 +27,7 @@ package struct Proxy: Service {
 
   package func run() async throws {
     signal(SIGPIPE, SIG_IGN)
-    if self.configuration.staticRelays.isEmpty {
+    if self.configuration.staticRelays.isEmpty, self.configuration.staticHTTP.isEmpty {
       // The link has a loop of its own, so that a large revision delays no connection.
       let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
       let result: Result<Void, any Error>
@@ -44,10 +44,14 @@ package struct Proxy: Service {
     }
   }
 
-  private func makeRelay(_ stock: StockRoom?) throws -> Relay {
-    try Relay(
+  private func makeRelay(_ stock: StockRoom?, http: HTTPConfiguration?) throws -> Relay {
+    var http = http
+    // Between requests nothing flows either.
+    http?.idleTimeout = UInt64(clamping: (self.configuration.idleTimeoutSeconds ?? 0) * 1000)
+    return try Relay(
       loops: self.configuration.loops > 0 ? self.configuration.loops : System.coreCount, stock: stock,
-      idleTimeout: self.configuration.idleTimeoutSeconds.map { .seconds($0) }, logger: self.logger)
+      idleTimeout: self.configuration.idleTimeoutSeconds.map { .seconds($0) }, http: http,
+      logger: self.logger)
   }
 
   private func serve(_ group: MultiThreadedEventLoopGroup) async throws {
@@ -60,7 +64,7 @@ package struct Proxy: Service {
             workload: shelf.workload, isV4: shelf.isV4, count: UInt32(clamping: count), destination: shelf.destination)
         ))
     }
-    let relay = try self.makeRelay(stock)
+    let relay = try self.makeRelay(stock, http: self.configuration.http)
     let listeners = ProxyListeners(relay: relay, flow: self.flow)
     let names = try ProxyNames(stock: stock, order: { orders.send(.stockWanted($0)) }, logger: self.logger)
     let agent = AgentEvents(
@@ -116,10 +120,10 @@ package struct Proxy: Service {
   private static let requestsInFrame = 1_000
 
   private func serveStatic() async throws {
-    let relay = try self.makeRelay(nil)
-    await relay.use(try RoutingTable(static: self.configuration.staticRelays))
+    let relay = try self.makeRelay(nil, http: .defaults)
+    await relay.use(try RoutingTable(static: self.configuration.staticRelays, http: self.configuration.staticHTTP))
     var listeners: [RelayListener] = []
-    for entry in self.configuration.staticRelays {
+    for entry in self.configuration.staticRelays + self.configuration.staticHTTP {
       let flow = AcceptedFlow(original: entry.listen, sourceWorkload: 0, namespaceCookie: 0)
       listeners.append(try relay.listen(try LocalListener.open(entry.listen), .init { _ in .success(flow) }))
       self.logger.info("static relay", metadata: [LogKey.path: "\(entry)"])
@@ -135,6 +139,7 @@ package struct Proxy: Service {
 
   /// Waits until the last connection is done, or the deadline, which may come nearer, is over; then what is left ends with RST.
   private func drain(_ relay: Relay, until deadline: () -> ContinuousClock.Instant) async {
+    relay.drain()
     while ContinuousClock.now < deadline(), await relay.counters().active > 0 {
       guard (try? await Task.sleep(for: .milliseconds(100))) != nil else { break }
     }
@@ -153,9 +158,11 @@ extension ProxyStats {
 
 extension RoutingTable {
   /// A table for relays that no control plane knows.
-  convenience init(static relays: [StaticRelay]) throws(MeshError) {
+  ///
+  /// - http: of requests, whose path is `/` or below; each goes on with a field more, so that benchmarks measure a route.
+  convenience init(static relays: [StaticRelay], http: [StaticRelay] = []) throws(MeshError) {
     var snapshot = Snapshot()
-    for (number, relay) in relays.enumerated() {
+    for (number, relay) in (relays + http).enumerated() {
       guard let name = ResourceName(namespace: "static", name: "relay-\(number)") else { continue }
       guard
         snapshot.services.values.allSatisfy({
@@ -163,8 +170,12 @@ extension RoutingTable {
             || $0.value.ports.first?.port != relay.listen.port
         })
       else { throw MeshError(.conflict, "static relay \(relay)", "the address is taken twice") }
-      let port = ServicePort(
+      var port = ServicePort(
         port: relay.listen.port, backends: [Backend(service: name, port: relay.listen.port)])
+      if number >= relays.count {
+        port.appProtocol = .http
+        port.routing = HTTPRouting(rules: [Self.staticRule(name, port: relay.listen.port)])
+      }
       let endpoint = Endpoint(
         addresses: [relay.upstream.address],
         ports: [PortMapping(servicePort: relay.listen.port, targetPort: relay.upstream.port)])
@@ -176,5 +187,12 @@ extension RoutingTable {
         VersionedEntry(.endpoints(EndpointsEntry(service: name, endpoints: [endpoint])), version: version))
     }
     self.init(snapshot)
+  }
+
+  private static func staticRule(_ name: ResourceName, port: UInt16) -> HTTPRule {
+    HTTPRule(
+      origin: RouteOrigin(kind: .http, name: name, rule: 0), matches: [HTTPMatch(path: .prefix("/"))],
+      filters: [.requestHeaders(HeaderEdit(set: [HeaderField(name: "x-static", value: "1")]))],
+      backends: [HTTPBackend(service: name, port: port)])
   }
 }

@@ -1,4 +1,5 @@
 package import MeshBase
+package import MeshNet
 
 package struct ProxyConfiguration: Sendable {
   /// Where the agent's sockets are.
@@ -11,16 +12,22 @@ package struct ProxyConfiguration: Sendable {
   package var idleTimeoutSeconds: Int64?
   /// For benchmarks: plain relays between loopback addresses, without an agent.
   package var staticRelays: [StaticRelay]
+  /// The same, of requests of HTTP.
+  package var staticHTTP: [StaticRelay]
+  /// Nil: ports that speak HTTP are relayed as bytes.
+  package var http: HTTPConfiguration?
 
   package init(
     runDirectory: String, loops: Int, drainTimeoutSeconds: Int64 = 300, idleTimeoutSeconds: Int64? = 3600,
-    staticRelays: [StaticRelay] = []
+    staticRelays: [StaticRelay] = [], staticHTTP: [StaticRelay] = [], speaksHTTP: Bool = false
   ) {
     self.runDirectory = runDirectory
     self.loops = loops
     self.drainTimeoutSeconds = drainTimeoutSeconds
     self.idleTimeoutSeconds = idleTimeoutSeconds
     self.staticRelays = staticRelays
+    self.staticHTTP = staticHTTP
+    self.http = speaksHTTP ? .defaults : nil
   }
 }
 

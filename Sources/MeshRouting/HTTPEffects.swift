@@ -1,4 +1,5 @@
 import MeshBase
+package import MeshHTTP
 package import MeshSnapshot
 
 /// The filters of a rule and a backend, folded into what is done to a request and its answer.
@@ -11,6 +12,9 @@ package struct HTTPEffects: Sendable {
 
   package private(set) var request = HeaderChanges()
   package private(set) var response = HeaderChanges()
+  /// The same, as HTTP/1.1 writes them.
+  package let requestEdit: HTTP1FieldEdit
+  package let responseEdit: HTTP1FieldEdit
   package private(set) var redirect: HTTPRedirect?
   package private(set) var rewrite: HTTPRewrite?
   package private(set) var mirrors: [Mirror] = []
@@ -29,6 +33,8 @@ package struct HTTPEffects: Sendable {
       case .cors(let policy): self.cors = policy
       }
     }
+    self.requestEdit = self.request.edit
+    self.responseEdit = self.response.edit
   }
 }
 
@@ -56,6 +62,15 @@ package struct HeaderChanges: Sendable, Equatable {
     for field in edit.set + edit.add where Self.isTouchable(field.name) && Self.isValue(field.value) {
       self.added.append(Field(name: Array(field.name.lowercased().utf8), value: Array(field.value.utf8)))
     }
+  }
+
+  fileprivate var edit: HTTP1FieldEdit {
+    var edit = HTTP1FieldEdit()
+    for name in self.dropped { _ = edit.remove(String(decoding: name, as: UTF8.self)) }
+    for field in self.added {
+      _ = edit.add(String(decoding: field.name, as: UTF8.self), String(decoding: field.value, as: UTF8.self))
+    }
+    return edit
   }
 
   package func drops(_ name: Span<UInt8>) -> Bool {

@@ -46,6 +46,15 @@ import UnixSignals
   @Option(help: .private)
   var staticRelay: [String] = []
 
+  /// The same, of requests: on the path of every other port that speaks HTTP.
+  @Option(name: .customLong("static-http"), help: .private)
+  var staticHTTP: [String] = []
+
+  @Flag(
+    name: .customLong("http"),
+    help: "Parse ports that speak HTTP/1.1 and route their requests; else they are relayed as bytes.")
+  var http = false
+
   static func main() async { await Self.runAsProgram() }
 
   mutating func validate() throws {
@@ -61,8 +70,10 @@ import UnixSignals
         "--log-level \(self.logLevel) is not trace, debug, info, notice, warning, error or critical")
     }
     guard !self.runDir.isEmpty else { throw ValidationError("--run-dir is empty; give a path") }
-    for text in self.staticRelay where StaticRelay(text) == nil {
-      throw ValidationError("--static-relay is LISTEN=UPSTREAM, both loopback, as 127.0.0.1:7001=127.0.0.1:7000")
+    for (name, texts) in [("--static-relay", self.staticRelay), ("--static-http", self.staticHTTP)] {
+      guard texts.allSatisfy({ StaticRelay($0) != nil }) else {
+        throw ValidationError("\(name) is LISTEN=UPSTREAM, both loopback, as 127.0.0.1:7001=127.0.0.1:7000")
+      }
     }
   }
 
@@ -80,7 +91,8 @@ import UnixSignals
       ProxyConfiguration(
         runDirectory: self.runDir, loops: self.loops, drainTimeoutSeconds: self.drainTimeout,
         idleTimeoutSeconds: self.idleTimeout == 0 ? nil : self.idleTimeout,
-        staticRelays: self.staticRelay.compactMap { StaticRelay($0) }),
+        staticRelays: self.staticRelay.compactMap { StaticRelay($0) },
+        staticHTTP: self.staticHTTP.compactMap { StaticRelay($0) }, speaksHTTP: self.http),
       logger: logger)
     let group = ServiceGroup(
       configuration: .init(

@@ -74,6 +74,11 @@ struct Main: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Event loops of the node proxy. 0: one for each CPU.", valueName: "n"))
   var proxyLoops = 0
 
+  @Flag(
+    name: .customLong("http"),
+    help: "The node proxy parses ports that speak HTTP/1.1 and routes their requests; else it relays them as bytes.")
+  var http = false
+
   @Option(
     help: ArgumentHelp(
       "Name servers of workloads with dns: true that name none and have no /etc/netns/NAME/resolv.conf.",

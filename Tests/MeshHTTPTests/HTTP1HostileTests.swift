@@ -152,6 +152,16 @@ struct HTTP1HostileTests {
     #expect(target == "/")
   }
 
+  @Test("A request that is answered before its end was asked for: the next one behind it is seen at once")
+  func answeredAtOnce() {
+    var bytes = Array((self.get("") + self.get("")).utf8)
+    var connection = HTTP1ServerConnection()
+    bytes.removeFirst(connection.receive(bytes.span).consumed)
+    _ = connection.answer(status: 404, framing: .length(0))
+    #expect(connection.answerEnded() == .next)
+    #expect(connection.receive(bytes.span) == .init(consumed: bytes.count, event: .request))
+  }
+
   @Test("H1-17: more than a little left of a body closes the connection")
   func muchLeft() {
     let bytes = Array(self.post("Content-Length: 1000000\r\n").utf8)

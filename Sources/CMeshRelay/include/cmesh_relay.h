@@ -69,6 +69,10 @@ void cmesh_relay_reset(int fd);
 
 ssize_t cmesh_relay_receive(int fd, void *bytes, size_t size);
 ssize_t cmesh_relay_send(int fd, const void *bytes, size_t size);
+/* Two pieces as one, the first of which may be empty: sendmsg(2). */
+ssize_t cmesh_relay_send_both(int fd, const void *first, size_t first_size, const void *second, size_t second_size);
+/* Whether a receive would give anything, be it the end or an error. */
+int cmesh_relay_has_input(int fd);
 
 /* A pipe of at least CMESH_PIPE_LEAST bytes, non-blocking and close-on-exec; -ENOBUFS if the user's share of pipe memory
  * is used up (pipe(7), pipe-user-pages-soft). */

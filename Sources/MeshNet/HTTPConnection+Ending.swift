@@ -1,0 +1,134 @@
+import CMeshRelay
+import Glibc
+import MeshHTTP
+import MeshRouting
+
+/// Deadlines and ends.
+extension HTTPConnection {
+  // MARK: deadlines
+
+  /// When somebody has waited for too long; nil: nobody waits.
+  private var deadline: UInt64? {
+    let http = self.loop.http
+    switch self.phase {
+    case .over: return nil
+    case .lingering: return self.lingerEnd
+    case .closing: return self.movedAt + http.stallTimeout
+    case .open: break
+    }
+    var first = self.exchange.deadline ?? .max
+    if self.exchange.phase == .dialling {
+      first = min(first, self.attempts.deadline)
+    } else if self.clientIsAwaited {
+      first = min(first, self.movedAt + http.stallTimeout)
+    } else if http.idleTimeout > 0 {
+      first = min(first, self.movedAt + http.idleTimeout)
+    }
+    if let began = self.headBegan { first = min(first, began + http.headTimeout) }
+    return first == .max ? nil : first
+  }
+
+  /// The client has to take or to send something, so that it goes on.
+  private var clientIsAwaited: Bool {
+    !self.output.isEmpty || (self.server.request != nil && !self.requestHasEnded)
+  }
+
+  /// Later deadlines the sweep finds.
+  func arm() {
+    guard let deadline = self.deadline, deadline < self.armedFor, deadline <= self.loop.now + self.loop.sweepInterval
+    else { return }
+    self.armedFor = deadline
+    self.loop.deadlines.add(deadline, self.number)
+  }
+
+  func expire(now: UInt64) {
+    if self.armedFor <= now { self.armedFor = .max }
+    guard let deadline = self.deadline, deadline <= now else { return self.arm() }
+    switch self.phase {
+    case .over: return
+    case .lingering: return self.close()
+    case .closing: return self.abort()
+    case .open: self.expireOpen(now)
+    }
+    self.pump()
+  }
+
+  private func expireOpen(_ now: UInt64) {
+    switch self.exchange.expired(now: now) {
+    case .answer(let local): return self.answerLocally(local)
+    case .cut: return self.abort()
+    case .none, .replay: break
+    }
+    if self.exchange.phase == .dialling {
+      self.answerLocally(HTTPLocalAnswer(.connectTimeout))
+    } else if !self.output.isEmpty || self.exchange.phase == .answering {
+      self.loop.count("stalled")
+      self.abort()
+    } else if self.headBegan != nil {
+      self.answerLocally(.headTimeout)
+    } else if self.exchange.phase == .waiting {
+      let isUpstreams = self.requestHasEnded || self.upstream?.output.isEmpty == false
+      self.answerLocally(isUpstreams ? .upstreamIdle : .bodyTimeout)
+    } else {
+      // Between requests, or what is left of a body does not come.
+      self.finish(lingers: false)
+    }
+  }
+
+  /// Gives back what a quiet connection holds.
+  func sweep(idleSweeps: Int?) {
+    if self.exchange.phase == .idle {
+      self.output.rest()
+      self.requestBytes = []
+    }
+    self.expire(now: self.loop.now)
+  }
+
+  func drain() {
+    self.server.drain()
+    guard self.phase == .open, self.server.isIdle, self.held.isEmpty, !self.isReadable else { return }
+    self.finish(lingers: false)
+    self.pump()
+  }
+
+  // MARK: ends
+
+  /// Closes when everything is written.
+  func finish(lingers: Bool) {
+    guard self.phase == .open else { return }
+    self.phase = .closing(lingers: lingers)
+    self.held = []
+    self.heldStart = 0
+  }
+
+  /// Everything is written, and nothing more will be.
+  func written(lingers: Bool) {
+    guard lingers || self.isReadable, !self.hasEnded else { return self.close() }
+    // A close with bytes unread is an RST, which would take the answer from the client.
+    shutdown(self.client, CInt(SHUT_WR))
+    self.phase = .lingering
+    self.lingerEnd = self.loop.now + self.loop.http.lingerTimeout
+    self.dropInput()
+    self.arm()
+  }
+
+  func close() {
+    if self.client >= 0 { cmesh_relay_close(self.client) }
+    self.over()
+  }
+
+  func abort() {
+    if self.client >= 0 { cmesh_relay_reset(self.client) }
+    self.over()
+  }
+
+  func over() {
+    guard self.phase != .over else { return }
+    self.phase = .over
+    self.client = -1
+    self.held = []
+    self.output = OutputQueue()
+    self.dropUpstream()
+    self.loop.ended(self)
+  }
+}

@@ -1,0 +1,59 @@
+import MeshBase
+import MeshHTTP
+import MeshRouting
+
+/// What the proxy answers by itself, and why: the reason goes to the client, a counter and the log, and does not change.
+struct HTTPLocalAnswer: Equatable, Error {
+  var status: UInt16
+  var reason: String
+
+  init(_ status: UInt16, _ reason: String) {
+    self.status = status
+    self.reason = reason
+  }
+
+  init(_ fault: HTTP1Fault) { self.init(fault.requestStatus, fault.rawValue) }
+  init(_ refusal: HTTPRefusal) { self.init(UInt16(clamping: refusal.status), refusal.rawValue) }
+  init(_ refusal: CanonicalPath.Refusal) { self.init(400, refusal.rawValue) }
+
+  /// A backend that does not resolve is the route's fault; all else may be well again soon.
+  init(_ refusal: RoutingRefusal) { self.init(refusal == .invalidBackend ? 500 : 503, refusal.rawValue) }
+
+  /// The client did not send the whole head, or the body, in time.
+  static let headTimeout = HTTPLocalAnswer(408, "head_timeout")
+  static let bodyTimeout = HTTPLocalAnswer(408, "body_timeout")
+  /// `timeouts.request` and `timeouts.backendRequest` of the route.
+  static let requestTimeout = HTTPLocalAnswer(504, "request_timeout")
+  static let backendTimeout = HTTPLocalAnswer(504, "backend_timeout")
+  /// The upstream was silent for as long as a connection may be idle.
+  static let upstreamIdle = HTTPLocalAnswer(504, "upstream_idle")
+  /// The upstream took the request and ended without an answer.
+  static let upstreamClosed = HTTPLocalAnswer(502, "upstream_closed")
+
+  var phrase: StaticString {
+    switch self.status {
+    case 204: "No Content"
+    case 301: "Moved Permanently"
+    case 302: "Found"
+    case 303: "See Other"
+    case 307: "Temporary Redirect"
+    case 308: "Permanent Redirect"
+    case 400: "Bad Request"
+    case 404: "Not Found"
+    case 408: "Request Timeout"
+    case 414: "URI Too Long"
+    case 417: "Expectation Failed"
+    case 431: "Request Header Fields Too Large"
+    case 500: "Internal Server Error"
+    case 501: "Not Implemented"
+    case 502: "Bad Gateway"
+    case 503: "Service Unavailable"
+    case 504: "Gateway Timeout"
+    case 505: "HTTP Version Not Supported"
+    default: "Refused"
+    }
+  }
+
+  /// Redirects and preflights are what a route wants; the others are worth a line.
+  var isFailure: Bool { self.status >= 400 }
+}

@@ -1,0 +1,152 @@
+import CMeshRelay
+import Glibc
+import MeshBase
+import MeshHTTP
+
+/// A connection toward an upstream that is spoken HTTP/1.1 on: dials, serves one request after another for whoever uses it, and
+/// waits in its loop's pool between them.
+final class HTTPUpstream: LoopMember {
+  let number: UInt64
+  let key: UpstreamPool.Key
+  let loop: RelayLoop
+  private(set) var descriptor: CInt = -1
+  private(set) var dial: UpstreamDial
+  var machine: HTTP1ClientConnection
+  var output = OutputQueue()
+  /// Received and not understood yet: the beginning of a head.
+  var held: [UInt8] = []
+  /// The socket had an event since it was last found empty (edge-triggered).
+  var isReadable = false
+  /// FIN, RST or an error was announced: a short read is not the last then (epoll(7)).
+  private(set) var endIsNear = false
+  var hasEnded = false
+  /// It takes no more, but what it said before may still be read.
+  var isDeaf = false
+  private(set) var isOpen = false
+  private(set) var hasServed = false
+  /// Whose request it serves, or is to serve. Nil: it is in the pool, or over.
+  private(set) var user: HTTPConnection?
+
+  init(number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, user: HTTPConnection, loop: RelayLoop) {
+    self.number = number
+    self.key = key
+    self.loop = loop
+    self.user = user
+    self.dial = UpstreamDial(loop: loop, member: number, flow: flow)
+    self.machine = HTTP1ClientConnection(limits: loop.http.limits)
+  }
+
+  var sourceWorkload: UInt32 { self.key.workload }
+  var namespaces: [UInt64] { [self.key.namespaceCookie] + (self.dial.namespace.map { [$0] } ?? []) }
+  var isClients: Bool { false }
+
+  // MARK: dialling
+
+  func begin(client: CInt) {
+    self.dialled(self.dial.begin(self.key.target, client: client))
+  }
+
+  func delivered(_ socket: CInt) -> Bool {
+    guard let user = self.user, let outcome = self.dial.delivered(socket, client: user.client) else { return false }
+    self.dialled(outcome)
+    return true
+  }
+
+  private func dialled(_ outcome: UpstreamDial.Outcome) {
+    switch outcome {
+    case .waits: break
+    case .failed, .noSocket: self.failed()
+    case .connected(let socket), .connecting(let socket):
+      self.descriptor = socket
+      let token = RelayToken(connection: self.number, attempt: 0, side: .upstream)
+      guard cmesh_poll_add_stream(self.loop.thread.poll, socket, token.value) == 0 else { return self.failed() }
+      if case .connected = outcome { self.opened() }
+    }
+  }
+
+  private func opened() {
+    self.isOpen = true
+    self.user?.upstreamOpened(self)
+  }
+
+  /// It could not be reached.
+  private func failed() {
+    let user = self.user
+    self.close()
+    user?.upstreamUnreachable(self)
+  }
+
+  // MARK: events
+
+  func ready(_ token: RelayToken, _ events: UInt32) {
+    guard self.descriptor >= 0 else { return }
+    let isGone = events & (CMESH_HUNG_UP | CMESH_FAILED) != 0
+    if !self.isOpen {
+      if cmesh_relay_error(self.descriptor) < 0 || isGone { return self.failed() }
+      if events & CMESH_WRITABLE != 0 { self.opened() }
+      return
+    }
+    if isGone || events & CMESH_INPUT_ENDS != 0 { self.endIsNear = true }
+    if self.endIsNear || events & CMESH_READABLE != 0 { self.isReadable = true }
+    guard let user = self.user else {
+      // Nobody asked: it ended, or what it says belongs to no request.
+      if self.isReadable { self.close() }
+      return
+    }
+    user.upstreamReady(self, isWritable: events & CMESH_WRITABLE != 0)
+  }
+
+  // MARK: use
+
+  /// Whether the next request can be sent: nothing has come meanwhile that no event has told yet.
+  var isQuiet: Bool { self.machine.isIdle && cmesh_relay_has_input(self.descriptor) == 0 }
+
+  func take(for user: HTTPConnection) { self.user = user }
+
+  /// Its request and the answer are complete: it waits for the next.
+  func rest() {
+    self.user = nil
+    self.hasServed = true
+    guard self.output.isEmpty, self.held.isEmpty, !self.isReadable, !self.hasEnded,
+      self.loop.pool.put(self.number, self.key, now: self.loop.now)
+    else { return self.close() }
+  }
+
+  /// Both its streams are whole, or nobody cares: RST if it still sends.
+  func close() {
+    self.user = nil
+    self.dial.stopWaiting()
+    self.loop.pool.remove(self.number, self.key)
+    if self.descriptor >= 0 {
+      if self.hasEnded { cmesh_relay_close(self.descriptor) } else { cmesh_relay_reset(self.descriptor) }
+    }
+    self.descriptor = -1
+    self.loop.ended(self)
+  }
+
+  /// The socket, for a tunnel: whoever calls owns it.
+  func surrender() -> CInt {
+    let descriptor = self.descriptor
+    _ = cmesh_poll_remove(self.loop.thread.poll, descriptor)
+    self.user = nil
+    self.descriptor = -1
+    self.loop.ended(self)
+    return descriptor
+  }
+
+  func resume() {}
+  func expire(now: UInt64) {}
+  func drain() {}
+
+  func sweep(idleSweeps: Int?) {
+    guard self.user == nil else { return }
+    self.output.rest()
+    self.held = []
+  }
+
+  func abort() {
+    guard let user = self.user else { return self.close() }
+    // What was for the workload or namespace that is gone ends with it, and so does its client's connection.
+    user.abort()
+  }
+}

@@ -1,0 +1,59 @@
+import MeshBase
+
+/// Upstream connections of one loop that wait for a request. The one that served last serves next, so that those beyond the
+/// load grow old. Numbers here; whoever takes one out, or is handed one back, has to use or close it.
+struct UpstreamPool {
+  /// A socket dials for one workload, and is of its namespace: nobody else's requests may go there.
+  struct Key: Hashable {
+    var workload: UInt32
+    var namespaceCookie: UInt64
+    var target: SocketEndpoint
+  }
+
+  private struct Idle {
+    var member: UInt64
+    var since: UInt64
+  }
+
+  static let mostOfKey = 128
+  static let most = 1024
+
+  private var idle: [Key: [Idle]] = [:]
+  private(set) var count = 0
+
+  /// False: there are enough.
+  mutating func put(_ member: UInt64, _ key: Key, now: UInt64) -> Bool {
+    guard self.count < Self.most, self.idle[key]?.count ?? 0 < Self.mostOfKey else { return false }
+    self.idle[key, default: []].append(Idle(member: member, since: now))
+    self.count += 1
+    return true
+  }
+
+  mutating func take(_ key: Key) -> UInt64? {
+    guard let last = self.idle[key]?.popLast() else { return nil }
+    self.count -= 1
+    return last.member
+  }
+
+  /// It has ended by itself.
+  mutating func remove(_ member: UInt64, _ key: Key) {
+    guard let index = self.idle[key]?.firstIndex(where: { $0.member == member }) else { return }
+    self.idle[key]?.remove(at: index)
+    self.count -= 1
+    if self.idle[key]?.isEmpty == true { self.idle[key] = nil }
+  }
+
+  /// Those that have waited since `time` or longer.
+  mutating func takeOld(since time: UInt64) -> [UInt64] {
+    var old: [UInt64] = []
+    for (key, idle) in self.idle {
+      // The oldest are at the front.
+      let kept = idle.drop { $0.since <= time }
+      guard kept.count < idle.count || idle.isEmpty else { continue }
+      old += idle.prefix(idle.count - kept.count).map(\.member)
+      self.idle[key] = kept.isEmpty ? nil : Array(kept)
+    }
+    self.count -= old.count
+    return old
+  }
+}

@@ -1,0 +1,212 @@
+import Glibc
+import Logging
+import MeshBase
+import MeshNet
+import MeshRouting
+import MeshSnapshot
+import Synchronization
+import Testing
+
+/// The proxy's HTTP on loopback, with blocking sockets as its client and its backends.
+final class HTTPBench {
+  let relay: Relay
+  let listen: SocketEndpoint
+  let backends: [CInt]
+  private let endpoints: [SocketEndpoint]
+
+  /// - rules: nil: the service itself, whose endpoint is the first backend. Else a rule's backend `a/web-N` is the Nth.
+  init(
+    backends count: Int = 1, _ configuration: HTTPConfiguration = .defaults, rules: [HTTPRule]? = nil,
+    appProtocol: AppProtocol = .http, connectTimeout: UInt32 = 2000
+  ) async throws {
+    let any = SocketEndpoint(.loopbackV4, 0)
+    self.backends = try (0..<count).map { _ in
+      let descriptor = try LocalListener.open(any)
+      _ = fcntl(descriptor, F_SETFL, 0)
+      RelayBench.limit(descriptor)
+      return descriptor
+    }
+    self.endpoints = self.backends.map { RelayBench.endpoint(of: $0) }
+    let listener = try LocalListener.open(any)
+    self.listen = RelayBench.endpoint(of: listener)
+    self.relay = try Relay(
+      loops: 1, stock: nil, sweepInterval: 100, http: configuration, logger: Logger(label: "test") { _ in Silent() })
+    await self.relay.use(
+      try Self.table(
+        self.listen, self.endpoints, rules, appProtocol, connectTimeout))
+    let flow = AcceptedFlow(original: self.listen, sourceWorkload: 7, namespaceCookie: 1)
+    _ = try self.relay.listen(listener, .init { _ in .success(flow) })
+  }
+
+  private struct Silent: LogHandler {
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.critical
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+      get { nil }
+      set {}
+    }
+    func log(event: LogEvent) {}
+  }
+
+  private static func table(
+    _ listen: SocketEndpoint, _ backends: [SocketEndpoint], _ rules: [HTTPRule]?, _ appProtocol: AppProtocol,
+    _ timeout: UInt32
+  ) throws -> RoutingTable {
+    let version = ContentVersion(value: 1)
+    var entries: [VersionedEntry] = [
+      VersionedEntry(.config(ConfigEntry(trustDomain: "m", connectTimeoutMilliseconds: timeout)), version: version)
+    ]
+    for (number, backend) in backends.enumerated() {
+      let name = try #require(ResourceName("a/web-\(number)"))
+      var port = ServicePort(
+        port: listen.port, appProtocol: appProtocol, backends: [Backend(service: name, port: listen.port)])
+      if number == 0 { port.routing = rules.map { HTTPRouting(rules: $0) } }
+      let endpoint = Endpoint(
+        addresses: [backend.address], ports: [PortMapping(servicePort: listen.port, targetPort: backend.port)])
+      entries.append(
+        VersionedEntry(
+          .service(ServiceEntry(name: name, addresses: number == 0 ? [listen.address] : [], ports: [port])),
+          version: version))
+      entries.append(
+        VersionedEntry(
+          .endpoints(EndpointsEntry(service: name, endpoints: backend.port == 0 ? [] : [endpoint])), version: version))
+    }
+    return RoutingTable(Snapshot(entries))
+  }
+
+  /// A rule for all requests that a prefix matches, to the backends by number.
+  func rule(_ prefix: String, to backends: [Int], filters: [HTTPFilter] = []) throws -> HTTPRule {
+    try Self.rule(prefix, to: backends, port: self.listen.port, filters: filters)
+  }
+
+  static func rule(
+    _ prefix: String, to backends: [Int], port: UInt16, filters: [HTTPFilter] = []
+  ) throws -> HTTPRule {
+    HTTPRule(
+      origin: RouteOrigin(kind: .http, name: try #require(ResourceName("a/r")), rule: 0),
+      matches: [HTTPMatch(path: .prefix(prefix))], filters: filters,
+      backends: try backends.map { HTTPBackend(service: try #require(ResourceName("a/web-\($0)")), port: port) })
+  }
+
+  func use(_ rules: [HTTPRule]?) async throws {
+    await self.relay.use(
+      try Self.table(self.listen, self.endpoints, rules, .http, 2000))
+  }
+
+  func end() async {
+    for backend in self.backends { close(backend) }
+    await self.relay.stop()
+  }
+
+  // MARK: both ends
+
+  func dial() -> Peer { Peer(RelayBench.dial(self.listen)) }
+
+  func accept(_ backend: Int = 0) -> Peer {
+    let descriptor = Glibc.accept(self.backends[backend], nil, nil)
+    #expect(descriptor >= 0)
+    RelayBench.limit(descriptor)
+    return Peer(descriptor)
+  }
+
+  /// Whether nobody has dialled the backend.
+  func isUndialled(_ backend: Int = 0) -> Bool {
+    var poll = pollfd(fd: self.backends[backend], events: Int16(POLLIN), revents: 0)
+    return Glibc.poll(&poll, 1, 50) == 0
+  }
+
+  func counters(until done: (RelayCounters) -> Bool) async throws -> RelayCounters {
+    for _ in 0..<3000 {
+      let counters = await self.relay.counters()
+      if done(counters) { return counters }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    return await self.relay.counters()
+  }
+
+  /// One end of a connection, spoken text on. Unchecked: a test that hands one to a task leaves it alone until that is done.
+  final class Peer: @unchecked Sendable {
+    let descriptor: CInt
+    private var held: [UInt8] = []
+
+    init(_ descriptor: CInt) {
+      self.descriptor = descriptor
+      var one: CInt = 1
+      setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<CInt>.size))
+    }
+
+    deinit { close(self.descriptor) }
+
+    func send(_ text: String) { self.send(Array(text.utf8)) }
+
+    func send(_ bytes: [UInt8]) {
+      var sent = 0
+      while sent < bytes.count {
+        let count = RelayBench.send(self.descriptor, Array(bytes[sent...]))
+        guard count > 0 else { return }
+        sent += count
+      }
+    }
+
+    /// Everything up to `end` and with it; what came until the stream ended, if that is first.
+    func read(through end: String) -> String {
+      let end = Array(end.utf8)
+      var looked = 0
+      while true {
+        if let found = Self.find(end, in: self.held, from: looked) {
+          let result = self.held[..<(found + end.count)]
+          self.held.removeFirst(found + end.count)
+          return String(decoding: result, as: UTF8.self)
+        }
+        looked = max(0, self.held.count - end.count)
+        var bytes = [UInt8](repeating: 0, count: 65536)
+        let count = recv(self.descriptor, &bytes, bytes.count, 0)
+        guard count > 0 else { return String(decoding: self.held, as: UTF8.self) }
+        self.held += bytes[..<count]
+      }
+    }
+
+    func readHead() -> String { self.read(through: "\r\n\r\n") }
+
+    func read(_ count: Int) -> [UInt8] {
+      while self.held.count < count {
+        var bytes = [UInt8](repeating: 0, count: 65536)
+        let got = recv(self.descriptor, &bytes, bytes.count, 0)
+        guard got > 0 else { break }
+        self.held += bytes[..<got]
+      }
+      defer { self.held.removeFirst(min(count, self.held.count)) }
+      return Array(self.held.prefix(count))
+    }
+
+    /// What is left until the stream ends, and how it does: 0 or -errno.
+    func readAll() -> (text: String, end: Int) {
+      while true {
+        var bytes = [UInt8](repeating: 0, count: 65536)
+        let count = recv(self.descriptor, &bytes, bytes.count, 0)
+        guard count > 0 else {
+          let end = count < 0 ? -Int(errno) : 0
+          defer { self.held = [] }
+          return (String(decoding: self.held, as: UTF8.self), end)
+        }
+        self.held += bytes[..<count]
+      }
+    }
+
+    func end() { shutdown(self.descriptor, CInt(SHUT_WR)) }
+
+    /// Nothing comes within a moment.
+    var isSilent: Bool {
+      var poll = pollfd(fd: self.descriptor, events: Int16(POLLIN), revents: 0)
+      return self.held.isEmpty && Glibc.poll(&poll, 1, 50) == 0
+    }
+
+    private static func find(_ needle: [UInt8], in bytes: [UInt8], from start: Int) -> Int? {
+      guard bytes.count >= needle.count else { return nil }
+      for at in start...(bytes.count - needle.count) where bytes[at..<(at + needle.count)].elementsEqual(needle) {
+        return at
+      }
+      return nil
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import MeshBase
+import Testing
+
+@testable import MeshNet
+
+@Suite struct HTTPExchangeTests {
+  private func waiting(isReplayable: Bool, isReused: Bool) -> HTTPExchange {
+    var exchange = HTTPExchange()
+    exchange.begin(isReplayable: isReplayable, now: 100)
+    exchange.sent(isReused: isReused)
+    #expect(exchange.phase == .waiting)
+    return exchange
+  }
+
+  @Test("a connection that had served before and dies unheard is tried once more, on a fresh one, and no second time")
+  func replay() {
+    var exchange = self.waiting(isReplayable: true, isReused: true)
+    #expect(exchange.keepsRequest && exchange.mayReuse)
+    #expect(exchange.upstreamFailed(now: 200) == .replay)
+    #expect(exchange.phase == .dialling && !exchange.mayReuse && !exchange.keepsRequest)
+    exchange.sent(isReused: false)
+    #expect(exchange.upstreamFailed(now: 300) == .answer(.upstreamClosed))
+    #expect(exchange.phase == .idle)
+  }
+
+  @Test("nothing is said twice that may not be, that a fresh connection took, or of which a byte was answered")
+  func noReplay() {
+    var unsafe = self.waiting(isReplayable: false, isReused: true)
+    #expect(unsafe.mustBeSure && !unsafe.keepsRequest)
+    #expect(unsafe.upstreamFailed(now: 200) == .answer(.upstreamClosed))
+    var fresh = self.waiting(isReplayable: true, isReused: false)
+    #expect(fresh.upstreamFailed(now: 200) == .answer(.upstreamClosed))
+    var heard = self.waiting(isReplayable: true, isReused: true)
+    heard.heard()
+    #expect(heard.upstreamFailed(now: 200) == .answer(.upstreamClosed))
+    var nonsense = self.waiting(isReplayable: true, isReused: true)
+    #expect(nonsense.upstreamFailed(fault: "status_line", now: 200) == .answer(HTTPLocalAnswer(502, "status_line")))
+  }
+
+  @Test("an answer that has begun and cannot be ended is cut")
+  func cut() {
+    var exchange = self.waiting(isReplayable: true, isReused: true)
+    exchange.answerBegan()
+    #expect(exchange.phase == .answering)
+    #expect(exchange.upstreamFailed(now: 200) == .cut)
+    #expect(exchange.phase == .idle)
+    #expect(exchange.upstreamFailed(now: 200) == .none)
+  }
+
+  @Test("timeouts: of the request to its end, of an attempt until the answer begins; 0 is none")
+  func timeouts() {
+    var exchange = HTTPExchange()
+    exchange.begin(isReplayable: false, requestTimeout: 1000, backendTimeout: 300, now: 100)
+    #expect(exchange.deadline == 400)
+    #expect(exchange.expired(now: 399) == .none)
+    exchange.sent(isReused: false)
+    var other = exchange
+    #expect(exchange.expired(now: 400) == .answer(.backendTimeout))
+    #expect(exchange.phase == .idle)
+    other.answerBegan()
+    #expect(other.deadline == 1100)
+    #expect(other.expired(now: 1099) == .none)
+    #expect(other.expired(now: 1100) == .cut)
+    exchange.begin(isReplayable: false, requestTimeout: 50, backendTimeout: 300, now: 100)
+    #expect(exchange.expired(now: 150) == .answer(.requestTimeout))
+    exchange.begin(isReplayable: false, requestTimeout: 0, backendTimeout: 0, now: 100)
+    #expect(exchange.deadline == nil)
+    #expect(exchange.expired(now: .max) == .none)
+  }
+
+  @Test("a replay has the attempt's time anew, and not the request's")
+  func replayDeadline() {
+    var exchange = HTTPExchange()
+    exchange.begin(isReplayable: true, requestTimeout: 1000, backendTimeout: 300, now: 100)
+    exchange.sent(isReused: true)
+    #expect(exchange.upstreamFailed(now: 350) == .replay)
+    #expect(exchange.attemptDeadline == 650 && exchange.requestDeadline == 1100)
+  }
+}
+
+@Suite struct UpstreamPoolTests {
+  private func key(_ port: UInt16, workload: UInt32 = 1) -> UpstreamPool.Key {
+    .init(workload: workload, namespaceCookie: 9, target: .init(.loopbackV4, port))
+  }
+
+  private func put(_ pool: inout UpstreamPool, _ member: Int, _ port: UInt16, now: Int = 0, fits: Bool = true) {
+    let isKept = pool.put(UInt64(member), self.key(port), now: UInt64(now))
+    #expect(isKept == fits)
+  }
+
+  @Test("the one that served last serves next, for its own workload and endpoint only")
+  func order() {
+    var pool = UpstreamPool()
+    self.put(&pool, 1, 80)
+    self.put(&pool, 2, 80, now: 5)
+    self.put(&pool, 3, 81, now: 6)
+    let taken = [
+      pool.take(self.key(80, workload: 2)), pool.take(self.key(80)), pool.take(self.key(80)), pool.take(self.key(80)),
+    ]
+    #expect(taken == [nil, 2, 1, nil])
+    #expect(pool.count == 1)
+  }
+
+  @Test("the old ones go, and those that ended by themselves")
+  func ends() {
+    var pool = UpstreamPool()
+    for member in 0..<6 { self.put(&pool, member, 80, now: member * 10) }
+    pool.remove(3, self.key(80))
+    pool.remove(99, self.key(80))
+    let old = pool.takeOld(since: 20)
+    #expect(old.sorted() == [0, 1, 2] && pool.count == 2)
+    let last = pool.take(self.key(80))
+    #expect(last == 5)
+    let rest = pool.takeOld(since: 1000)
+    #expect(rest == [4] && pool.count == 0)
+  }
+
+  @Test("there are never more than so many, of an endpoint and of all")
+  func bounds() {
+    var pool = UpstreamPool()
+    for member in 0..<UpstreamPool.mostOfKey { self.put(&pool, member, 80) }
+    self.put(&pool, 1000, 80, fits: false)
+    var port: UInt16 = 81
+    while pool.count < UpstreamPool.most {
+      self.put(&pool, Int(port), port)
+      port += 1
+    }
+    self.put(&pool, 1001, 79, fits: false)
+  }
+}
+
+@Suite struct DeadlineQueueTests {
+  @Test("deadlines come in their order, whatever the order they were set in, and not before their time")
+  func order() {
+    var queue = DeadlineQueue()
+    var state: UInt64 = 7
+    var times: [UInt64] = []
+    for member in 0..<500 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1
+      times.append(state >> 50)
+      queue.add(state >> 50, UInt64(member))
+    }
+    times.sort()
+    #expect(queue.next == times[0])
+    let early = queue.take(now: times[0] - 1)
+    #expect(early == nil)
+    var taken: [UInt64] = []
+    while let entry = queue.take(now: .max) { taken.append(entry.time) }
+    #expect(taken == times)
+    #expect(queue.next == nil && queue.count == 0)
+  }
+}
