@@ -4,7 +4,9 @@ import Testing
 
 @Suite("HTTP/2: limits of the peer, and the end of a connection")
 struct HTTP2ShutdownTests {
-  @Test("A server announces its end, serves what was under way, says how far it came, and refuses what comes then")
+  @Test(
+    "A server announces its end, serves what was under way, says how far it came, and refuses what comes then"
+  )
   func drain() {
     let (told, written) = ways { rig in
       rig.give(rig.headers(1, HTTP2Rig.post))
@@ -19,10 +21,12 @@ struct HTTP2ShutdownTests {
       rig.respond(1)
       #expect(rig.connection.isDone)
     }
-    #expect(told == ["head 1 POST a /", "head 3 GET a / ends", "refused 5 7 draining", "data 1  ends"])
+    #expect(
+      told == ["head 1 POST a /", "head 3 GET a / ends", "refused 5 7 draining", "data 1  ends"])
     #expect(
       written == [
-        "goaway(2147483647,0)", "ping(1)", "goaway(3,0)", "rst(5,7)", "headers(3,200)ends", "headers(1,200)ends",
+        "goaway(2147483647,0)", "ping(1)", "goaway(3,0)", "rst(5,7)", "headers(3,200)ends",
+        "headers(1,200)ends",
       ])
   }
 
@@ -37,7 +41,9 @@ struct HTTP2ShutdownTests {
     #expect(rig.connection.deadline == nil)
   }
 
-  @Test("A client opens as many streams as its peer takes, and what a peer did not process may go elsewhere")
+  @Test(
+    "A client opens as many streams as its peer takes, and what a peer did not process may go elsewhere"
+  )
   func openWithinLimits() {
     let (told, written) = ways(.client) { rig in
       rig.give(frame(.settings, [], 0, setting(3, 2) + setting(4, 10)))
@@ -58,11 +64,13 @@ struct HTTP2ShutdownTests {
     }
     #expect(
       told == [
-        "settings", "reset 3 7 unprocessed", "goaway 0", "reset 5 7 unprocessed", "settings", "head 1 200 ends",
+        "settings", "reset 3 7 unprocessed", "goaway 0", "reset 5 7 unprocessed", "settings",
+        "head 1 200 ends",
       ])
     #expect(
       written == [
-        "settings-ack", "headers(1,POST)", "headers(3,GET)ends", "data(1,10)", "headers(5,GET)ends", "settings-ack",
+        "settings-ack", "headers(1,POST)", "headers(3,GET)ends", "data(1,10)", "headers(5,GET)ends",
+        "settings-ack",
         "data(1,40)ends",
       ])
   }
@@ -86,7 +94,8 @@ struct HTTP2ShutdownTests {
     rig.give(frame(.settings, [], 0, setting(6, 200)))
     #expect(throws: HTTP2SendRefusal.tooLarge) {
       _ = try rig.connection.open(
-        fieldBlock(HTTP2Rig.get + [("x", String(repeating: "a", count: 200))]), ends: true, to: &rig.output)
+        fieldBlock(HTTP2Rig.get + [("x", String(repeating: "a", count: 200))]), ends: true,
+        to: &rig.output)
     }
     #expect(rig.open() == 1)
     #expect(throws: HTTP2SendRefusal.order) {
@@ -96,5 +105,16 @@ struct HTTP2ShutdownTests {
       _ = try rig.connection.sendData(1, of: 3, ends: true, to: &rig.output)
     }
     #expect(rig.written() == ["settings-ack", "headers(1,GET)ends"])
+  }
+
+  @Test("A head that is longer than a frame goes out in several, and back in")
+  func longHead() {
+    var client = HTTP2Rig(.client)
+    let fields = HTTP2Rig.get + (0..<7).map { ("x\($0)", String(repeating: "a", count: 4000)) }
+    #expect(client.open(fields) == 1)
+    var server = HTTP2Rig(.server)
+    server.give(client.output)
+    #expect(server.told.first?.hasPrefix("head 1 GET a / x0=aaa") == true)
+    #expect(client.output.count > 16_384 + 18)
   }
 }
