@@ -60,7 +60,7 @@ class Churn:
         self.compiled = moment - start
         if bench.wants("full resync"):
             yield self.full_resync()
-        world.start_agent("debug")
+        world.start_agent(level="debug")
         world.agent.log.wait("snapshot in force", timeout=120)
         world.wait_ready()
         if bench.wants("endpoint change"):

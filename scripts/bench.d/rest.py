@@ -87,7 +87,7 @@ def memory(bench):
             worlds.workload("client", path=client.path) + worlds.workload("server", path=server.path)
             + worlds.service("server", "server", churn.VIP, [(80, 9000)])))
         world.start_control().log.wait(r"\bready\b", timeout=300)
-        world.start_agent("debug")
+        world.start_agent(level="debug")
         world.wait_ready()
         worlds.time.sleep(2)
         harness.say(f"memory: {loads.services * loads.each} workloads in {loads.services} services")

@@ -193,15 +193,15 @@ class World:
             self.directory / "control.sock", "--state-dir", self.directory / "control"])
         return self.control
 
-    def start_agent(self, level="info"):
-        """Does not wait: the log tells. State and pins of an earlier one are used as they are."""
+    def start_agent(self, *words, level="info"):
+        """Does not wait: the log tells. State and pins of an earlier one are used as they are. `words`: of its command line, more."""
         health, metrics = self.bench.free_ports(2)
         self.health = f"127.0.0.1:{health}"
         self.agent = self._daemon([
             self.bench.martlet("martletd"), "--node", "bench", *self.instance, "--state-dir", self.directory / "agent",
             "--control", f"unix:{self.directory}/control.sock", "--bpf-dir", self.bench.build / "bpf", "--proxy",
             self.bench.martlet("martlet-proxy"), "--proxy-user", "nobody", "--proxy-loops", "1", "--health-address",
-            self.health, "--metrics-address", f"127.0.0.1:{metrics}", "--log-level", level])
+            self.health, "--metrics-address", f"127.0.0.1:{metrics}", "--log-level", level, *words])
         return self.agent
 
     def wait_ready(self, timeout=120):
