@@ -5,12 +5,18 @@ import MeshTelemetry
 struct GetCommand: AsyncParsableCommand {
   enum Subject: String, ExpressibleByArgument, CaseIterable, Sendable {
     case workloads
+    case httproutes
+    case grpcroutes
+    case tcproutes
+    case tlsroutes
   }
 
   static let configuration = CommandConfiguration(
     commandName: "get", abstract: "List what the control plane knows of all nodes.",
     discussion: """
       workloads    every Workload: whether it is ready, and why not, as the agent of its node says
+      httproutes, grpcroutes, tcproutes, tlsroutes
+                   every route: its conditions for each Service that it names (Accepted, ResolvedRefs), and why not
 
       Asks the control plane over its api.sock, so it runs on the control plane's host. martlet show lists what the agent of \
       this host knows. NAME filters by NAMESPACE/NAME, NAMESPACE/ or a part of the name.
@@ -22,9 +28,10 @@ struct GetCommand: AsyncParsableCommand {
       EXAMPLES
         martlet get workloads
         martlet get workloads shop/ -o json | jq '.[] | select(.ready == "no")'
+        martlet get httproutes shop/canary -o yaml
       """)
 
-  @Argument(help: "workloads.")
+  @Argument(help: "workloads, httproutes, grpcroutes, tcproutes or tlsroutes.")
   var subject: Subject
 
   @Argument(help: ArgumentHelp("Only what has this name, or contains it.", valueName: "name"))
@@ -42,14 +49,57 @@ struct GetCommand: AsyncParsableCommand {
   private static let usual = ["/run/martlet-control/api.sock", "/run/martlet/api.sock"]
 
   func run() async throws {
-    let path = self.apiSocket ?? Self.usual.first { access($0, F_OK) == 0 } ?? Self.usual[0]
-    var reports = try await AgentClient.controlPlane(socketPath: path).get(
-      [PlacedWorkloadReport].self, "/v1/\(self.subject.rawValue)")
-    if let name = self.name {
-      reports = reports.filter { name.contains("/") && !name.hasSuffix("/") ? $0.name == name : $0.name.contains(name) }
-      if reports.isEmpty { throw StatusError(.no, "no \(self.subject.rawValue) named \(name)") }
+    switch self.subject {
+    case .workloads:
+      let reports = try await self.reports(PlacedWorkloadReport.self) { $0.name }
+      Console.print(try Presentation.text(reports, self.output.output, table: Presentation.table))
+    case .httproutes, .grpcroutes, .tcproutes, .tlsroutes:
+      let reports = try await self.reports(RouteReport.self) { $0.name }
+      Console.print(
+        try Presentation.text(reports, self.output.output) {
+          Presentation.table($0.flatMap { RouteLine.lines(of: $0) })
+        })
     }
-    Console.print(try Presentation.text(reports, self.output.output, table: Presentation.table))
+  }
+
+  private func reports<Report: Decodable & Sendable>(
+    _ type: Report.Type, name: (Report) -> String
+  ) async throws -> [Report] {
+    let path = self.apiSocket ?? Self.usual.first { access($0, F_OK) == 0 } ?? Self.usual[0]
+    let reports = try await AgentClient.controlPlane(socketPath: path).get(
+      [Report].self, "/v1/\(self.subject.rawValue)")
+    guard let wanted = self.name else { return reports }
+    let found = reports.filter {
+      wanted.contains("/") && !wanted.hasSuffix("/") ? name($0) == wanted : name($0).contains(wanted)
+    }
+    if found.isEmpty { throw StatusError(.no, "no \(self.subject.rawValue) named \(wanted)") }
+    return found
+  }
+}
+
+/// A route and one of its parents.
+struct RouteLine: TableReport {
+  static var columns: [String] { ["NAME", "PARENT", "ACCEPTED", "RESOLVEDREFS", "MESSAGE"] }
+
+  var cells: [String]
+
+  static func lines(of route: RouteReport) -> [RouteLine] {
+    let problem = route.problem.map { [$0] } ?? []
+    guard !route.status.parents.isEmpty else {
+      return [RouteLine(cells: [route.name, "-", "False", "-", problem.first ?? "-"])]
+    }
+    return route.status.parents.map { parent in
+      let reference = parent.parentRef
+      let place = [reference.port.map { ":\($0)" } ?? "", reference.sectionName.map { "#\($0)" } ?? ""].joined()
+      func told(_ type: String) -> String {
+        parent.conditions.first { $0.type == type }.map { $0.status == "True" ? "True" : $0.reason } ?? "-"
+      }
+      let messages = problem + parent.conditions.map(\.message).filter { !$0.isEmpty }
+      return RouteLine(cells: [
+        route.name, "\(reference.namespace)/\(reference.name)\(place)", told("Accepted"), told("ResolvedRefs"),
+        messages.isEmpty ? "-" : messages.joined(separator: "; "),
+      ])
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 package import Logging
 package import MeshBase
+import MeshCompiler
 import MeshTelemetry
 package import MeshWire
 package import NIOCore
@@ -81,13 +82,19 @@ package struct ControlReports: Service {
 
   private var local: ReportServer.Route {
     { request, writer in
-      guard try await request.isFor(["/healthz": .GET, "/readyz": .GET, "/v1/workloads": .GET], writer) else { return }
-      guard request.target.path == "/v1/workloads" else { return try await self.answer(request, writer) }
+      let path = request.target.path
+      let known = ["/healthz", "/readyz", "/v1/workloads"] + ResourceKind.routePaths.keys
+      guard
+        try await request.isFor(Dictionary(known.map { ($0, .GET) }, uniquingKeysWith: { a, _ in a }), writer)
+      else { return }
+      let kind = ResourceKind.routePaths[path]
+      guard path == "/v1/workloads" || kind != nil else { return try await self.answer(request, writer) }
       guard let snapshot = self.state.snapshot else {
         return try await writer.send(
           MeshError(
             .unavailable, "control plane", "nothing is published yet", next: "its log says what could not be read"))
       }
+      if let kind { return try await writer.send(json: self.state.routes(kind)) }
       try await writer.send(json: snapshot.workloadReports(self.server.statuses.ledger))
     }
   }

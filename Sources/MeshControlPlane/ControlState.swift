@@ -11,6 +11,7 @@ package final class ControlState: Sendable {
     var resources: Int?
     var errors: [String] = []
     var snapshot: Snapshot?
+    var routes: [RouteStatus] = []
   }
 
   private let facts = Mutex(Facts())
@@ -22,11 +23,17 @@ package final class ControlState: Sendable {
       facts.resources = result.resourceCount
       facts.errors = result.errors.map(\.description)
       facts.snapshot = result.snapshot
+      facts.routes = result.routes
     }
   }
 
   /// What the resources say; nil before there was a complete result.
   var snapshot: Snapshot? { self.facts.withLock { $0.snapshot } }
+
+  /// Every route of the kind, with its conditions.
+  func routes(_ kind: ResourceKind) -> [RouteReport] {
+    self.facts.withLock { $0.routes }.filter { $0.key.kind == kind }.map { RouteReport($0) }
+  }
 
   /// - Parameters:
   ///   - problem: why agents cannot reach the socket.
