@@ -20,6 +20,8 @@ package final class HostWatch: Sendable {
   private struct State {
     var interval: Int32
     var isStopping = false
+    /// Since somebody asked.
+    var hasHappened = false
     /// Watched directories, by path.
     var directories: [String: CInt] = [:]
   }
@@ -29,7 +31,6 @@ package final class HostWatch: Sendable {
   private let mounts: Descriptor
   private let directories: Descriptor
   private let state: Mutex<State>
-  private let hasHappened = Atomic(false)
 
   /// What is begun is mostly not done in one call: a namespace is mounted, then gets its interfaces.
   private static let settleMicroseconds: UInt32 = 50_000
@@ -82,7 +83,12 @@ package final class HostWatch: Sendable {
   }
 
   /// Whether something happened since the last call: what it told was not only that a while has passed.
-  package func takeHappened() -> Bool { self.hasHappened.exchange(false, ordering: .acquiringAndReleasing) }
+  package func takeHappened() -> Bool {
+    self.state.withLock { state in
+      defer { state.hasHappened = false }
+      return state.hasHappened
+    }
+  }
 
   /// Names that come and go here, and nowhere else. Of a directory that is not there, the one above it that is.
   package func follow(directories: Set<String>) {
@@ -134,7 +140,7 @@ package final class HostWatch: Sendable {
       guard ready > 0, tokens.prefix(Int(ready)).contains(where: { $0 != Token.bell }) else { continue }
       usleep(Self.settleMicroseconds)
       cmesh_directories_drain(self.directories.rawValue)
-      self.hasHappened.store(true, ordering: .releasing)
+      self.state.withLock { $0.hasHappened = true }
       body()
       usleep(Self.restMicroseconds)
     }
