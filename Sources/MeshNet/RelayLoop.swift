@@ -19,7 +19,7 @@ final class RelayLoop: ThreadLoop {
   /// What was found to be dialled from inside of the destination's namespace. Always right, if not always needed.
   var across: Set<StockRoom.Shelf> = []
   var counters = RelayCounters()
-  /// `requests.record(_:)` is called once for each request that is over.
+  /// Of requests that are over. The driver does not record them yet, so it stays empty.
   var requests = RequestLedger()
   var random = LoopRandom(seed: UInt64.random(in: 0...UInt64.max))
   /// Nil: ports that speak HTTP are relayed too.
