@@ -23,8 +23,6 @@ extension Agent {
       // By cookie: one that was adopted was made in the cgroup of an earlier agent, which may be gone.
       let own = Set(
         workload.listeners.map(\.cookie) + (self.naming.sockets[self.namesOwner(workload)] ?? []).map(\.cookie))
-      // Asked of each, because a dump that changes while it is read can miss one.
-      if !workload.listeners.allSatisfy({ $0.descriptor.isListening }) { try self.reopenListeners(of: workload) }
       var alarm = ListenerAlarm()
       alarm.foreign = ListenerFindings.foreign(listeners, own: own, agentCgroup: self.cgroups.agent.id).map(\.local)
       if let cgroup = workload.cgroup {
@@ -43,7 +41,20 @@ extension Agent {
     }
   }
 
-  /// Somebody ended a relay listener (SOCK_DESTROY): another takes its place, and the proxy is given it.
+  /// Asks the relay listeners themselves, at every look: a list of sockets that changes while it is read can miss one,
+  /// and their number stays as it was if others came in the same moment.
+  ///
+  /// Somebody ended one (SOCK_DESTROY): another takes its place, and the proxy is given it.
+  func keepListeners(of workload: EnrolledWorkload) {
+    guard !workload.listeners.allSatisfy({ $0.descriptor.isListening }) else { return }
+    do throws(MeshError) {
+      try self.reopenListeners(of: workload)
+      self.report("a relay listener cannot be opened again", nil)
+    } catch {
+      self.report("a relay listener cannot be opened again", error)
+    }
+  }
+
   private func reopenListeners(of workload: EnrolledWorkload) throws(MeshError) {
     let cookie = workload.namespace.cookie
     var kept: [ListenerAdoption.Key: RelayListener] = [:]
