@@ -64,7 +64,7 @@ enum HTTPBytes {
 
 extension Span<UInt8> {
   /// Equal but for the case of letters; `text` is in lower case.
-  func matches(_ range: Range<Int>, _ text: StaticString) -> Bool {
+  package func matches(_ range: Range<Int>, _ text: StaticString) -> Bool {
     guard range.count == text.utf8CodeUnitCount else { return false }
     return text.withUTF8Buffer { literal in
       for offset in 0..<literal.count
@@ -93,7 +93,7 @@ extension Span<UInt8> {
     return true
   }
 
-  func starts(_ range: Range<Int>, with text: StaticString) -> Bool {
+  package func starts(_ range: Range<Int>, with text: StaticString) -> Bool {
     range.count >= text.utf8CodeUnitCount
       && self.matches(range.lowerBound..<range.lowerBound + text.utf8CodeUnitCount, text)
   }

@@ -16,80 +16,29 @@ extension HTTPConnection {
 
   /// Passes on what the upstream has sent, as far as the client takes it.
   func pumpUpstream() {
-    guard !self.isPumping else { return }
+    guard !self.isPumping, let upstream = self.upstream else { return }
     self.isPumping = true
     defer { self.isPumping = false }
-    var turns = 16
-    while self.phase == .open, let upstream = self.upstream, upstream.isOpen, upstream.isReadable {
-      if self.output.count >= Self.most {
-        self.flushClient()
-        // Only of a socket that is full an event tells when it takes more.
-        guard self.output.count < Self.most else { return }
-        continue
-      }
-      guard turns > 0 else { return self.runSoon() }
-      turns -= 1
-      self.receive(from: upstream)
-    }
+    if !upstream.pump() { self.runSoon() }
   }
 
-  private func receive(from upstream: HTTPUpstream) {
-    let buffer = self.loop.kit.buffer
-    let count = cmesh_relay_receive(upstream.descriptor, buffer.baseAddress, buffer.count)
-    guard count > 0 else {
-      upstream.isReadable = false
-      if count == -Int(EAGAIN) { return }
-      guard count == 0 else { return self.upstreamFailed() }
-      upstream.hasEnded = true
-      let held = upstream.held
-      return self.take(held.span, from: upstream)
-    }
-    if count < buffer.count, !upstream.endIsNear { upstream.isReadable = false }
+  func takesAnswer() -> Bool {
+    if self.output.count >= Self.most { self.flushClient() }
+    // Only of a socket that is full an event tells when it takes more.
+    return self.phase == .open && self.output.count < Self.most
+  }
+
+  func upstreamHeard(_ count: Int) {
     self.movedAt = self.loop.now
-    self.loop.counters.receivedBytes &+= UInt64(count)
     self.exchange.heard()
-    if upstream.held.isEmpty {
-      self.take(
-        Span(
-          _unsafeElements: UnsafeBufferPointer(
-            rebasing: UnsafeRawBufferPointer(buffer).bindMemory(to: UInt8.self)[..<count])), from: upstream)
-    } else {
-      let held = upstream.held + buffer[..<count]
-      self.take(held.span, from: upstream)
-    }
   }
 
-  /// Deals with all of `input`. What the machine has not consumed it gets again.
-  private func take(_ input: Span<UInt8>, from upstream: HTTPUpstream) {
-    var at = 0
-    while upstream === self.upstream, self.phase == .open {
-      let rest = input.extracting(at..<input.count)
-      let step = upstream.machine.receive(rest, ended: upstream.hasEnded)
-      at += step.consumed
-      switch step.event {
-      case .needsInput:
-        if step.consumed == 0 { return upstream.held.replace(with: rest) }
-      case .interim(let status):
-        if let response = upstream.machine.response, self.server.interim(status) {
-          HTTP1Writer.interim(response, upstream.machine.fields, rest, to: &self.output.bytes)
-        }
-      case .response:
-        self.answerBegan(upstream, rest)
-        if self.plan != nil, upstream.machine.response?.status == 101 {
-          return self.becomeTunnel(upstream, input.extracting(at..<input.count))
-        }
-      case .body(let range): self.answerBody(rest, range)
-      case .responseEnd(let from, let isReusable):
-        return self.answerEnded(upstream, rest.extracting(from..<rest.count), isReusable: isReusable)
-      case .refused(let fault):
-        let isEnd = fault == .truncated && upstream.hasEnded
-        return self.upstreamFailed(isEnd ? nil : fault)
-      case .closed, .tunnel: return self.upstreamFailed()
-      }
-    }
+  func answerInterim(_ status: UInt16, _ upstream: HTTPUpstream, _ input: Span<UInt8>) {
+    guard let response = upstream.machine.response, self.server.interim(status) else { return }
+    HTTP1Writer.interim(response, upstream.machine.fields, input, to: &self.output.bytes)
   }
 
-  private func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>) {
+  func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>, rest: Span<UInt8>) {
     guard let response = upstream.machine.response,
       let plan = self.server.answer(status: response.status, framing: response.framing)
     else { return self.upstreamFailed(.interim) }
@@ -98,9 +47,10 @@ extension HTTPConnection {
       response, upstream.machine.fields, input, plan: plan, edit: self.answerEdit, via: self.loop.passage.via,
       to: &self.output.bytes)
     self.exchange.answerBegan()
+    if response.status == 101 { self.becomeTunnel(upstream, rest) }
   }
 
-  private func answerBody(_ input: Span<UInt8>, _ range: Range<Int>) {
+  func answerBody(_ input: Span<UInt8>, _ range: Range<Int>) {
     switch self.plan?.framing {
     case .chunked:
       HTTP1Writer.chunkBegin(range.count, to: &self.output.bytes)
@@ -117,7 +67,7 @@ extension HTTPConnection {
   }
 
   /// `input` begins with the trailers.
-  private func answerEnded(_ upstream: HTTPUpstream, _ input: Span<UInt8>, isReusable: Bool) {
+  func answerEnded(_ upstream: HTTPUpstream, _ input: Span<UInt8>, isReusable: Bool) {
     if self.plan?.framing == .chunked {
       HTTP1Writer.lastChunk(upstream.machine.trailers, input, to: &self.output.bytes)
     }
@@ -139,7 +89,7 @@ extension HTTPConnection {
   }
 
   /// The upstream has ended, or what it sent is no answer.
-  func upstreamFailed(_ fault: HTTP1Fault? = nil) {
+  func upstreamFailed(_ fault: HTTP1Fault?) {
     let action = self.exchange.upstreamFailed(fault: fault?.rawValue, now: self.loop.now)
     self.dropUpstream()
     switch action {

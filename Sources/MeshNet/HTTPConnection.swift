@@ -11,7 +11,7 @@ import MeshRouting
 /// cannot go on yet is kept. No side is read while what it sent before waits: that bounds what a connection holds.
 ///
 /// This file: the client's socket. `+Request`: where a request goes, `+Answer`: what comes back, `+Ending`: deadlines and ends.
-final class HTTPConnection: LoopMember {
+final class HTTPConnection: LoopMember, HTTPUpstreamUser {
   enum Phase: Equatable {
     case open
     /// Nothing is parsed any more; closes when everything is written.

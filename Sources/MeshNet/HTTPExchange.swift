@@ -116,4 +116,13 @@ struct HTTPExchange: Equatable {
     self = HTTPExchange()
     return action
   }
+
+  /// RFC 9110 section 9.2.2, of the methods that are used.
+  static func isIdempotent(_ input: Span<UInt8>, _ method: Range<Int>) -> Bool {
+    switch (method.count, input[method.lowerBound]) {
+    case (3, 0x47), (4, 0x48), (7, 0x4f), (5, 0x54), (6, 0x44): true  // GET, HEAD, OPTIONS, TRACE, DELETE
+    case (3, 0x50): input[method.lowerBound + 1] == 0x55  // PUT
+    default: false
+    }
+  }
 }

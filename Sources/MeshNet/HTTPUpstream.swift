@@ -4,7 +4,7 @@ import MeshBase
 import MeshHTTP
 
 /// A connection toward an upstream that is spoken HTTP/1.1 on: dials, serves one request after another for whoever uses it, and
-/// waits in its loop's pool between them.
+/// waits in its loop's pool between them. `+Answer`: what it says.
 final class HTTPUpstream: LoopMember {
   let number: UInt64
   let key: UpstreamPool.Key
@@ -25,9 +25,9 @@ final class HTTPUpstream: LoopMember {
   private(set) var isOpen = false
   private(set) var hasServed = false
   /// Whose request it serves, or is to serve. Nil: it is in the pool, or over.
-  private(set) var user: HTTPConnection?
+  private(set) var user: (any HTTPUpstreamUser)?
 
-  init(number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, user: HTTPConnection, loop: RelayLoop) {
+  init(number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, user: any HTTPUpstreamUser, loop: RelayLoop) {
     self.number = number
     self.key = key
     self.loop = loop
@@ -101,7 +101,7 @@ final class HTTPUpstream: LoopMember {
   /// Whether the next request can be sent: nothing has come meanwhile that no event has told yet.
   var isQuiet: Bool { self.machine.isIdle && cmesh_relay_has_input(self.descriptor) == 0 }
 
-  func take(for user: HTTPConnection) { self.user = user }
+  func take(for user: any HTTPUpstreamUser) { self.user = user }
 
   /// Its request and the answer are complete: it waits for the next.
   func rest() {
@@ -134,7 +134,8 @@ final class HTTPUpstream: LoopMember {
     return descriptor
   }
 
-  func resume() {}
+  /// There is room for the answer again, and no event tells.
+  func resume() { self.user?.upstreamReady(self, isWritable: false) }
   func expire(now: UInt64) {}
   func drain() {}
 
