@@ -196,7 +196,7 @@ let side: [Target] = [
     "MeshNet",
     [
       "CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshHTTP", "MeshSnapshot", "MeshRouting", "MeshLinux",
-      "MeshTestSupport", logging,
+      "MeshTelemetry", "MeshTestSupport", logging,
     ]),
   tests(
     "MeshProxy",

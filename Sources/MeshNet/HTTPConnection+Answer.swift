@@ -3,6 +3,7 @@ import Glibc
 import MeshBase
 import MeshHTTP
 import MeshRouting
+import MeshTelemetry
 
 /// What comes back: the upstream's answer as it goes on to the client, or the proxy's own.
 extension HTTPConnection {
@@ -43,6 +44,7 @@ extension HTTPConnection {
       let plan = self.server.answer(status: response.status, framing: response.framing)
     else { return self.upstreamFailed(.interim) }
     self.plan = plan
+    self.account.status = response.status
     HTTP1Writer.response(
       response, upstream.machine.fields, input, plan: plan, edit: self.answerEdit, via: self.loop.passage.via,
       to: &self.output.bytes)
@@ -51,6 +53,7 @@ extension HTTPConnection {
   }
 
   func answerBody(_ input: Span<UInt8>, _ range: Range<Int>) {
+    self.account.responseBytes &+= UInt64(range.count)
     switch self.plan?.framing {
     case .chunked:
       HTTP1Writer.chunkBegin(range.count, to: &self.output.bytes)
@@ -75,6 +78,7 @@ extension HTTPConnection {
     upstream.held = []
     if isReusable { upstream.rest() } else { upstream.close() }
     self.exchange.ended()
+    self.loop.ended(&self.account)
     self.dropsBody = true
     self.after(self.server.answerEnded())
   }
@@ -91,6 +95,9 @@ extension HTTPConnection {
   /// The upstream has ended, or what it sent is no answer.
   func upstreamFailed(_ fault: HTTP1Fault?) {
     let action = self.exchange.upstreamFailed(fault: fault?.rawValue, now: self.loop.now)
+    if action == .cut {
+      self.account.flags.insert(fault == nil ? .upstreamConnectionTermination : .upstreamProtocolError)
+    }
     self.dropUpstream()
     switch action {
     case .none: break
@@ -110,7 +117,9 @@ extension HTTPConnection {
 
   /// Instead of an upstream's answer.
   func answerLocally(_ local: HTTPLocalAnswer, edit: HTTP1FieldEdit = HTTP1FieldEdit()) {
+    self.account.flags.formUnion(local.flags)
     guard self.server.canAnswer else { return self.abort() }
+    if !self.account.isOpen { self.requestUnread(local.flags) }
     self.loop.note(local, self.flow)
     self.dropUpstream()
     self.exchange.ended()
@@ -118,10 +127,22 @@ extension HTTPConnection {
     let isHead = self.server.request?.isHead ?? false
     // Without a request there is nothing to plan: what came is none, and the connection ends.
     let plan = self.server.answer(status: local.status, framing: .length(0))
+    let text = local.isFailure ? local.reason : ""
     HTTP1Writer.answer(
-      local.status, local.phrase, text: local.isFailure ? local.reason : "", isHead: isHead,
-      closes: plan?.closes ?? true, edit: edit, to: &self.output.bytes)
+      local.status, local.phrase, text: text, isHead: isHead, closes: plan?.closes ?? true, edit: edit,
+      to: &self.output.bytes)
+    self.account.status = local.status
+    if !isHead, !text.isEmpty { self.account.responseBytes &+= UInt64(text.utf8.count) + 1 }
+    self.loop.ended(&self.account)
     if plan == nil { self.finish(lingers: true) } else { self.after(self.server.answerEnded()) }
+  }
+
+  /// What the client sent is no request, or not all of one: it is counted as one that asked the Service that was dialled.
+  private func requestUnread(_ flags: ResponseFlags) {
+    self.account.begin(
+      source: self.flow.sourceWorkload, at: self.headBegan.map { $0 * 1000 } ?? self.loop.microseconds)
+    self.account.flags = flags
+    if let route = self.loop.table?.route(to: self.flow.original) { self.account.asked(at: route, &self.loop.requests) }
   }
 
   // MARK: tunnels
@@ -129,6 +150,8 @@ extension HTTPConnection {
   /// After 101 nothing is parsed any more. `rest`: what the upstream sent behind its head.
   private func becomeTunnel(_ upstream: HTTPUpstream, _ rest: Span<UInt8>) {
     _ = self.server.answerEnded()
+    // What follows is told as the bytes of a connection.
+    self.loop.ended(&self.account)
     var received = self.output.takeAll()
     received.append(rest)
     let sent = upstream.output.takeAll() + self.held[self.heldStart...]

@@ -2,6 +2,7 @@ import CMeshRelay
 import Glibc
 import MeshHTTP
 import MeshRouting
+import MeshTelemetry
 
 /// Deadlines and ends.
 extension HTTPConnection {
@@ -56,13 +57,16 @@ extension HTTPConnection {
   private func expireOpen(_ now: UInt64) {
     switch self.exchange.expired(now: now) {
     case .answer(let local): return self.answerLocally(local)
-    case .cut: return self.abort()
+    case .cut:
+      self.account.flags.insert(.durationTimeout)
+      return self.abort()
     case .none, .replay: break
     }
     if self.exchange.phase == .dialling {
       self.answerLocally(HTTPLocalAnswer(.connectTimeout))
     } else if !self.output.isEmpty || self.exchange.phase == .answering {
       self.loop.count("stalled")
+      self.account.flags.insert(.streamIdleTimeout)
       self.abort()
     } else if self.headBegan != nil {
       self.answerLocally(.headTimeout)
@@ -125,6 +129,9 @@ extension HTTPConnection {
   func over() {
     guard self.phase != .over else { return }
     self.phase = .over
+    // Whoever else was the reason has said so.
+    if self.account.flags.isEmpty { self.account.flags = .downstreamConnectionTermination }
+    self.loop.ended(&self.account)
     self.client = -1
     self.held = []
     self.output = OutputQueue()

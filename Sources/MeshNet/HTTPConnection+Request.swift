@@ -13,12 +13,14 @@ extension HTTPConnection {
     self.plan = nil
     self.dropsBody = false
     self.requestHasEnded = false
+    self.account.begin(
+      source: self.flow.sourceWorkload, at: self.headBegan.map { $0 * 1000 } ?? self.loop.microseconds)
     self.loop.routed.fields.removeAll(keepingCapacity: true)
     for field in self.server.fields {
       self.loop.routed.fields.append(.init(name: field.nameRange, value: field.valueRange))
     }
     let places = HTTPRequestPlaces(method: request.method, authority: request.authority, target: request.target)
-    switch self.loop.direct(places, of: self.flow, in: input) {
+    switch self.loop.direct(places, of: self.flow, in: input, for: &self.account) {
     case .answer(let local, let edit): self.answerLocally(local, edit: edit)
     case .forward(let direction): self.forward(request, input, direction)
     }
@@ -50,6 +52,7 @@ extension HTTPConnection {
   /// A connection of the pool, or a new one.
   func dial(_ choice: RoutingTable.Choice) {
     self.choice = choice
+    self.account.sent(to: choice.workload, &self.loop.requests)
     let key = UpstreamPool.Key(
       workload: self.flow.sourceWorkload, namespaceCookie: self.flow.namespaceCookie, target: choice.target)
     while self.exchange.mayReuse, let idle = self.loop.takeIdle(key) {
@@ -96,6 +99,7 @@ extension HTTPConnection {
   // MARK: the body
 
   func forwardBody(_ input: Span<UInt8>, _ range: Range<Int>) {
+    self.account.requestBytes &+= UInt64(range.count)
     guard !self.dropsBody, let upstream = self.upstream, let request = self.server.request else { return }
     if request.framing == .chunked {
       HTTP1Writer.chunkBegin(range.count, to: &upstream.output.bytes)

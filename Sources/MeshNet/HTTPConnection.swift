@@ -58,6 +58,8 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser {
   var answerEdit = HTTP1FieldEdit()
   /// The endpoint of the last attempt.
   var choice: RoutingTable.Choice?
+  /// Of the request that is open.
+  var account = RequestAccount()
 
   /// Milliseconds: when something last moved, when the head that has begun has to be whole.
   var movedAt: UInt64
@@ -222,8 +224,8 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser {
         }
       case .waits: return at
       case .request:
-        self.noteHead(isBegun: false)
         self.requestBegan(rest)
+        self.noteHead(isBegun: false)
       case .body(let range): self.forwardBody(rest, range)
       case .requestEnd(let from): self.requestEnded(rest.extracting(from..<rest.count))
       case .refused(let fault): self.refused(fault)

@@ -34,11 +34,15 @@ struct HTTPRequestPlaces {
 
 extension RelayLoop {
   /// By the table that holds now. The request's fields are in `routed`.
-  func direct(_ request: HTTPRequestPlaces, of flow: AcceptedFlow, in input: Span<UInt8>) -> HTTPVerdict {
+  func direct(
+    _ request: HTTPRequestPlaces, of flow: AcceptedFlow, in input: Span<UInt8>, for account: inout RequestAccount
+  ) -> HTTPVerdict {
     guard let table = self.table else { return .answer(HTTPLocalAnswer(RoutingRefusal.notReady)) }
     guard let route = table.route(to: flow.original) else {
       return .answer(HTTPLocalAnswer(RoutingRefusal.noServicePort))
     }
+    account.asked(at: route, &self.requests)
+    if self.isCall(input) { account.isGRPC = true }
     var path = self.path
     self.path = []
     defer { self.path = path }
@@ -53,7 +57,8 @@ extension RelayLoop {
       return self.directByPort(form == .rewritten ? parts.target(path, input) : nil, of: flow, at: route, table, input)
     }
     return self.direct(
-      request, of: flow, in: input, path: path, parts, isRewritten: form == .rewritten, by: rules, at: route, table)
+      request, of: flow, in: input, path: path, parts, isRewritten: form == .rewritten, by: rules, at: route, table,
+      for: &account)
   }
 
   /// Without rules requests go where connections go.
@@ -74,7 +79,7 @@ extension RelayLoop {
   private func direct(
     _ request: HTTPRequestPlaces, of flow: AcceptedFlow, in input: Span<UInt8>, path: [UInt8],
     _ parts: HTTPTargetParts, isRewritten: Bool, by rules: HTTPRouteTable, at route: RoutingTable.Route,
-    _ table: RoutingTable
+    _ table: RoutingTable, for account: inout RequestAccount
   ) -> HTTPVerdict {
     let host = HTTPTargetParts.host(of: request.authority, input)
     self.routed.method = request.method
@@ -110,6 +115,7 @@ extension RelayLoop {
     case (.backend, nil): return .answer(HTTPLocalAnswer(HTTPRefusal.noEndpoint))
     case (.backend(let index), let share?):
       let effects = action.backends[index].effects
+      account.asked(action.backends[index].service, &self.requests)
       let isCall = action.rule.origin.kind == .grpc
       var direction = HTTPDirection(
         share: share, speaksHTTP2: self.speaksHTTP2(share, at: route, isCall: isCall, input))

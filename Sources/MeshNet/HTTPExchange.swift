@@ -96,7 +96,7 @@ struct HTTPExchange: Equatable {
         self.attemptDeadline = Self.deadline(self.backendTimeout, now)
         return .replay
       }
-      return self.over(.answer(fault.map { HTTPLocalAnswer(502, $0) } ?? .upstreamClosed))
+      return self.over(.answer(fault.map { HTTPLocalAnswer.badAnswer($0) } ?? .upstreamClosed))
     }
   }
 

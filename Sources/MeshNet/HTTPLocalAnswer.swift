@@ -1,34 +1,59 @@
 import MeshBase
 import MeshHTTP
 import MeshRouting
+import MeshTelemetry
 
 /// What the proxy answers by itself, and why: the reason goes to the client, a counter and the log, and does not change.
 struct HTTPLocalAnswer: Equatable, Error {
   var status: UInt16
   var reason: String
+  /// The same for metrics, in Envoy's words.
+  var flags: ResponseFlags
 
-  init(_ status: UInt16, _ reason: String) {
+  init(_ status: UInt16, _ reason: String, _ flags: ResponseFlags = []) {
     self.status = status
     self.reason = reason
+    self.flags = flags
   }
 
-  init(_ fault: HTTP1Fault) { self.init(fault.requestStatus, fault.rawValue) }
-  init(_ refusal: HTTPRefusal) { self.init(UInt16(clamping: refusal.status), refusal.rawValue) }
-  init(_ refusal: CanonicalPath.Refusal) { self.init(400, refusal.rawValue) }
+  init(_ fault: HTTP1Fault) { self.init(fault.requestStatus, fault.rawValue, .downstreamProtocolError) }
+  init(_ refusal: CanonicalPath.Refusal) { self.init(400, refusal.rawValue, .downstreamProtocolError) }
+
+  init(_ refusal: HTTPRefusal) {
+    let flags: ResponseFlags =
+      switch refusal {
+      case .noRoute: .noRoute
+      case .noBackend, .invalidBackend: .noCluster
+      case .noEndpoint: .noHealthyUpstream
+      }
+    self.init(UInt16(clamping: refusal.status), refusal.rawValue, flags)
+  }
 
   /// A backend that does not resolve is the route's fault; all else may be well again soon.
-  init(_ refusal: RoutingRefusal) { self.init(refusal == .invalidBackend ? 500 : 503, refusal.rawValue) }
+  init(_ refusal: RoutingRefusal) {
+    let flags: ResponseFlags =
+      switch refusal {
+      case .notReady, .noServicePort: .noRoute
+      case .invalidBackend: .noCluster
+      case .noEndpoint, .noTunnel: .noHealthyUpstream
+      case .upstreamFailed, .connectTimeout: .upstreamConnectionFailure
+      }
+    self.init(refusal == .invalidBackend ? 500 : 503, refusal.rawValue, flags)
+  }
+
+  /// What the upstream sent is no answer.
+  static func badAnswer(_ fault: String) -> HTTPLocalAnswer { .init(502, fault, .upstreamProtocolError) }
 
   /// The client did not send the whole head, or the body, in time.
-  static let headTimeout = HTTPLocalAnswer(408, "head_timeout")
-  static let bodyTimeout = HTTPLocalAnswer(408, "body_timeout")
+  static let headTimeout = HTTPLocalAnswer(408, "head_timeout", .streamIdleTimeout)
+  static let bodyTimeout = HTTPLocalAnswer(408, "body_timeout", .streamIdleTimeout)
   /// `timeouts.request` and `timeouts.backendRequest` of the route.
-  static let requestTimeout = HTTPLocalAnswer(504, "request_timeout")
-  static let backendTimeout = HTTPLocalAnswer(504, "backend_timeout")
+  static let requestTimeout = HTTPLocalAnswer(504, "request_timeout", .durationTimeout)
+  static let backendTimeout = HTTPLocalAnswer(504, "backend_timeout", .upstreamRequestTimeout)
   /// The upstream was silent for as long as a connection may be idle.
-  static let upstreamIdle = HTTPLocalAnswer(504, "upstream_idle")
+  static let upstreamIdle = HTTPLocalAnswer(504, "upstream_idle", .streamIdleTimeout)
   /// The upstream took the request and ended without an answer.
-  static let upstreamClosed = HTTPLocalAnswer(502, "upstream_closed")
+  static let upstreamClosed = HTTPLocalAnswer(502, "upstream_closed", .upstreamConnectionTermination)
 
   var phrase: StaticString {
     switch self.status {

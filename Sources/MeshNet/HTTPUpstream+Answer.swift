@@ -6,6 +6,8 @@ import MeshHTTP
 protocol HTTPUpstreamUser: AnyObject {
   /// The accepted socket, which the upstream's leg is told with; -1: it is gone.
   var client: CInt { get }
+  /// Of the request that is served.
+  var account: RequestAccount { get set }
   /// Whether there is room for more of the answer. If not, it has the upstream pumped again when there is.
   func takesAnswer() -> Bool
 

@@ -2,6 +2,7 @@ import CMeshRelay
 import Glibc
 import MeshBase
 import MeshHTTP
+import MeshTelemetry
 
 /// A connection toward an upstream that is spoken HTTP/1.1 on: dials, serves one request after another for whoever uses it, and
 /// waits in its loop's pool between them. `+Answer`: what it says.
@@ -148,6 +149,7 @@ final class HTTPUpstream: LoopMember {
   func abort() {
     guard let user = self.user else { return self.close() }
     // What was for the workload or namespace that is gone ends with it, and so does its client's connection.
+    user.account.flags.insert(.upstreamConnectionTermination)
     user.abort()
   }
 }

@@ -19,7 +19,7 @@ final class RelayLoop: ThreadLoop {
   /// What was found to be dialled from inside of the destination's namespace. Always right, if not always needed.
   var across: Set<StockRoom.Shelf> = []
   var counters = RelayCounters()
-  /// Of requests that are over. The driver does not record them yet, so it stays empty.
+  /// Of requests that are over.
   var requests = RequestLedger()
   var random = LoopRandom(seed: UInt64.random(in: 0...UInt64.max))
   /// Nil: ports that speak HTTP are relayed too.
@@ -48,6 +48,8 @@ final class RelayLoop: ThreadLoop {
   private var nextExpiry: UInt64 = 0
   /// Milliseconds of a steady clock, read once a turn.
   private(set) var now: UInt64
+  /// The same moment.
+  private(set) var microseconds: UInt64
 
   /// How often connect deadlines are looked at.
   private static let expiryInterval: UInt64 = 20
@@ -71,14 +73,18 @@ final class RelayLoop: ThreadLoop {
     let interval = Duration.milliseconds(Int64(clamping: self.sweepInterval))
     self.idleSweeps = idleTimeout.map { max(1, Int($0 / interval)) }
     self.logger = logger
-    self.now = Self.clock()
+    self.microseconds = Self.microseconds()
+    self.now = self.microseconds / 1000
     self.nextSweep = self.now + self.sweepInterval
   }
 
-  static func clock() -> UInt64 {
+  /// Milliseconds.
+  static func clock() -> UInt64 { Self.microseconds() / 1000 }
+
+  static func microseconds() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+    return UInt64(time.tv_sec) * 1_000_000 + UInt64(time.tv_nsec) / 1000
   }
 
   // MARK: the loop
@@ -93,7 +99,8 @@ final class RelayLoop: ThreadLoop {
           "a loop cannot wait for events", metadata: [LogKey.error: "\(String(cString: strerror(-count)))"])
         return
       }
-      self.now = Self.clock()
+      self.microseconds = Self.microseconds()
+      self.now = self.microseconds / 1000
       for i in 0..<Int(count) { self.handle(events[i]) }
       if !self.again.isEmpty { self.runAgain() }
       self.tick()

@@ -195,6 +195,12 @@ final class HTTPBench {
 
     func end() { shutdown(self.descriptor, CInt(SHUT_WR)) }
 
+    /// Ends it with RST, now.
+    func reset() {
+      var none = sockaddr(sa_family: sa_family_t(AF_UNSPEC), sa_data: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+      connect(self.descriptor, &none, socklen_t(MemoryLayout<sockaddr>.size))
+    }
+
     /// Nothing comes within a moment.
     var isSilent: Bool {
       var poll = pollfd(fd: self.descriptor, events: Int16(POLLIN), revents: 0)

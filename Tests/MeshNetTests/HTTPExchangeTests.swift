@@ -34,7 +34,7 @@ import Testing
     heard.heard()
     #expect(heard.upstreamFailed(now: 200) == .answer(.upstreamClosed))
     var nonsense = self.waiting(isReplayable: true, isReused: true)
-    #expect(nonsense.upstreamFailed(fault: "status_line", now: 200) == .answer(HTTPLocalAnswer(502, "status_line")))
+    #expect(nonsense.upstreamFailed(fault: "status_line", now: 200) == .answer(.badAnswer("status_line")))
   }
 
   @Test("an answer that has begun and cannot be ended is cut")

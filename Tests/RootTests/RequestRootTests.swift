@@ -1,0 +1,102 @@
+import Foundation
+import MeshBase
+import MeshLinux
+import MeshTestSupport
+import Testing
+
+/// Requests through a whole mesh whose proxy parses HTTP: what the agent tells of them.
+@Suite("Requests", .serialized)
+struct RequestRootTests {
+  private typealias Trio = SpineRootTests.Trio
+  private static let vip = SpineRootTests.vip
+
+  /// The sum of all series of a metric whose labels are these.
+  private func metric(_ mesh: Mesh, _ name: String, _ labels: [String: String]) throws -> Double {
+    try mesh.metrics().split(separator: "\n").reduce(0) { sum, line in
+      guard line.hasPrefix(name + "{"), labels.allSatisfy({ line.contains("\($0)=\"\($1)\"") }),
+        let value = line.split(separator: " ").last.flatMap({ Double($0) })
+      else { return sum }
+      return sum + value
+    }
+  }
+
+  /// A trio with a web server behind port 8080, and nobody behind port 8081.
+  private func with(_ name: String, options: [String], _ body: (Trio) throws -> Void) throws {
+    try Trio.with(
+      name,
+      prepare: { mesh in
+        mesh.agentOptions = options
+        let directory = mesh.world.directory + "/www"
+        try DiskFile.makeDirectory(directory, mode: 0o755)
+        try DiskFile.write([UInt8](repeating: 0x61, count: 1000), to: directory + "/page", mode: 0o644)
+      }
+    ) { trio in
+      let web = try trio.server.start(
+        ["python3", "-m", "http.server", "9001", "--directory", trio.mesh.world.directory + "/www"])
+      try trio.server.waitForListener(port: 9001, process: web)
+      try trio.mesh.apply(
+        trio.resources(Manifest.allow("client", to: "server")).replacingOccurrences(
+          of: "targetPort: 9000, appProtocol: http}",
+          with:
+            "targetPort: 9001, appProtocol: http}\n    - {name: nobody, port: 8081, targetPort: 9099, appProtocol: http}"
+        ))
+      let isThere = try eventually(within: .seconds(20)) {
+        try trio.mesh.martlet(["show", "services", "-o", "yaml"]).stdout.contains("8081:9099")
+          && trio.get(8080, "/page").hasPrefix("200 ")
+      }
+      #expect(isThere)
+      try body(trio)
+    }
+  }
+
+  @Test("requests and refused ones are in the agent's metrics, with Istio's labels")
+  func metrics() throws {
+    try self.with("requestmetrics", options: ["--http"]) { trio in
+      let edge = [
+        "reporter": "source", "source_workload": "client", "destination_workload": "server",
+        "destination_service": "server.demo.svc.cluster.local", "request_protocol": "http",
+        "source_principal": "spiffe://cluster.local/ns/demo/sa/client",
+        "destination_principal": "spiffe://cluster.local/ns/demo/sa/server",
+      ]
+      let good = edge.merging(["response_code": "200", "response_flags": "-"]) { $1 }
+      var before = -1.0
+      // Whatever asked until the server stood is told by now, if nothing is told any more.
+      let isQuiet = try eventually(within: .seconds(20)) {
+        let now = try self.metric(trio.mesh, "istio_requests_total", edge)
+        defer { before = now }
+        return now > 0 && now == before
+      }
+      #expect(isQuiet)
+      before = try self.metric(trio.mesh, "istio_requests_total", good)
+      let bytes = try self.metric(trio.mesh, "istio_response_bytes_sum", good)
+      for _ in 0..<2 { #expect(try trio.get(8080, "/page") == "200 1000") }
+      #expect(try trio.get(8080, "/absent").hasPrefix("404 "))
+      #expect(try trio.get(8081, "/page").hasPrefix("503 "))
+      let isTold = try eventually(within: .seconds(20)) {
+        try self.metric(trio.mesh, "istio_requests_total", ["response_code": "503"]) > 0
+      }
+      let told = try trio.mesh.metrics().split(separator: "\n").filter { $0.hasPrefix("istio_requests_total{") }
+      #expect(isTold, "\(told)")
+      #expect(try self.metric(trio.mesh, "istio_requests_total", good) == before + 2)
+      #expect(try self.metric(trio.mesh, "istio_request_duration_milliseconds_count", good) == before + 2)
+      #expect(try self.metric(trio.mesh, "istio_response_bytes_sum", good) == bytes + 2000)
+      #expect(
+        try self.metric(
+          trio.mesh, "istio_requests_total", edge.merging(["response_code": "404", "response_flags": "-"]) { $1 }) == 1)
+      #expect(
+        try self.metric(
+          trio.mesh, "istio_requests_total", edge.merging(["response_code": "503", "response_flags": "UF"]) { $1 }) == 1
+      )
+    }
+  }
+}
+
+extension SpineRootTests.Trio {
+  /// Status and bytes of an answer, as the client's curl saw them.
+  func get(_ port: UInt16, _ path: String, _ options: [String] = []) throws -> String {
+    try self.client.run(
+      ["curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code} %{size_download}"] + options
+        + ["http://\(SpineRootTests.vip):\(port)\(path)"]
+    ).stdout
+  }
+}
