@@ -21,6 +21,8 @@ package struct HTTP1RequestHead: Sendable {
     self.method = 0..<head.methodEnd
     self.isHead = input.matches(self.method, "head")
     guard !input.matches(self.method, "connect") else { throw .connect }
+    // RFC 9113 section 11.6. An upstream that speaks both may take it for HTTP/2's preface.
+    guard !input.matches(self.method, "pri") else { throw .method }
     let rules = try HTTP1FieldRules(head, input, limits: limits)
     self.minorVersion = head.minorVersion
     self.framing = rules.isChunked ? .chunked : rules.contentLength.map { .length($0) } ?? .none

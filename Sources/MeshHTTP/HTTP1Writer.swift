@@ -7,7 +7,7 @@ package struct HTTP1FieldEdit: Hashable, Sendable {
   package private(set) var lines: [UInt8] = []
 
   /// Framing and the connection are not a rule's.
-  private static let untouchable: HTTPFieldSet = HTTPFieldSet.hopByHop.union([.host])
+  private static let untouchable: HTTPFieldSet = HTTPFieldSet.hopByHop.union([.host, .expect])
 
   package init() {}
 
@@ -117,8 +117,8 @@ package enum HTTP1Writer {
     }
     output.append("\r\n")
 
-    var removed = HTTPFieldSet.hopByHop.union([.host]).union(Self.identity).union(edit.removed).union(request.nominated)
-    if !request.expectsContinue { removed.insert(.expect) }
+    var removed = HTTPFieldSet.hopByHop.union([.host, .expect]).union(Self.identity).union(edit.removed)
+      .union(request.nominated)
     var kept = HTTPKeptPassage()
     if present.contains(.traceparent) || present.contains(.xRequestID) || present.contains(.xForwardedFor) {
       for field in fields { kept.see(field.name, field.valueRange, input, removed: &removed) }
@@ -132,6 +132,8 @@ package enum HTTP1Writer {
     Self.line("via: 1.1 ", passage.via, to: &output)
     if !kept.requestID { Self.line("x-request-id: ", passage.requestID, to: &output) }
     if !kept.trace { Self.line("traceparent: ", passage.traceparent, to: &output) }
+    // Once: there are servers that refuse it twice.
+    if request.expectsContinue { output.append("expect: 100-continue\r\n") }
     if request.upgrades { output.append("connection: upgrade\r\nupgrade: websocket\r\n") }
     Self.framing(request.framing, to: &output)
     output.append("\r\n")

@@ -37,6 +37,13 @@ struct HTTP1HostileTests {
     #expect(trace.lines.dropFirst() == ["body hi", "end ", "answered next"])
   }
 
+  @Test(
+    "The method with which HTTP/2 begins is nobody's (RFC 9113 section 11.6): what is behind us may take it for that")
+  func priorKnowledge() {
+    expectRefusal("PRI /a HTTP/1.1\r\nHost: a\r\n\r\n", .method)
+    expectRefusal("PRI * HTTP/1.1\r\nHost: a\r\n\r\n", .method)
+  }
+
   @Test("H1-05: two lengths are refused, equal or not")
   func twoLengths() {
     expectRefusal(self.post("Content-Length: 5\r\nContent-Length: 6\r\n"), .contentLengthRepeated)

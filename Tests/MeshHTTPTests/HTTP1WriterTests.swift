@@ -39,6 +39,18 @@ struct HTTP1WriterTests {
         == ["GET / HTTP/1.1", "host: a", "Authorization: b", "X-Hop2: 2", "Cookie: c"])
   }
 
+  @Test("H1-18: an expectation is passed on once, however often it was said, and only with a body")
+  func expectation() {
+    let expect = "Expect: 100-continue\r\n"
+    let post = { (fields: String) in "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n" + fields + "\r\n" }
+    let once = ["POST / HTTP/1.1", "host: a", "expect: 100-continue", "content-length: 1"]
+    #expect(self.forwarded(post(expect)) == once)
+    #expect(self.forwarded(post(expect + expect)) == once)
+    var edit = HTTP1FieldEdit()
+    #expect(!edit.remove("Expect") && !edit.add("Expect", "x"))
+    #expect(self.forwarded(self.get(expect)) == ["GET / HTTP/1.1", "host: a"])
+  }
+
   @Test("HN-02: nobody but the mesh says who a client is")
   func identity() {
     #expect(
