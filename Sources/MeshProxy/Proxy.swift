@@ -159,7 +159,7 @@ extension ProxyStats {
 extension RoutingTable {
   /// A table for relays that no control plane knows.
   ///
-  /// - http: of requests, whose path is `/` or below; each goes on with a field more, so that benchmarks measure a route.
+  /// - http: of requests; those to `bench.test/api` go on with a field more, so that benchmarks measure a route.
   convenience init(static relays: [StaticRelay], http: [StaticRelay] = []) throws(MeshError) {
     var snapshot = Snapshot()
     for (number, relay) in (relays + http).enumerated() {
@@ -174,7 +174,7 @@ extension RoutingTable {
         port: relay.listen.port, backends: [Backend(service: name, port: relay.listen.port)])
       if number >= relays.count {
         port.appProtocol = .http
-        port.routing = HTTPRouting(rules: [Self.staticRule(name, port: relay.listen.port)])
+        port.routing = HTTPRouting(rules: Self.staticRules(name, port: relay.listen.port))
       }
       let endpoint = Endpoint(
         addresses: [relay.upstream.address],
@@ -189,10 +189,16 @@ extension RoutingTable {
     self.init(snapshot)
   }
 
-  private static func staticRule(_ name: ResourceName, port: UInt16) -> HTTPRule {
-    HTTPRule(
-      origin: RouteOrigin(kind: .http, name: name, rule: 0), matches: [HTTPMatch(path: .prefix("/"))],
-      filters: [.requestHeaders(HeaderEdit(set: [HeaderField(name: "x-static", value: "1")]))],
-      backends: [HTTPBackend(service: name, port: port)])
+  private static func staticRules(_ name: ResourceName, port: UInt16) -> [HTTPRule] {
+    let backends = [HTTPBackend(service: name, port: port)]
+    let edit = HeaderEdit(set: [HeaderField(name: "x-static", value: "1")])
+    return [
+      HTTPRule(
+        origin: RouteOrigin(kind: .http, name: name, rule: 0), hostnames: ["bench.test"],
+        matches: [HTTPMatch(path: .prefix("/api"))], filters: [.requestHeaders(edit)], backends: backends),
+      HTTPRule(
+        origin: RouteOrigin(kind: .http, name: name, rule: 1), matches: [HTTPMatch(path: .prefix("/"))],
+        backends: backends),
+    ]
   }
 }
