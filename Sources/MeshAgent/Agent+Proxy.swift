@@ -67,8 +67,20 @@ extension Agent {
     self.proxyStats = stats
   }
 
+  /// Who the numbers of enrolled workloads are, if that was not said yet.
+  func tellNames() {
+    for (name, workload) in self.enrolled {
+      guard let number = self.planner.identifiers.number(.workload, name.description), number != workload.toldNumber
+      else { continue }
+      self.enrolled[name]?.toldNumber = number
+      self.link?.name(workload: number, name)
+    }
+  }
+
   /// To whoever serves.
   func handOverListeners() {
+    for name in self.enrolled.keys { self.enrolled[name]?.toldNumber = nil }
+    self.tellNames()
     for workload in self.enrolled.values where workload.isAttached { self.sendListeners(of: workload) }
   }
 

@@ -30,6 +30,8 @@ extension Agent {
       return
     }
     self.planProblems = plan.problems
+    // Before the kernel knows its connections.
+    self.tellNames()
     let shortfall: MapShortfall
     do throws(MeshError) {
       shortfall = try self.driver.run(plan.steps)

@@ -51,6 +51,8 @@ struct EnrolledWorkload: Sendable {
   var local: LocalWorkload
   /// Admission and edge are attached: only then it counts as enrolled.
   var isAttached = false
+  /// The number under which the proxy knows its name.
+  var toldNumber: UInt32?
 
   /// It shares the host's namespace with others.
   var isInHost: Bool { self.cgroup != nil }

@@ -2,7 +2,8 @@ import MeshBase
 import Synchronization
 
 /// Descriptors and orders come by two sockets, in no order between them. An order to close a workload's sockets must not close
-/// those that were handed over after it, so descriptors that overtook one wait here until it was obeyed.
+/// those that were handed over after it, and a workload's name has to be known before its connections are accepted, so
+/// descriptors that overtook one wait here until it was obeyed.
 ///
 /// ```
 /// agent:  order 1, order 2, descriptor (after 2)

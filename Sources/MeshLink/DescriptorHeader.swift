@@ -35,8 +35,8 @@ package struct DescriptorHeader: Hashable, Sendable {
   package var namespaceCookie: UInt64
   /// Of stock that was made in the namespace of whoever has this address.
   package var destination: IPAddress?
-  /// Orders to close (`AgentMessage.isClosing`) that went by the stream of this connection before: they do not concern these
-  /// descriptors, which can arrive first. 0 for stock.
+  /// Orders (`AgentMessage.precedesDescriptors`) that went by the stream of this connection before these descriptors, which can
+  /// arrive first. 0 for stock.
   package var after: UInt64
 
   package init(

@@ -10,7 +10,7 @@ package import NIOCore
 /// place.
 package struct LinkCodec: Sendable {
   /// Raised with every change of what is said. The first three fields of `hello` stay for good.
-  package static let protocolVersion: UInt16 = 4
+  package static let protocolVersion: UInt16 = 5
 
   package var entries: any EntryCoder
 
@@ -28,6 +28,7 @@ package struct LinkCodec: Sendable {
     case drain = 7
     case nameServers = 8
     case retainNames = 9
+    case name = 10
     case hello = 65
     case applied = 66
     case rejected = 67
@@ -66,6 +67,11 @@ package struct LinkCodec: Sendable {
       }
     case .commit(let revision): Self.frame(.commit, &output) { $0.writeInteger(revision) }
     case .withdraw(let workload): Self.frame(.withdraw, &output) { $0.writeInteger(workload) }
+    case .name(let workload, let name):
+      Self.frame(.name, &output) {
+        $0.writeInteger(workload)
+        $0.writeText(name.description)
+      }
     case .retainListeners(let cookies):
       Self.frame(.retainListeners, &output) { for cookie in cookies { $0.writeInteger(cookie) } }
     case .retainNames(let cookies):
@@ -94,6 +100,10 @@ package struct LinkCodec: Sendable {
     case .remove: message = .remove(EntryKey(try body.entryKind(), try body.text()))
     case .commit: message = .commit(revision: try body.integer())
     case .withdraw: message = .withdraw(workload: try body.integer())
+    case .name:
+      let workload: UInt32 = try body.integer()
+      guard let name = ResourceName(try body.text()) else { throw body.malformed("name") }
+      message = .name(workload: workload, name)
     case .retainListeners: message = .retainListeners(cookies: try body.integers())
     case .retainNames: message = .retainNames(cookies: try body.integers())
     case .drain: message = .drain(milliseconds: try body.integer())

@@ -12,6 +12,8 @@ package enum AgentMessage: Equatable, Sendable {
   case commit(revision: UInt64)
   /// The workload is gone: close its listeners, its connections and its stock of upstream sockets.
   case withdraw(workload: UInt32)
+  /// Who a number is, from here on: connections come with the number only.
+  case name(workload: UInt32, ResourceName)
   /// Listeners of other namespaces than these are no longer wanted. Sent after a (re)connect, when every listener was.
   case retainListeners(cookies: [UInt64])
   /// The same for the sockets that names are answered on: not every namespace has some.
@@ -21,10 +23,11 @@ package enum AgentMessage: Equatable, Sendable {
   /// Another proxy took over: accept no more, finish what is open, end. What is still open then is closed.
   case drain(milliseconds: UInt64)
 
-  /// Closes sockets that were handed over before it, and none that are handed over after it.
-  var isClosing: Bool {
+  /// Has to be obeyed before what is handed over after it: it closes sockets that were handed over before, or says what has to
+  /// be known of the connections that come.
+  var precedesDescriptors: Bool {
     switch self {
-    case .withdraw, .retainListeners, .retainNames: true
+    case .withdraw, .name, .retainListeners, .retainNames: true
     case .begin, .upsert, .remove, .commit, .nameServers, .drain: false
     }
   }

@@ -2,8 +2,8 @@
 ///
 /// Two Unix sockets in the run directory, owned by the proxy's user, mode 0600:
 ///
-/// - `proxy.sock` (stream): frames of {length, kind, body}. Down: revisions of entries (`begin`, changes, `commit`) and
-///   withdrawals. Up: `hello`, `applied`, requests for upstream sockets, counters. One proxy serves; a candidate beside it
+/// - `proxy.sock` (stream): frames of {length, kind, body}. Down: revisions of entries (`begin`, changes, `commit`),
+///   who the numbers of workloads are, and withdrawals. Up: `hello`, `applied`, requests for upstream sockets, counters. One proxy serves; a candidate beside it
 ///   gets revisions until it is promoted, one that drains keeps the link for its last sockets (`ProxyLinkCore+Roles`).
 /// - `fds.sock` (SEQPACKET): listeners, sockets to answer names on, and fresh upstream sockets by SCM_RIGHTS, at most 64 a
 ///   message, down only. The proxy reads it on a thread of its own, because descriptors need recvmsg(2), which NIO does not

@@ -15,6 +15,7 @@ package enum AgentLinkEvent: Sendable {
   /// A complete revision, to take effect now.
   case snapshot(Snapshot, revision: UInt64)
   case withdraw(workload: UInt32)
+  case name(workload: UInt32, ResourceName)
   case retainListeners(cookies: [UInt64])
   case retainNames(cookies: [UInt64])
   case nameServers(cookie: UInt64, servers: [SocketEndpoint])
@@ -230,8 +231,8 @@ final class AgentLinkCore {
     // The agent speaks to us: the next failure starts with a short pause again.
     self.backoff = self.configuration.firstBackoff
     let message = try self.codec.agentMessage(frame)
-    // Done means that the event was handled: its handler closes before it returns, or in the order of what it is told.
-    defer { if message.isClosing { self.gate?.obeyed() } }
+    // Done means that the event was handled: its handler obeys before it returns, or in the order of what it is told.
+    defer { if message.precedesDescriptors { self.gate?.obeyed() } }
     switch message {
     case .begin(let revision, let isFull): try self.assembler.begin(revision: revision, isFull: isFull)
     case .upsert(let entry): try self.assembler.upsert(entry)
@@ -239,6 +240,7 @@ final class AgentLinkCore {
     case .commit(let revision):
       self.onEvent(.snapshot(try self.assembler.commit(revision: revision), revision: revision))
     case .withdraw(let workload): self.onEvent(.withdraw(workload: workload))
+    case .name(let workload, let name): self.onEvent(.name(workload: workload, name))
     case .retainListeners(let cookies): self.onEvent(.retainListeners(cookies: cookies))
     case .retainNames(let cookies): self.onEvent(.retainNames(cookies: cookies))
     case .nameServers(let cookie, let servers): self.onEvent(.nameServers(cookie: cookie, servers: servers))

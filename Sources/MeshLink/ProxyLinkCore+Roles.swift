@@ -18,8 +18,8 @@ final class LinkedProxy {
   let stream: any Channel
   let descriptors: any Channel
   let sender: DescriptorSender
-  /// Orders to close that its stream has borne.
-  var closingOrders: UInt64 = 0
+  /// Orders that its stream has borne, of those that precede descriptors.
+  var orders: UInt64 = 0
 
   init(process: Int32, version: String, stream: any Channel, descriptors: any Channel, sender: DescriptorSender) {
     self.process = process

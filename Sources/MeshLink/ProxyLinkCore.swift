@@ -191,7 +191,7 @@ final class ProxyLinkCore {
       } ?? self.current
     guard let receiver else { return DescriptorSender.close(descriptors) }
     var header = header
-    if !header.kind.isStock { header.after = receiver.closingOrders }
+    if !header.kind.isStock { header.after = receiver.orders }
     receiver.sender.send(header, descriptors)
   }
 
@@ -209,7 +209,7 @@ final class ProxyLinkCore {
     var buffer = ByteBuffer()
     do {
       try self.codec.write(message, to: &buffer)
-      if message.isClosing { proxy.closingOrders += 1 }
+      if message.precedesDescriptors { proxy.orders += 1 }
       proxy.stream.writeAndFlush(buffer, promise: nil)
     } catch {
       self.logger.error("cannot encode a message to the proxy", metadata: [LogKey.error: "\(error)"])

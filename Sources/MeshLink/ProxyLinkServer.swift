@@ -8,8 +8,8 @@ import NIOPosix
 
 /// What the agent hears from its proxy. Delivered on the link's event loop, in order: do not block there.
 package enum ProxyLinkEvent: Equatable, Sendable {
-  /// A proxy said hello and has both sockets. Whatever an earlier one had is gone: send every listener again (then
-  /// `retainListeners` and `retainNames`), and stock as it asks. The published snapshot is sent by the link itself.
+  /// A proxy said hello and has both sockets. Whatever an earlier one had is gone: say who is who and send every listener again
+  /// (then `retainListeners` and `retainNames`), and stock as it asks. The published snapshot is sent by the link itself.
   case connected(process: Int32, version: String)
   case applied(revision: UInt64)
   case rejected(revision: UInt64, message: String)
@@ -211,6 +211,11 @@ package final class ProxyLinkServer: Sendable {
   /// The workload is gone: the proxy closes its listeners, connections and stock.
   package func withdraw(workload: UInt32) {
     self.loop.execute { self.core.value.sendAll(.withdraw(workload: workload)) }
+  }
+
+  /// Who the number of a workload is. Say it before its listeners, and again at `connected`.
+  package func name(workload: UInt32, _ name: ResourceName) {
+    self.loop.execute { self.core.value.sendAll(.name(workload: workload, name)) }
   }
 
   /// After a (re)connect, when every listener was sent: the proxy closes listeners of other namespaces, those of

@@ -53,7 +53,7 @@ extension RelayLoop {
       if case .refused(let refusal) = form { return .answer(HTTPLocalAnswer(refusal)) }
     }
     if form == .same { path.replace(with: input.extracting(parts.path)) }
-    guard let rules = route.http?.table(forClientsIn: nil) else {
+    guard let rules = route.http?.table(forClientsIn: self.namespace(of: flow.sourceWorkload)) else {
       return self.directByPort(form == .rewritten ? parts.target(path, input) : nil, of: flow, at: route, table, input)
     }
     return self.direct(

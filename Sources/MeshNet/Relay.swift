@@ -115,10 +115,20 @@ package final class Relay: Sendable {
     }
   }
 
+  /// Who a source workload is. Holds for connections of listeners that are listened on after it.
+  package func name(workload: UInt32, _ name: ResourceName) {
+    for thread in self.threads { thread.post { $0.name(workload, name) } }
+  }
+
   /// Closes the connections of a source workload with RST, and its stock.
   package func withdraw(workload: UInt32) {
     self.stock?.withdraw(workload: workload)
-    for thread in self.threads { thread.post { $0.abortAll { $0.sourceWorkload == workload } } }
+    for thread in self.threads {
+      thread.post { loop in
+        loop.abortAll { $0.sourceWorkload == workload }
+        loop.forget(workload)
+      }
+    }
   }
 
   /// Closes the connections from and into a namespace with RST, and what is in stock to dial into it.

@@ -29,11 +29,10 @@ extension RelayLoop {
 
   var passage: HTTP1Passage { self.httpScratch.passage }
 
-  /// Whether the requests of a connection are looked at. HTTP/2 without routes is relayed as bytes; where the kernel chose the
-  /// endpoint, nobody dialled a service port.
+  /// Whether the requests of a connection are looked at. Where the kernel chose the endpoint, nobody dialled a service port.
   func speaksHTTP(_ flow: AcceptedFlow) -> Bool {
     guard flow.chosen == nil, let route = self.table?.route(to: flow.original) else { return false }
-    return route.http != nil || route.appProtocol == .http
+    return route.appProtocol.isParsed(isRouted: route.http != nil)
   }
 
   func takeIdle(_ key: UpstreamPool.Key) -> HTTPUpstream? {
@@ -98,7 +97,7 @@ extension RelayLoop {
     }
     var metadata: Logger.Metadata = [
       LogKey.reason: "\(answer.reason)", "status": "\(answer.status)", LogKey.destination: "\(flow.original)",
-      LogKey.source: "\(flow.sourceWorkload)",
+      LogKey.source: "\(self.caller(flow.sourceWorkload))",
     ]
     if self.httpScratch.unsaid > 0 { metadata["unsaid"] = "\(self.httpScratch.unsaid)" }
     self.httpScratch.unsaid = 0

@@ -26,6 +26,7 @@ final class RelayLoop: ThreadLoop {
   private let httpOrNone: HTTPConfiguration?
   let http: HTTPConfiguration
   var httpScratch = HTTPScratch()
+  var callers = RelayCallers()
   var pool = UpstreamPool()
   var deadlines = DeadlineQueue()
   var isStopping = false
@@ -234,16 +235,8 @@ final class RelayLoop: ThreadLoop {
     self.counters.accepted += 1
     switch flow {
     case .success(let flow) where !listener.isWithdrawn:
-      if self.httpOrNone != nil, self.speaksHTTP(flow) {
-        let connection = HTTPConnection(number: self.nextNumber(), flow: flow, loop: self, client: descriptor)
-        self.add(connection)
-        return connection.begin()
-      }
-      let connection = RelayConnection(number: self.nextNumber(), flow: flow, loop: self, client: descriptor)
-      self.add(connection)
-      self.dialling[connection.number] = connection
-      self.nextExpiry = min(self.nextExpiry, self.now + Self.expiryInterval)
-      connection.begin()
+      if self.httpOrNone != nil, self.waitsForName(flow) { return self.hold(descriptor, flow) }
+      self.start(descriptor, flow)
     case .success:
       self.count("withdrawn")
       cmesh_relay_reset(descriptor)
@@ -251,6 +244,20 @@ final class RelayLoop: ThreadLoop {
       self.count(refusal.rawValue)
       cmesh_relay_reset(descriptor)
     }
+  }
+
+  /// The socket is a connection's from here on.
+  func start(_ descriptor: CInt, _ flow: AcceptedFlow) {
+    if self.httpOrNone != nil, self.speaksHTTP(flow) {
+      let connection = HTTPConnection(number: self.nextNumber(), flow: flow, loop: self, client: descriptor)
+      self.add(connection)
+      return connection.begin()
+    }
+    let connection = RelayConnection(number: self.nextNumber(), flow: flow, loop: self, client: descriptor)
+    self.add(connection)
+    self.dialling[connection.number] = connection
+    self.nextExpiry = min(self.nextExpiry, self.now + Self.expiryInterval)
+    connection.begin()
   }
 
   /// Sixteen bytes fit into every fresh socket. Nobody counts them as a connection.

@@ -105,6 +105,7 @@ final class AgentEvents: Sendable {
       self.dropEarlyListeners { $0.workload == workload }
       self.listeners.withdraw(workload: workload)
       self.names.withdraw(workload: workload)
+    case .name(let workload, let name): self.relay.name(workload: workload, name)
     case .retainListeners(let cookies):
       self.dropEarlyListeners { !cookies.contains($0.namespaceCookie) }
       self.listeners.retain(namespaceCookies: cookies)

@@ -24,9 +24,14 @@ package struct HTTPRoutes: Sendable {
     self.upstreams = upstreams.targets
   }
 
-  /// Nil: there are rules for others only, so that this client's requests go where connections go.
-  package func table(forClientsIn namespace: String?) -> HTTPRouteTable? {
-    namespace.flatMap { self.consumers[$0] } ?? self.others
+  /// Whether a client's namespace makes a difference.
+  package var hasConsumers: Bool { !self.consumers.isEmpty }
+
+  /// Nil: there are rules for others only, so that this client's requests go where connections go. `namespace`: nil: it is not
+  /// known; asked only where it makes a difference.
+  package func table(forClientsIn namespace: @autoclosure () -> String?) -> HTTPRouteTable? {
+    guard self.hasConsumers else { return self.others }
+    return namespace().flatMap { self.consumers[$0] } ?? self.others
   }
 
   /// Rules with a match that could not be compiled, and why; that match never holds.

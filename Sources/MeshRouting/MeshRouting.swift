@@ -8,7 +8,7 @@
 /// `HTTPRouteTable` (the order of rules, and a look-up on bytes), `HTTPRouteTable+Build`, `HTTPRouteAction` (a backend by
 /// weight, or a refusal with its status), `HTTPEffects` (filters folded), `HTTPRedirect+Location`, `HTTPCORS`.
 ///
-/// A request: `CanonicalPath.form` (MeshBase) → `HTTPRoutes.table(forClientsIn:)`, once a connection → `match` → the action's
+/// A request: `CanonicalPath.form` (MeshBase) → `HTTPRoutes.table(forClientsIn:)` → `match` → the action's
 /// `effects` (redirect, CORS) → `pick` → the backend's `effects`, and `RoutingTable.share(of:at:isV4:)` → `ConnectAttempts`.
 /// `RoutingTable.route(to:)` gives the `HTTPRoutes` of what was dialled; they are compiled anew only if their service changed.
 ///

@@ -27,8 +27,10 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
 
   private func agentMessages() throws -> [AgentMessage] {
     let entries = try sampleSnapshot().entries
+    let name = try #require(ResourceName("shop/front"))
     return [.begin(revision: 7, isFull: true)] + entries.map { .upsert($0) } + [
       .remove(EntryKey(.workload, "a/gone")), .commit(revision: 7), .withdraw(workload: 3),
+      .name(workload: UInt32.max, name),
       .retainListeners(cookies: [1, UInt64.max]), .retainListeners(cookies: []), .drain(milliseconds: 300_000),
       .retainNames(cookies: [4, UInt64.max]), .retainNames(cookies: []),
       .nameServers(

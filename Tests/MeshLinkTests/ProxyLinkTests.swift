@@ -135,7 +135,7 @@ final class Recorder<Event: Sendable>: Sendable {
     await server.stop()
   }
 
-  @Test("a listener that is sent after a withdrawal never comes before it, though it goes by another socket")
+  @Test("a listener that is sent after a withdrawal or a name never comes before it, though it goes by another socket")
   func order() async throws {
     defer { self.remove() }
     let agent = Recorder<ProxyLinkEvent>()
@@ -145,11 +145,13 @@ final class Recorder<Event: Sendable>: Sendable {
     _ = try await agent.wait { if case .connected = $0 { true } else { nil } }
     let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
     defer { close(listener) }
-    let rounds = 300
+    let rounds = 400
+    let name = try #require(ResourceName("shop/front"))
     for round in 0..<rounds {
-      switch round % 3 {
+      switch round % 4 {
       case 0: server.withdraw(workload: 5)
       case 1: server.retainListeners(namespaceCookies: [1])
+      case 2: server.name(workload: 5, name)
       default: server.retainNames(namespaceCookies: [1])
       }
       try server.sendListener(listener, ListenerKey(workload: 5, namespaceCookie: UInt64(round), isV4: true))
@@ -161,7 +163,7 @@ final class Recorder<Event: Sendable>: Sendable {
     var arrived = 0
     for event in proxy.all {
       switch event {
-      case .withdraw, .retainListeners, .retainNames: orders += 1
+      case .withdraw, .name, .retainListeners, .retainNames: orders += 1
       case .descriptors(let header, let descriptors):
         arrived += 1
         #expect(orders > Int(header.namespaceCookie), "a listener came before the order that was sent before it")

@@ -109,6 +109,69 @@ import Testing
     await bench.end()
   }
 
+  /// A producer rule to the first backend, a consumer rule of namespace `b` to the second.
+  private func consumerBench() async throws -> HTTPBench {
+    let bench = try await HTTPBench(backends: 2)
+    var consumer = try bench.rule("/", to: [1])
+    consumer.consumerNamespace = "b"
+    try await bench.use([try bench.rule("/", to: [0]), consumer])
+    return bench
+  }
+
+  private func request(_ client: HTTPBench.Peer, reaches backend: Int, of bench: HTTPBench) {
+    client.send("GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")
+    _ = self.serve(bench.accept(backend), "B\(backend)")
+    #expect(client.read(through: "\r\n\r\nB\(backend)").hasPrefix("HTTP/1.1 200"))
+  }
+
+  @Test("a consumer route is for clients of its namespace; all others go by the producer's")
+  func consumers() async throws {
+    let bench = try await self.consumerBench()
+    bench.relay.name(workload: 7, try #require(ResourceName("b/client")))
+    self.request(bench.dial(), reaches: 1, of: bench)
+    bench.relay.name(workload: 7, try #require(ResourceName("a/client")))
+    self.request(bench.dial(), reaches: 0, of: bench)
+    await bench.end()
+  }
+
+  @Test("a connection that is faster than its caller's name waits for it, so that no request goes by the wrong route")
+  func consumerBeforeName() async throws {
+    let bench = try await self.consumerBench()
+    let client = bench.dial()
+    client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+    #expect(try await bench.counters { $0.accepted == 1 }.active == 1)
+    #expect(bench.isUndialled(0))
+    bench.relay.name(workload: 7, try #require(ResourceName("b/client")))
+    _ = self.serve(bench.accept(1), "B")
+    #expect(client.read(through: "\r\n\r\nB").hasPrefix("HTTP/1.1 200"))
+    await bench.end()
+  }
+
+  @Test("a caller whose name never comes goes by producer routes, and only its first connection waits")
+  func consumerWithoutName() async throws {
+    let bench = try await self.consumerBench()
+    self.request(bench.dial(), reaches: 0, of: bench)
+    let begin = ContinuousClock.now
+    self.request(bench.dial(), reaches: 0, of: bench)
+    #expect(ContinuousClock.now - begin < .milliseconds(900))
+    // Its number is another workload's now.
+    bench.relay.withdraw(workload: 7)
+    bench.relay.name(workload: 7, try #require(ResourceName("b/client")))
+    self.request(bench.dial(), reaches: 1, of: bench)
+    await bench.end()
+  }
+
+  @Test("what waits for a name ends with its workload")
+  func consumerWithdrawn() async throws {
+    let bench = try await self.consumerBench()
+    let client = bench.dial()
+    #expect(try await bench.counters { $0.accepted == 1 }.active == 1)
+    bench.relay.withdraw(workload: 7)
+    #expect(client.readAll().end != 0)
+    #expect(try await bench.counters { $0.active == 0 }.accepted == 1)
+    await bench.end()
+  }
+
   @Test("timeouts of a rule are a 504, and a cut when the answer has begun; the next request is its own")
   func timeouts() async throws {
     let bench = try await HTTPBench()
