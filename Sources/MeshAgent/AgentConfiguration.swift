@@ -22,7 +22,7 @@ package struct AgentConfiguration: Sendable {
   package var proxyUser: String
   package var proxyLoops: Int
   /// The proxy parses ports that speak HTTP.
-  package var proxyParsesHTTP = false
+  package var proxyParsesHTTP = true
   /// Names of the mesh are answered in the host's own namespace too, for its resolver.
   package var answersHost: Bool
   /// Name servers of workloads that do not say which (resolv.conf(5)).

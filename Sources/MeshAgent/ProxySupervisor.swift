@@ -124,7 +124,7 @@ actor ProxySupervisor {
       [
         "--run-dir", self.configuration.runDirectory, "--drain-timeout", String(self.configuration.drainSeconds),
       ] + (self.configuration.proxyLoops > 0 ? ["--loops", String(self.configuration.proxyLoops)] : [])
-        + (self.configuration.proxyParsesHTTP ? ["--http"] : []))
+        + (self.configuration.proxyParsesHTTP ? [] : ["--no-http"]))
     child.cgroup = self.cgroup
     child.user = self.user
     child.noNewPrivileges = true

@@ -23,6 +23,8 @@ package struct DatapathPlanner: Sendable {
     package var namesPort: UInt16 = MeshPort.dns
     /// The canary's rows are in the tables.
     package var hasCanary = false
+    /// The node proxy parses requests.
+    package var parsesRequests = true
     /// The cgroup from which the canary of the host's namespace is dialled, while workloads are enrolled there.
     package var probeCgroup: UInt64?
 
@@ -75,7 +77,7 @@ package struct DatapathPlanner: Sendable {
   /// `generation`: the last one that was used; the planner begins with the next.
   package init(_ configuration: Configuration, identifiers: Identifiers = Identifiers(), generation: UInt32 = 0) {
     self.configuration = configuration
-    self.resolved = ResolvedSnapshot(node: configuration.node)
+    self.resolved = ResolvedSnapshot(node: configuration.node, parsesRequests: configuration.parsesRequests)
     self.identifiers = identifiers
     self.generation = generation
     self.services = ServiceTables(maximumSlots: configuration.maximumSlots, node: configuration.node)
@@ -133,7 +135,8 @@ package struct DatapathPlanner: Sendable {
   /// Makes the next plan complete: it writes every row, makes a new generation, and deletes of `present` what should not be
   /// there. Call `plan(for:locals:now:)` next. For an agent that finds maps, and after a failure to carry out a plan.
   package mutating func adopt(_ present: PresentKeys, now: Duration) {
-    self.resolved = ResolvedSnapshot(node: self.configuration.node)
+    self.resolved = ResolvedSnapshot(
+      node: self.configuration.node, parsesRequests: self.configuration.parsesRequests)
     self.services = ServiceTables(maximumSlots: self.configuration.maximumSlots, node: self.configuration.node)
     self.access = nil
     self.config = nil

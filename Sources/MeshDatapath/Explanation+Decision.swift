@@ -144,7 +144,9 @@ extension ResolvedSnapshot {
   ) {
     let needsProxy = port.appProtocol.needsProxy
     result.tier = needsProxy ? .relay : .kernel
-    let port = port.routing.map { self.everyBackend(of: $0, port, &result) } ?? port
+    let answersRequests = self.answersRequests(at: port)
+    let routing = self.parsesRequests ? port.routing : nil
+    let port = routing.map { self.everyBackend(of: $0, port, &result) } ?? port
     for backend in port.backends {
       guard backend.isValid else {
         result.steps.append("backend \(backend.service):\(backend.port) does not exist: its share is refused")
@@ -159,8 +161,10 @@ extension ResolvedSnapshot {
     }
     let shares = self.shares(of: port, isV4: needsProxy ? nil : isV4)
     let reachable = shares.filter { $0.target != nil }
-    if port.routing != nil, reachable.isEmpty {
-      result.steps.append("none of \(result.endpoints.count) endpoints is ready: the node proxy answers by itself")
+    if answersRequests, reachable.isEmpty {
+      result.steps.append(
+        "none of \(result.endpoints.count) endpoints is ready: the node proxy answers requests by itself, with 503")
+      result.verdict = .allowed
       return
     }
     guard !shares.isEmpty, !needsProxy || !reachable.isEmpty else {

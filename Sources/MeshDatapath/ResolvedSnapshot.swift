@@ -15,6 +15,8 @@ package import MeshSnapshot
 /// A resolved entry that differs from what was distributed has a version of its own, equal for equal content.
 package struct ResolvedSnapshot: Sendable {
   package let node: String
+  /// The node proxy parses requests; else it relays bytes wherever it is asked.
+  let parsesRequests: Bool
   /// As distributed.
   package private(set) var source = Snapshot()
   package private(set) var snapshot = Snapshot()
@@ -39,11 +41,20 @@ package struct ResolvedSnapshot: Sendable {
   /// planner, which makes the tables, knows.
   var oversizedGroups: Set<String> = []
 
-  package init(node: String) { self.node = node }
+  package init(node: String, parsesRequests: Bool = true) {
+    self.node = node
+    self.parsesRequests = parsesRequests
+  }
 
-  package init(node: String, snapshot: Snapshot, locals: [LocalWorkload]) {
-    self.init(node: node)
+  package init(node: String, snapshot: Snapshot, locals: [LocalWorkload], parsesRequests: Bool = true) {
+    self.init(node: node, parsesRequests: parsesRequests)
     self.update(to: snapshot, locals: locals)
+  }
+
+  /// Connections to the port reach the proxy in any case: it tells each request what is wrong, where a connection could only be
+  /// refused.
+  func answersRequests(at port: ServicePort) -> Bool {
+    self.parsesRequests && port.appProtocol.needsProxy && port.appProtocol.isParsed(isRouted: port.routing != nil)
   }
 
   package func isEnrolled(_ workload: ResourceName) -> Bool { self.locals[workload] != nil }

@@ -160,8 +160,9 @@ struct ServiceTables: Sendable {
     for port in entry.ports where seen.insert(port.port).inserted {
       state.backends.formUnion(port.backends.map(\.service))
       if port.appProtocol.needsProxy {
-        // Where requests are routed the proxy answers each: with 503, if nothing is ready.
-        let ready = port.routing == nil ? resolved.shares(of: port, isV4: nil).filter { $0.target != nil }.count : 1
+        // Where the proxy answers requests it does so with 503, if nothing is ready; bytes are refused here.
+        let ready =
+          resolved.answersRequests(at: port) ? 1 : resolved.shares(of: port, isV4: nil).count { $0.target != nil }
         for address in entry.addresses {
           state.rows[ServiceKey(address, port.port)] = Row(
             service: number, table: 0, slots: UInt32(truncatingIfNeeded: ready),

@@ -19,7 +19,7 @@ package struct ProxyConfiguration: Sendable {
 
   package init(
     runDirectory: String, loops: Int, drainTimeoutSeconds: Int64 = 300, idleTimeoutSeconds: Int64? = 3600,
-    staticRelays: [StaticRelay] = [], staticHTTP: [StaticRelay] = [], speaksHTTP: Bool = false
+    staticRelays: [StaticRelay] = [], staticHTTP: [StaticRelay] = [], speaksHTTP: Bool = true
   ) {
     self.runDirectory = runDirectory
     self.loops = loops

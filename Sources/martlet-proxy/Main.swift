@@ -51,9 +51,9 @@ import UnixSignals
   var staticHTTP: [String] = []
 
   @Flag(
-    name: .customLong("http"),
-    help: "Parse ports that speak HTTP/1.1 and route their requests; else they are relayed as bytes.")
-  var http = false
+    name: .customLong("no-http"),
+    help: "Relay bytes on every port, instead of parsing those that speak HTTP/1.1 and routing their requests.")
+  var relaysHTTP = false
 
   static func main() async { await Self.runAsProgram() }
 
@@ -92,7 +92,7 @@ import UnixSignals
         runDirectory: self.runDir, loops: self.loops, drainTimeoutSeconds: self.drainTimeout,
         idleTimeoutSeconds: self.idleTimeout == 0 ? nil : self.idleTimeout,
         staticRelays: self.staticRelay.compactMap { StaticRelay($0) },
-        staticHTTP: self.staticHTTP.compactMap { StaticRelay($0) }, speaksHTTP: self.http),
+        staticHTTP: self.staticHTTP.compactMap { StaticRelay($0) }, speaksHTTP: !self.relaysHTTP),
       logger: logger)
     let group = ServiceGroup(
       configuration: .init(

@@ -30,7 +30,7 @@ extension Main {
     configuration.answersHost = self.hostNames
     configuration.resolverFile = try Self.path(self.resolvConf, "--resolv-conf")
     configuration.proxyLoops = self.proxyLoops
-    configuration.proxyParsesHTTP = self.http
+    configuration.proxyParsesHTTP = !self.relaysHTTP
     configuration.drainSeconds = self.drainTimeout
     configuration.metricsAddress = try Self.endpoint(self.metricsAddress, "--metrics-address")
     configuration.healthAddress = try Self.endpoint(self.healthAddress, "--health-address")

@@ -75,9 +75,9 @@ struct Main: AsyncParsableCommand {
   var proxyLoops = 0
 
   @Flag(
-    name: .customLong("http"),
-    help: "The node proxy parses ports that speak HTTP/1.1 and routes their requests; else it relays them as bytes.")
-  var http = false
+    name: .customLong("no-http"),
+    help: "The node proxy relays bytes on every port: no HTTPRoute is obeyed, and no request looked at.")
+  var relaysHTTP = false
 
   @Option(
     help: ArgumentHelp(

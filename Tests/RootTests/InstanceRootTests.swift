@@ -195,7 +195,7 @@ struct InstanceRootTests {
         Mesh.binaries + "/martletd", "--node", "a", "--control", "unix:/run/martlet/control.sock", "--bpf-dir",
         Mesh.root + "/.build/bpf", "--proxy", Mesh.binaries + "/martlet-proxy", "--proxy-user", "nobody",
         "--health-address", "127.0.0.1:15021", "--metrics-address", "127.0.0.1:15020", "--cgroup-root",
-        node.cgroup.path,
+        node.cgroup.path, "--no-http",
       ])
     #expect(
       try eventually(within: .seconds(20)) {

@@ -14,6 +14,8 @@ final class Mesh {
   var pinDirectory: String
   /// More options of the agent.
   var agentOptions: [String] = []
+  /// Off, because most tests speak bytes of their own to ports that the proxy relays.
+  var parsesHTTP = false
   /// More options of the control plane.
   var controlOptions: [String] = []
   private(set) var control: WorldProcess?
@@ -70,7 +72,7 @@ final class Mesh {
         "--state-dir", self.stateDirectory + "/agent", "--bpf-dir", Self.root + "/.build/bpf", "--proxy",
         Self.binaries + "/martlet-proxy", "--proxy-user", "nobody", "--health-address", "127.0.0.1:15021",
         "--metrics-address", "127.0.0.1:15020", "--log-level", "debug",
-      ] + self.instance + self.agentOptions)
+      ] + self.instance + (self.parsesHTTP ? [] : ["--no-http"]) + self.agentOptions)
   }
 
   var instance: [String] {

@@ -104,7 +104,7 @@ class Mesh:
     def start(self):
         self.apply([])
         self.world.start_control().log.wait(r"\bready\b", timeout=60)
-        self.world.start_agent("--http")
+        self.world.start_agent()
         self.world.wait_ready()
         self._wait_in_force()
 
