@@ -4,7 +4,7 @@ import MeshTestSupport
 import Testing
 
 /// Requests through the node proxy, routed by what users write.
-@Suite("Requests", .serialized)
+@Suite("Routes of requests", .serialized)
 struct HTTPRootTests {
   private static let vip = "240.0.0.50"
   private static let empty = "240.0.0.51"

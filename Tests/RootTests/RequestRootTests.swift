@@ -26,6 +26,7 @@ struct RequestRootTests {
       name,
       prepare: { mesh in
         mesh.agentOptions = options
+        mesh.parsesHTTP = true
         let directory = mesh.world.directory + "/www"
         try DiskFile.makeDirectory(directory, mode: 0o755)
         try DiskFile.write([UInt8](repeating: 0x61, count: 1000), to: directory + "/page", mode: 0o644)
@@ -51,7 +52,7 @@ struct RequestRootTests {
 
   @Test("requests and refused ones are in the agent's metrics, with Istio's labels")
   func metrics() throws {
-    try self.with("requestmetrics", options: ["--http"]) { trio in
+    try self.with("requestmetrics", options: []) { trio in
       let edge = [
         "reporter": "source", "source_workload": "client", "destination_workload": "server",
         "destination_service": "server.demo.svc.cluster.local", "request_protocol": "http",
