@@ -57,7 +57,7 @@ struct HTTP2HeadTests {
   }
 
   @Test(
-    "H2-14: fields of one connection and upper case",
+    "H2-14, HN-04: fields of one connection and upper case",
     arguments: [
       ("connection", "x"), ("transfer-encoding", "chunked"), ("upgrade", "h2c"), ("keep-alive", "1"),
       ("proxy-connection", "x"), ("te", "gzip"), ("X-Upper", "1"), ("content-length", "+1"),

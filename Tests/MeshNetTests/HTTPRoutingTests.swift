@@ -200,7 +200,9 @@ import Testing
     await bench.end()
   }
 
-  @Test("a head that does not end in time is a 408 and the end, and a silent connection is not (RS-01, H1-33)")
+  @Test(
+    "a head that does not end in time is a 408 and the end, and a silent connection is not; nor may a body stand still (RS-01, RS-02, H1-33)"
+  )
   func headTimeout() async throws {
     var configuration = HTTPConfiguration.defaults
     configuration.headTimeout = 200

@@ -51,7 +51,7 @@ import Testing
     #expect(HTTPRequest(method: "put").rule(table) == "plain")
   }
 
-  @Test("fields of one name are joined by a comma; of equal names in a match the first counts")
+  @Test("HN-03, HN-04: fields of one name, whatever its case, are one list; of equal names in a match the first counts")
   func headers() throws {
     let table = HTTPRouteTable([
       try rule(
