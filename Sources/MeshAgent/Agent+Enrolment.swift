@@ -185,6 +185,7 @@ extension Agent {
     if let number = self.planner.identifiers.number(.workload, name.description) {
       self.link?.withdraw(workload: number)
     }
+    self.awaitNoMore(workload)
     if !self.sharesNamespace(workload) {
       // Those of the host's namespace are kept, see `followHostListeners`.
       for key in workload.isInHost

@@ -8,6 +8,9 @@ package import MeshTelemetry
 struct ListenerHandOver {
   var process: Int32 = 0
   var awaited: Set<ListenerKey> = []
+
+  /// It accepts on the listener, or the listener is wanted no more. True: that was the last.
+  mutating func settle(_ key: ListenerKey) -> Bool { self.awaited.remove(key) != nil && self.awaited.isEmpty }
 }
 
 /// What the supervisor has to know of the proxies' words.
@@ -20,8 +23,7 @@ extension Agent {
       await self.supervisor.linked(process)
       if self.handOver.awaited.isEmpty { await self.supervisor.accepting(process) }
     case .listenerAccepted(let key):
-      guard self.handOver.awaited.remove(key) != nil, self.handOver.awaited.isEmpty else { return }
-      await self.supervisor.accepting(self.handOver.process)
+      if self.handOver.settle(key) { await self.supervisor.accepting(self.handOver.process) }
     case .applied:
       guard !self.proxyWasCompared else { return }
       // It has what this agent knows: what an update of the package left running can go now.
@@ -29,6 +31,15 @@ extension Agent {
       await self.supervisor.replaceIfChanged()
     case .aside(let process, let event): await self.supervise(process, event)
     case .rejected, .stockWanted, .stats, .nameStats, .requests, .disconnected: break
+    }
+  }
+
+  /// A proxy that takes over says nothing of listeners that were withdrawn meanwhile: it is not waited for in vain.
+  func awaitNoMore(_ workload: EnrolledWorkload) {
+    guard !workload.isInHost else { return }
+    for (key, _) in self.listeners(of: workload) where self.handOver.settle(key) {
+      let process = self.handOver.process
+      Task { await self.supervisor.accepting(process) }
     }
   }
 

@@ -20,6 +20,8 @@ package struct DescriptorHeader: Hashable, Sendable {
 
     /// Many go in one message.
     var isStock: Bool { self == .stock || self == .nameStock }
+    /// To answer names on.
+    var isOfNames: Bool { self == .nameDatagrams || self == .nameListener }
   }
 
   package static let size = 40

@@ -31,6 +31,24 @@ package enum AgentMessage: Equatable, Sendable {
     case .begin, .upsert, .remove, .commit, .nameServers, .drain: false
     }
   }
+
+  /// Of those, what closes sockets.
+  var closesDescriptors: Bool {
+    switch self {
+    case .withdraw, .retainListeners, .retainNames: true
+    case .begin, .upsert, .remove, .commit, .name, .nameServers, .drain: false
+    }
+  }
+
+  /// Whether these descriptors, sent before it, are among those that it closes. Of stock its receiver knows what it still wants.
+  func closes(_ header: DescriptorHeader) -> Bool {
+    switch self {
+    case .withdraw(let workload): !header.kind.isStock && header.workload == workload
+    case .retainListeners(let cookies): header.kind == .listener && !cookies.contains(header.namespaceCookie)
+    case .retainNames(let cookies): header.kind.isOfNames && !cookies.contains(header.namespaceCookie)
+    case .begin, .upsert, .remove, .commit, .name, .nameServers, .drain: false
+    }
+  }
 }
 
 /// What the proxy says to the agent.

@@ -231,21 +231,25 @@ final class AgentLinkCore {
     // The agent speaks to us: the next failure starts with a short pause again.
     self.backoff = self.configuration.firstBackoff
     let message = try self.codec.agentMessage(frame)
-    // Done means that the event was handled: its handler obeys before it returns, or in the order of what it is told.
-    defer { if message.precedesDescriptors { self.gate?.obeyed() } }
     switch message {
     case .begin(let revision, let isFull): try self.assembler.begin(revision: revision, isFull: isFull)
     case .upsert(let entry): try self.assembler.upsert(entry)
     case .remove(let key): try self.assembler.remove(key)
     case .commit(let revision):
       self.onEvent(.snapshot(try self.assembler.commit(revision: revision), revision: revision))
-    case .withdraw(let workload): self.onEvent(.withdraw(workload: workload))
-    case .name(let workload, let name): self.onEvent(.name(workload: workload, name))
-    case .retainListeners(let cookies): self.onEvent(.retainListeners(cookies: cookies))
-    case .retainNames(let cookies): self.onEvent(.retainNames(cookies: cookies))
+    case .withdraw(let workload): self.obey(message, .withdraw(workload: workload))
+    case .name(let workload, let name): self.obey(message, .name(workload: workload, name))
+    case .retainListeners(let cookies): self.obey(message, .retainListeners(cookies: cookies))
+    case .retainNames(let cookies): self.obey(message, .retainNames(cookies: cookies))
     case .nameServers(let cookie, let servers): self.onEvent(.nameServers(cookie: cookie, servers: servers))
     case .drain(let milliseconds): self.onEvent(.drain(milliseconds: milliseconds))
     }
+  }
+
+  /// Obeyed means that the event was handled: its handler obeys before it returns, or in the order of what it is told.
+  private func obey(_ order: AgentMessage, _ event: AgentLinkEvent) {
+    guard let gate = self.gate else { return self.onEvent(event) }
+    gate.obey(order) { self.onEvent(event) }
   }
 
   func failed(_ error: MeshError) {

@@ -163,12 +163,12 @@ final class AgentEvents: Sendable {
     }
   }
 
+  /// Under the lock: a withdrawal meanwhile waits, and then finds them.
   private func adoptEarlyListeners() {
-    let early = self.early.withLock { early in
-      defer { early = nil }
-      return early ?? []
+    self.early.withLock { early in
+      for listener in early ?? [] { self.adopt(listener.descriptor, listener.key) }
+      early = nil
     }
-    for listener in early { self.adopt(listener.descriptor, listener.key) }
   }
 
   private func dropEarlyListeners(where isGone: (ListenerKey) -> Bool) {

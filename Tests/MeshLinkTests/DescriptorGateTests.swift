@@ -3,14 +3,17 @@ import Testing
 
 @testable import MeshLink
 
-@Suite("Descriptors that overtake an order") struct DescriptorGateTests {
-  private func header(after: UInt64) -> DescriptorHeader {
-    DescriptorHeader(kind: .listener, isV4: true, workload: 1, count: 1, namespaceCookie: 7, after: after)
+@Suite("Descriptors that overtake an order, or are overtaken by one") struct DescriptorGateTests {
+  private func header(after: UInt64, _ kind: DescriptorHeader.Kind = .listener, workload: UInt32 = 1)
+    -> DescriptorHeader
+  {
+    DescriptorHeader(kind: kind, isV4: true, workload: workload, count: 1, namespaceCookie: 7, after: after)
   }
 
   /// What passes of a course of arrivals and orders, step by step.
   private enum Step {
     case arrives(CInt, after: UInt64)
+    /// Of another workload.
     case obeyed
   }
 
@@ -18,8 +21,9 @@ import Testing
     var state = DescriptorGate.State()
     return steps.map { step in
       switch step {
-      case .arrives(let number, let after): state.arrived(self.header(after: after), [number]) ? [number] : []
-      case .obeyed: state.obey().flatMap(\.descriptors)
+      case .arrives(let number, let after):
+        state.arrived(self.header(after: after), [number]) == .passes ? [number] : []
+      case .obeyed: state.obeyed(.withdraw(workload: 2)).flatMap(\.descriptors)
       }
     }
   }
@@ -42,12 +46,51 @@ import Testing
   @Test("those that wait when the connection ends are returned, and nothing passes them on later")
   func ends() {
     var state = DescriptorGate.State()
-    let isFree = state.arrived(self.header(after: 1), [10])
+    let arrival = state.arrived(self.header(after: 1), [10])
     let inVain = state.end().map(\.descriptors)
-    let later = state.obey().count
-    #expect(!isFree)
+    let later = state.obeyed(.withdraw(workload: 1)).count
+    #expect(arrival == .waits)
     #expect(inVain == [[10]])
     #expect(later == 0)
+  }
+
+  @Test("what an order that was sent later closes is closed when it comes; what it does not concern passes")
+  func overtaken() {
+    let orders: [(AgentMessage, closes: [DescriptorHeader.Kind])] = [
+      (.withdraw(workload: 1), [.listener, .nameDatagrams, .nameListener]), (.withdraw(workload: 2), []),
+      (.retainListeners(cookies: [8]), [.listener]), (.retainListeners(cookies: [7, 8]), []),
+      (.retainNames(cookies: []), [.nameDatagrams, .nameListener]), (.retainNames(cookies: [7]), []),
+    ]
+    for (order, closes) in orders {
+      for kind in [DescriptorHeader.Kind.listener, .stock, .nameDatagrams, .nameListener, .nameStock] {
+        var state = DescriptorGate.State()
+        _ = state.obeyed(order)
+        let arrival = state.arrived(self.header(after: 0, kind), [10])
+        #expect(arrival == (closes.contains(kind) ? .isTooLate : .passes), "\(order) \(kind)")
+      }
+    }
+  }
+
+  @Test("an order closes nothing that was sent after it, whether it waited for the order or came later")
+  func sentAfter() {
+    var state = DescriptorGate.State()
+    let early = state.arrived(self.header(after: 1), [10])
+    let freed = state.obeyed(.withdraw(workload: 1)).flatMap(\.descriptors)
+    let late = state.arrived(self.header(after: 1), [11])
+    #expect(early == .waits)
+    #expect(freed == [10])
+    #expect(late == .passes)
+  }
+
+  @Test("orders are forgotten when what comes was sent after them, and there is an end to how many are kept")
+  func forgotten() {
+    var state = DescriptorGate.State()
+    for _ in 0..<5 { _ = state.obeyed(.withdraw(workload: 1)) }
+    _ = state.arrived(self.header(after: 3), [10])
+    let afterThree = state.overtaking
+    for _ in 0..<2 * DescriptorGate.State.maximumOrders { _ = state.obeyed(.withdraw(workload: 1)) }
+    #expect(afterThree == 2)
+    #expect(state.overtaking == DescriptorGate.State.maximumOrders)
   }
 
   @Test("the number of orders survives the wire, and stock has a destination in its place")
