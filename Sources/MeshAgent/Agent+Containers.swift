@@ -91,6 +91,21 @@ extension Agent {
     self.saveContainers()
   }
 
+  /// Says once of a container that it ran before it was enrolled, and what keeps the next one from it.
+  func noteMissingHook(of name: ResourceName) {
+    guard case .container(let selector) = self.locations[name], let id = self.chosenContainers[name.description],
+      self.containers.beganWithoutHook(id)
+    else { return }
+    let error = MeshError(
+      .conflict, "container \(selector)", "no OCI hook asked for it before it ran",
+      next:
+        "install -D -m 644 /usr/lib/martlet/oci-hook.json /usr/share/containers/oci/hooks.d/martlet.json, and restart it"
+    )
+    self.logger.warning(
+      "a container ran before it was enrolled: its first calls were not steered",
+      metadata: [LogKey.workload: "\(name)", LogKey.error: "\(error)"])
+  }
+
   /// Workloads of this node that the container is; nil if too little is known of it to tell.
   func workloads(ofContainer id: String) -> [ResourceName]? {
     let record = self.containers.containers[id]

@@ -151,6 +151,7 @@ extension Agent {
             LogKey.workload: "\(name)", LogKey.namespace: "\(workload.namespace.name)",
             "addresses": "\(workload.local.addresses.map(\.description).joined(separator: " "))",
           ])
+        self.noteMissingHook(of: name)
         if workload.local.interfaces.isEmpty, !workload.isInHost {
           self.logger.warning(
             "no veth leads to the workload: its source addresses are not checked",

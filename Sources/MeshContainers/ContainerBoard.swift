@@ -15,6 +15,8 @@ package struct ContainerBoard: Sendable, Hashable {
   package static let maximumContainers = 8192
 
   package private(set) var containers: [String: ContainerRecord] = [:]
+  /// Processes that the hook asked for before anything ran in them, or of which it was told that it did not.
+  private var judged: [String: Int32] = [:]
 
   package init() {}
 
@@ -22,6 +24,7 @@ package struct ContainerBoard: Sendable, Hashable {
   package init(_ records: [ContainerRecord]) {
     for record in records.prefix(Self.maximumContainers) where ContainerRecord.isID(record.id) {
       self.containers[record.id] = record
+      self.judged[record.id] = record.process
     }
   }
 
@@ -37,12 +40,15 @@ package struct ContainerBoard: Sendable, Hashable {
     }
     for (id, record) in self.containers where new[id] == nil && living.contains(id) { new[id] = record }
     self.containers = new
+    self.judged = self.judged.filter { new[$0.key] != nil }
   }
 
   /// Ends are no events here: an event may come after the next start, a process handle does not.
   package mutating func apply(_ event: ContainerEvent) {
     switch event.action {
-    case .removed: self.containers[event.id] = nil
+    case .removed:
+      self.containers[event.id] = nil
+      self.judged[event.id] = nil
     case .other: break
     case .made:
       guard self.mayAdd(event.id) else { return }
@@ -60,6 +66,14 @@ package struct ContainerBoard: Sendable, Hashable {
     record.process = process
     record.name = name ?? record.name
     self.containers[id] = record
+    self.judged[id] = process
+  }
+
+  /// True once for each process that ran before the hook asked for it: what it called meanwhile was not steered.
+  package mutating func beganWithoutHook(_ id: String) -> Bool {
+    guard let process = self.containers[id]?.process, self.judged[id] != process else { return false }
+    self.judged[id] = process
+    return true
   }
 
   /// Its process is gone, or was another's.

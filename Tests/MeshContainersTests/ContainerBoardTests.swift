@@ -89,4 +89,27 @@ struct ContainerBoardTests {
       ContainerSelector.isName("web-1_x.y") && !ContainerSelector.isName("-web") && !ContainerSelector.isName("a/b"))
     #expect(!ContainerSelector.isLabel("", "x") && !ContainerSelector.isLabel("a\n", "x"))
   }
+
+  @Test(
+    "a process that ran before the hook asked for it is told of once, start after start; one of a predecessor's is not")
+  func withoutHook() {
+    var board = ContainerBoard([self.web])
+    let restored = board.beganWithoutHook(self.web.id)
+    board.list([ContainerRecord(id: "a", name: "late", process: 5), self.web], living: [self.web.id])
+    let late = [board.beganWithoutHook("a"), board.beganWithoutHook("a")]
+    // The hook is there now: what it asked for is said nothing of, whatever lists come.
+    board.created(id: "a", process: 6, name: "late")
+    board.list([ContainerRecord(id: "a", name: "late", process: 6)], living: ["a"])
+    let asked = board.beganWithoutHook("a")
+    // And is gone again.
+    board.list([ContainerRecord(id: "a", name: "late", process: 7)], living: [])
+    let again = board.beganWithoutHook("a")
+    board.ended("a")
+    let others = [board.beganWithoutHook("a"), board.beganWithoutHook("nobody")]
+    #expect(!restored)
+    #expect(late == [true, false])
+    #expect(!asked)
+    #expect(again)
+    #expect(others == [false, false])
+  }
 }

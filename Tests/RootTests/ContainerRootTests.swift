@@ -75,6 +75,13 @@ struct ContainerRootTests {
         ])
     }
 
+    /// How often this agent said that a container ran before it was enrolled, and what to install.
+    var lateStarts: Int {
+      (self.mesh.agent?.stderr ?? "").split(separator: "\n").count {
+        $0.contains("ran before it was enrolled") && $0.contains("oci/hooks.d/martlet.json")
+      }
+    }
+
     func isEnrolled(_ wanted: Bool) throws -> Bool {
       try eventually(within: .seconds(10)) {
         try self.mesh.martlet(["show", "workloads", "demo/web", "-o", "json"]).stdout.contains(
@@ -92,6 +99,7 @@ struct ContainerRootTests {
       }
       let other = try host.calls(["--name", "other"], in: host.other)
       #expect(other.stdout == "none hello\n", "\(other)")
+      #expect(host.lateStarts == 0)
     }
   }
 
@@ -128,6 +136,7 @@ struct ContainerRootTests {
       let started = try host.podman.start(options, ["sleep", "1000"])
       #expect(started.isSuccess, "\(started)")
       #expect(try host.isEnrolled(true), "\(host.mesh.agent?.stderr ?? "")")
+      #expect(host.lateStarts == 1, "\(host.mesh.agent?.stderr ?? "")")
       #expect(try host.web.call("\(Host.server):80") == .answer("hello"))
       #expect(try host.podman.run(["restart", "--time", "0", "web"]).isSuccess)
       #expect(try host.isEnrolled(true))
@@ -137,6 +146,8 @@ struct ContainerRootTests {
       try host.mesh.startAgent()
       try host.mesh.waitUntilReady()
       #expect(try host.isEnrolled(true))
+      // Its predecessor said it.
+      #expect(host.lateStarts == 0, "\(host.mesh.agent?.stderr ?? "")")
       #expect(try host.web.call("\(Host.server):80") == .answer("hello"))
 
       #expect(try host.podman.run(["rm", "--force", "--time", "0", "web"]).isSuccess)
