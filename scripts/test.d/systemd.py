@@ -3,8 +3,11 @@
 enrolled, traffic by name through policy, restarts under load, up- and downgrades, a hang, a reboot, removal. Commands are those of
 the documentation, taken from its blocks.
 
-usage: systemd.py PACKAGE OLDER_PACKAGE [SUITE...] (default: bookworm trixie)
+usage: systemd.py PACKAGE OLDER_PACKAGE [--parts PART,...] [SUITE...] (default: all parts, bookworm trixie)
+
+A part builds on those before it: the others need at least install and enrol, most units and containers as well.
 """
+import argparse
 import os
 import pathlib
 import subprocess
@@ -25,9 +28,9 @@ PARTS = (
 
 
 class Run(machine.Machine, installing.Installing, workloads.Workloads, running.Running, booting.Booting):
-    def run(self):
+    def run(self, parts):
         self.box.start()
-        for part in PARTS:
+        for part in parts:
             print(f"  -- {part}", flush=True)
             getattr(self, part)()
 
@@ -46,8 +49,17 @@ def chaos():
 
 
 def main():
-    package, older = (pathlib.Path(path).resolve() for path in sys.argv[1:3])
-    suites = sys.argv[3:] or ["bookworm", "trixie"]
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", type=pathlib.Path)
+    parser.add_argument("older", type=pathlib.Path)
+    parser.add_argument("--parts", type=lambda text: text.split(","), default=[])
+    parser.add_argument("suites", nargs="*")
+    arguments = parser.parse_args()
+    unknown = [part for part in arguments.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"--parts: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    package, older = arguments.package.resolve(), arguments.older.resolve()
+    suites = arguments.suites or ["bookworm", "trixie"]
     failures = documents.problems()
     for problem in failures:
         print(f"error: {problem}")
@@ -55,14 +67,14 @@ def main():
         print(f"==> {suite}", flush=True)
         run = Run(suite, package, older)
         try:
-            run.run()
+            run.run([part for part in PARTS if part in arguments.parts] or PARTS)
         except Exception as error:  # the machine has to go whatever happened
             run.check("the run goes to its end", False, f"{type(error).__name__}: {error}")
         finally:
             failures += run.failures
             if not os.environ.get("MARTLET_KEEP"):
                 run.box.remove()
-    if len(sys.argv) <= 3:
+    if not arguments.suites and not arguments.parts:
         print("==> chaos", flush=True)
         failures += chaos()
     for failure in failures:
