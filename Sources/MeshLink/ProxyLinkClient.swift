@@ -31,13 +31,14 @@ package final class ProxyLinkClient: Sendable {
   package struct Configuration: Sendable {
     package var runDirectory: String
     package var version: String
-    /// Pause before a new try: doubles from the first to the second.
+    /// Pause before a new try: doubles from the first to the second. Connections that need a socket of the agent wait for the
+    /// link, so an agent that was away for long has to be found soon.
     package var firstBackoff: TimeAmount
     package var lastBackoff: TimeAmount
 
     package init(
       runDirectory: String, version: String = MeshBase.version, firstBackoff: TimeAmount = .milliseconds(50),
-      lastBackoff: TimeAmount = .seconds(2)
+      lastBackoff: TimeAmount = .milliseconds(200)
     ) {
       self.runDirectory = runDirectory
       self.version = version

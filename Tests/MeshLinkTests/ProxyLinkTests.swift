@@ -179,6 +179,23 @@ final class Recorder<Event: Sendable>: Sendable {
     await server.stop()
   }
 
+  @Test("an agent that was away for long is found as soon as one that was away for a moment")
+  func late() async throws {
+    defer { self.remove() }
+    let proxy = Recorder<AgentLinkEvent>()
+    let client = ProxyLinkClient(
+      configuration: .init(runDirectory: self.directory), group: MultiThreadedEventLoopGroup.singleton,
+      logger: self.logger, onEvent: { proxy.record($0) })
+    client.start()
+    let begin = ContinuousClock.now
+    // By 50, 100 and then 200 ms: with pauses that go on doubling the eighth try comes after 6 s.
+    while proxy.all.count < 8, ContinuousClock.now - begin < .seconds(30) {
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    #expect(ContinuousClock.now - begin < .seconds(5))
+    client.stop()
+  }
+
   @Test("a peer of another user, or one that the check refuses, is closed", arguments: [true, false])
   func stranger(isUser: Bool) async throws {
     defer { self.remove() }

@@ -143,7 +143,8 @@ class Machine:
             return self.check(what, False, f"no result: {text[:500]}")
         good = not result["failures"] and result["new"] >= least and result["kept"] > 0
         self.check(f"{what}: {result['new']} new, {result['kept']} kept connections, {result['exchanges']} exchanges, "
-                   f"{len(result['failures'])} failed, slowest {result['slowest']} s", good, "; ".join(result["failures"][:6]))
+                   f"{len(result['failures'])} failed, slowest {result['slowest']} s"
+                   + (f", the machine stood still for {result['stood_still']} s" if result["stood_still"] > 1 else ""), good, "; ".join(result["failures"][:6]))
 
     # What holds.
 
