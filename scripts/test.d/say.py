@@ -7,7 +7,8 @@ name, port, log = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 try:
     address = socket.getaddrinfo(name, port, socket.AF_INET, socket.SOCK_STREAM)[0][4]
     with socket.create_connection(address, 3) as s:
-        s.settimeout(3)
+        # What is relayed waits for a socket of the agent as long as that.
+        s.settimeout(10)
         s.sendall(b"hello\n")
         said = s.recv(10).decode(errors="replace").strip() or "closed"
 except OSError as error:

@@ -54,7 +54,7 @@ def main():
     parser.add_argument("older", type=pathlib.Path)
     parser.add_argument("--parts", type=lambda text: text.split(","), default=[])
     parser.add_argument("suites", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
         parser.error(f"--parts: {', '.join(unknown)}; there are {', '.join(PARTS)}")
