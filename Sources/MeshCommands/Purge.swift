@@ -124,8 +124,8 @@ struct Purge {
     } catch {
       self.problems.append("\(cgroup)/cgroup.kill: \(error)")
     }
-    // The kernel empties the cgroup as the processes end.
-    for _ in 0..<50 {
+    // The kernel empties the cgroup as the processes end: with thousands of connections on a busy machine that takes seconds.
+    for _ in 0..<500 {
       let left = try? String(contentsOfFile: cgroup + "/cgroup.procs", encoding: .utf8)
       if left?.isEmpty ?? true { return }
       usleep(20_000)
