@@ -83,7 +83,8 @@ let floor4: [Target] = [
 ]
 
 let floor5: [Target] = [
-  .target(name: "MeshArguments", dependencies: [arguments], swiftSettings: driver),
+  .target(
+    name: "MeshArguments", dependencies: ["MeshBase", "MeshTelemetry", "MeshRouting", arguments], swiftSettings: driver),
   .target(name: "MeshLinux", dependencies: ["CMeshLinux", "MeshBase"], swiftSettings: driver),
   .target(name: "MeshBPF", dependencies: ["CMeshABI", "CMeshBPF", "MeshBase"], swiftSettings: driver),
   .target(
@@ -128,7 +129,8 @@ let floor6: [Target] = [
   .target(
     name: "MeshProxy",
     dependencies: [
-      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", nio, nioPosix, logging, lifecycle,
+      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshTelemetry", "MeshRouting", "MeshLink", "MeshNet", nio, nioPosix,
+      logging, lifecycle,
     ],
     swiftSettings: driver),
   .target(
@@ -149,7 +151,9 @@ let roof: [Target] = [
     swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
     name: "martletd",
-    dependencies: ["MeshAgent", "MeshArguments", "MeshBase", "MeshLinux", arguments, logging, lifecycle, signals],
+    dependencies: [
+      "MeshAgent", "MeshArguments", "MeshBase", "MeshLinux", "MeshTelemetry", arguments, logging, lifecycle, signals,
+    ],
     swiftSettings: everyTarget, linkerSettings: roofLinking),
   .executableTarget(
     name: "martlet-proxy",

@@ -23,6 +23,10 @@ package struct AgentConfiguration: Sendable {
   package var proxyLoops: Int
   /// The proxy parses ports that speak HTTP.
   package var proxyParsesHTTP = true
+  /// What else the proxy is told of requests, as its own options.
+  package var proxyRequestOptions: [String] = []
+  /// The file of its access log, which is made for it.
+  package var accessLog: String?
   /// Names of the mesh are answered in the host's own namespace too, for its resolver.
   package var answersHost: Bool
   /// Name servers of workloads that do not say which (resolv.conf(5)).

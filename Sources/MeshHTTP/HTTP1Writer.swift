@@ -84,8 +84,14 @@ package struct HTTP1FieldEdit: Hashable, Sendable {
 package struct HTTP1Passage: Hashable, Sendable {
   /// The name in `Via`.
   package var via: [UInt8] = []
-  /// The client's address, for `X-Forwarded-For`.
+  /// The client's address, for `X-Forwarded-For`, behind what is there.
   package var forwardedFor: [UInt8] = []
+  /// For a request that has none of its own.
+  package var forwardedProto: [UInt8] = []
+  /// A request without `X-Forwarded-Host` gets one: the host as the client asked for it.
+  package var tellsHost = false
+  /// What of the client's own does not pass.
+  package var removed: HTTPFieldSet = []
   /// A whole element for `Forwarded` (RFC 7239).
   package var forwarded: [UInt8] = []
   /// For a request that has none of its own.
@@ -118,16 +124,35 @@ package enum HTTP1Writer {
     output.append("\r\n")
 
     var removed = HTTPFieldSet.hopByHop.union([.host, .expect]).union(Self.identity).union(edit.removed)
-      .union(request.nominated)
+      .union(request.nominated).union(passage.removed)
     var kept = HTTPKeptPassage()
-    if present.contains(.traceparent) || present.contains(.xRequestID) || present.contains(.xForwardedFor) {
+    if !present.isDisjoint(with: HTTPKeptPassage.names) {
       for field in fields { kept.see(field.name, field.valueRange, input, removed: &removed) }
       kept.end(removed: &removed)
     }
+    // One field: many look at the first of several only.
+    let joins = kept.chain && !passage.forwardedFor.isEmpty
+    if joins { removed.insert(.xForwardedFor) }
     Self.fields(
       fields, input, removed: removed, others: edit.removedOthers, nominated: request.nominatedOthers, to: &output)
     output += edit.lines
-    Self.line("x-forwarded-for: ", passage.forwardedFor, to: &output)
+    if joins {
+      output.append("x-forwarded-for: ")
+      for field in fields where field.name == .xForwardedFor && !field.valueRange.isEmpty {
+        output.append(input, field.valueRange)
+        output.append(", ")
+      }
+      output += passage.forwardedFor
+      output.append("\r\n")
+    } else {
+      Self.line("x-forwarded-for: ", passage.forwardedFor, to: &output)
+    }
+    if !kept.proto { Self.line("x-forwarded-proto: ", passage.forwardedProto, to: &output) }
+    if passage.tellsHost, !kept.host, let host = request.authority {
+      output.append("x-forwarded-host: ")
+      output.append(input, host)
+      output.append("\r\n")
+    }
     Self.line("forwarded: ", passage.forwarded, to: &output)
     Self.line("via: 1.1 ", passage.via, to: &output)
     if !kept.requestID { Self.line("x-request-id: ", passage.requestID, to: &output) }

@@ -25,7 +25,7 @@ package enum HTTPBridge {
     if !request.expectsContinue { removed.insert(.expect) }
     Self.requestFields(
       HTTPFieldPlace.all(fields), input, removed: removed, nominated: request.nominatedOthers, edit: edit,
-      passage: passage, via: "1.1 ", to: &block)
+      passage: passage, host: request.authority, via: "1.1 ", to: &block)
     if fields.contains(where: { $0.name == .te && Self.lists(input, $0.valueRange, "trailers") }) {
       block.add("te", "trailers".utf8)
     }
@@ -52,7 +52,8 @@ package enum HTTPBridge {
     output.append("\r\n")
     var lines = HTTP1Lines()
     Self.requestFields(
-      places, bytes.span, removed: removed, nominated: [], edit: edit, passage: passage, via: "2 ", to: &lines)
+      places, bytes.span, removed: removed, nominated: [], edit: edit, passage: passage, host: host, via: "2 ",
+      to: &lines)
     if places.contains(where: { $0.known == .te }) {
       lines.add("te", "trailers".utf8)
       lines.add("connection", "te".utf8)
@@ -84,7 +85,8 @@ package enum HTTPBridge {
     block.add(":authority", authority ?? Array(bytes[host]))
     block.add(":path", target ?? Array(bytes[path]))
     Self.requestFields(
-      places, bytes.span, removed: removed, nominated: [], edit: edit, passage: passage, via: "2 ", to: &block)
+      places, bytes.span, removed: removed, nominated: [], edit: edit, passage: passage, host: host, via: "2 ",
+      to: &block)
     if places.contains(where: { $0.known == .te }) { block.add("te", "trailers".utf8) }
     if let length = head.contentLength { block.add(contentLength: length) }
     return block
@@ -92,15 +94,27 @@ package enum HTTPBridge {
 
   private static func requestFields(
     _ places: [HTTPFieldPlace], _ input: Span<UInt8>, removed: HTTPFieldSet, nominated: [Range<Int>],
-    edit: HTTP1FieldEdit, passage: HTTP1Passage, via: String, to sink: inout some HTTPFieldSink
+    edit: HTTP1FieldEdit, passage: HTTP1Passage, host: Range<Int>?, via: String, to sink: inout some HTTPFieldSink
   ) {
     var removed = removed.union(.hopByHop).union([.host]).union(HTTP1Writer.identity).union(edit.removed)
+      .union(passage.removed)
     var kept = HTTPKeptPassage()
     for place in places { kept.see(place.known, place.value, input, removed: &removed) }
     kept.end(removed: &removed)
+    var chain: [UInt8] = []
+    if kept.chain, !passage.forwardedFor.isEmpty {
+      // One field: many look at the first of several only.
+      removed.insert(.xForwardedFor)
+      for place in places where place.known == .xForwardedFor && !place.value.isEmpty {
+        chain.append(input, place.value)
+        chain.append(", ")
+      }
+    }
     sink.add(places, input, removed: removed, others: edit.removedOthers, nominated: nominated)
     sink.add(edit)
-    sink.add("x-forwarded-for", passage.forwardedFor)
+    sink.add("x-forwarded-for", chain + passage.forwardedFor)
+    if !kept.proto { sink.add("x-forwarded-proto", passage.forwardedProto) }
+    if passage.tellsHost, !kept.host, let host { sink.add("x-forwarded-host", Self.copy(input, host)) }
     sink.add("forwarded", passage.forwarded)
     if !passage.via.isEmpty { sink.add("via", Array(via.utf8) + passage.via) }
     if !kept.requestID { sink.add("x-request-id", passage.requestID) }

@@ -62,7 +62,7 @@ package enum ProxyMessage: Equatable, Sendable {
   case stockWanted(StockRequest)
   case listenerAccepted(ListenerKey)
   case stats(ProxyStats)
-  /// What the name server did since the proxy started, by stable words.
+  /// What the name server and the access log did since the proxy started, by stable words.
   case nameStats([NamedCount])
   /// HTTP and gRPC requests since the last of these messages.
   case requests([RequestCount])

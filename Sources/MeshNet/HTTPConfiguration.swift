@@ -1,4 +1,5 @@
 package import MeshHTTP
+package import MeshRouting
 
 /// How the proxy speaks HTTP. Times are milliseconds.
 package struct HTTPConfiguration: Sendable, Hashable {
@@ -13,12 +14,7 @@ package struct HTTPConfiguration: Sendable, Hashable {
   package var upstreamIdleTimeout: UInt64 = 60_000
   /// What a client may still send that closes, until its answer is taken for read.
   package var lingerTimeout: UInt64 = 2000
-  /// The name in `Via`, of requests and answers. Empty: none is written; neither of the mesh's proxies is asked for by anyone.
-  package var via: [UInt8] = []
-  /// Whether a request without `X-Request-Id` gets one.
-  package var addsRequestID = true
-  /// Whether a request without `traceparent` gets one. Off: a trace that nobody collects tells nothing; those that come pass.
-  package var addsTraceparent = false
+  package var forwarding = HTTPForwarding.defaults
 
   package static let defaults = HTTPConfiguration()
 

@@ -119,7 +119,7 @@ extension HTTPConnection {
   func answerLocally(_ local: HTTPLocalAnswer, edit: HTTP1FieldEdit = HTTP1FieldEdit()) {
     self.account.flags.formUnion(local.flags)
     guard self.server.canAnswer else { return self.abort() }
-    if !self.account.isOpen { self.requestUnread(local.flags) }
+    if !self.account.isOpen { self.requestUnread() }
     self.loop.note(local, self.flow)
     self.dropUpstream()
     self.exchange.ended()
@@ -131,17 +131,15 @@ extension HTTPConnection {
     HTTP1Writer.answer(
       local.status, local.phrase, text: text, isHead: isHead, closes: plan?.closes ?? true, edit: edit,
       to: &self.output.bytes)
-    self.account.status = local.status
-    if !isHead, !text.isEmpty { self.account.responseBytes &+= UInt64(text.utf8.count) + 1 }
+    self.account.answered(by: local, bytes: isHead || text.isEmpty ? 0 : text.utf8.count + 1)
     self.loop.ended(&self.account)
     if plan == nil { self.finish(lingers: true) } else { self.after(self.server.answerEnded()) }
   }
 
   /// What the client sent is no request, or not all of one: it is counted as one that asked the Service that was dialled.
-  private func requestUnread(_ flags: ResponseFlags) {
+  private func requestUnread() {
     self.account.begin(
       source: self.flow.sourceWorkload, at: self.headBegan.map { $0 * 1000 } ?? self.loop.microseconds)
-    self.account.flags = flags
     if let route = self.loop.table?.route(to: self.flow.original) { self.account.asked(at: route, &self.loop.requests) }
   }
 

@@ -14,7 +14,8 @@ extension HTTPConnection {
     self.dropsBody = false
     self.requestHasEnded = false
     self.account.begin(
-      source: self.flow.sourceWorkload, at: self.headBegan.map { $0 * 1000 } ?? self.loop.microseconds)
+      source: self.flow.sourceWorkload, at: self.headBegan.map { $0 * 1000 } ?? self.loop.microseconds,
+      request.minorVersion == 0 ? .http10 : .http11)
     self.loop.routed.fields.removeAll(keepingCapacity: true)
     for field in self.server.fields {
       self.loop.routed.fields.append(.init(name: field.nameRange, value: field.valueRange))
@@ -29,7 +30,8 @@ extension HTTPConnection {
   // MARK: endpoints
 
   private func forward(_ request: HTTP1RequestHead, _ input: Span<UInt8>, _ direction: HTTPDirection) {
-    self.loop.renewPassage()
+    self.loop.renewPassage(of: self.flow)
+    self.account.passes(self.loop.passage)
     self.requestBytes.removeAll(keepingCapacity: true)
     HTTP1Writer.request(
       request, self.server.fields, present: self.server.present, input, edit: direction.requestEdit,
@@ -52,7 +54,7 @@ extension HTTPConnection {
   /// A connection of the pool, or a new one.
   func dial(_ choice: RoutingTable.Choice) {
     self.choice = choice
-    self.account.sent(to: choice.workload, &self.loop.requests)
+    self.account.sent(to: choice, &self.loop.requests)
     let key = UpstreamPool.Key(
       workload: self.flow.sourceWorkload, namespaceCookie: self.flow.namespaceCookie, target: choice.target)
     while self.exchange.mayReuse, let idle = self.loop.takeIdle(key) {

@@ -37,6 +37,7 @@ extension RelayLoop {
   func direct(
     _ request: HTTPRequestPlaces, of flow: AcceptedFlow, in input: Span<UInt8>, for account: inout RequestAccount
   ) -> HTTPVerdict {
+    if self.accessLog != nil { account.note(request, self.routed.fields, in: input) }
     guard let table = self.table else { return .answer(HTTPLocalAnswer(RoutingRefusal.notReady)) }
     guard let route = table.route(to: flow.original) else {
       return .answer(HTTPLocalAnswer(RoutingRefusal.noServicePort))
@@ -89,6 +90,7 @@ extension RelayLoop {
       return .answer(HTTPLocalAnswer(HTTPRefusal.noRoute))
     }
     let action = rules.actions[match.action]
+    account.follows(action.rule.origin)
     var ofCORS = HTTP1FieldEdit()
     if let cors = action.effects.cors, let origin = self.routedValue("origin", input) {
       if let preflight = self.preflight(cors, origin, request, input) { return preflight }

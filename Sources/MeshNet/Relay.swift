@@ -35,9 +35,10 @@ package final class Relay: Sendable {
   /// - idleTimeout: relays without a byte for so long (give or take a sweep) are closed; nil: never.
   /// - sweepInterval: how often quiet relays are looked for, in milliseconds.
   /// - http: nil: ports that speak HTTP are relayed like all others.
+  /// - accessLog: of their requests.
   package init(
     loops: Int, stock: StockRoom?, idleTimeout: Duration? = nil, sweepInterval: UInt64 = 10_000,
-    http: HTTPConfiguration? = nil, logger: Logger
+    http: HTTPConfiguration? = nil, accessLog: AccessLog? = nil, logger: Logger
   ) throws(MeshError) {
     self.stock = stock
     let threads = (0..<max(1, loops)).compactMap { try? RelayThread.open(number: $0) }
@@ -46,7 +47,7 @@ package final class Relay: Sendable {
       let started: Void? = try? thread.start(name: "relay-\(thread.number)") {
         RelayLoop(
           thread: $0, peers: threads, stock: stock, idleTimeout: idleTimeout, sweepInterval: sweepInterval,
-          http: http, logger: logger)
+          http: http, accessLog: accessLog, logger: logger)
       }
       guard started != nil, threads.count == max(1, loops) else {
         throw MeshError(

@@ -26,6 +26,7 @@ extension RelayLoop {
 
   func name(_ workload: UInt32, _ name: ResourceName) {
     self.callers.names[workload] = name
+    self.httpScratch.clients = [:]
     self.callers.strangers.remove(workload)
     guard self.callers.held > 0 else { return }
     for case let held as HeldConnection in Array(self.connections.values) where held.sourceWorkload == workload {
@@ -36,6 +37,7 @@ extension RelayLoop {
   /// The number can be another's next time.
   func forget(_ workload: UInt32) {
     self.callers.names[workload] = nil
+    self.httpScratch.clients = [:]
     self.callers.strangers.remove(workload)
   }
 

@@ -14,7 +14,10 @@ final class RelayLoop: ThreadLoop {
   let stock: StockRoom?
   let kit = RelayKit()
   var table: RoutingTable? {
-    didSet { self.across = [] }
+    didSet {
+      self.across = []
+      self.httpScratch.clients = [:]
+    }
   }
   /// What was found to be dialled from inside of the destination's namespace. Always right, if not always needed.
   var across: Set<StockRoom.Shelf> = []
@@ -34,6 +37,7 @@ final class RelayLoop: ThreadLoop {
   let sweepInterval: UInt64
   private let idleSweeps: Int?
   let logger: Logger
+  let accessLog: AccessLog?
   private(set) var connections: [UInt64: any LoopMember] = [:]
   private var lastConnection: UInt64 = 0
   /// Connections whose upstream does not stand yet: they have a deadline.
@@ -63,10 +67,12 @@ final class RelayLoop: ThreadLoop {
 
   init(
     thread: RelayThread, peers: [RelayThread], stock: StockRoom?, idleTimeout: Duration?, sweepInterval: UInt64,
-    http: HTTPConfiguration?, logger: Logger
+    http: HTTPConfiguration?, accessLog: AccessLog?, logger: Logger
   ) {
+    self.accessLog = accessLog
     self.httpOrNone = http
     self.http = http ?? .defaults
+    self.httpScratch.passage = self.http.forwarding.passage
     self.thread = thread
     self.peers = peers
     self.stock = stock
@@ -105,6 +111,7 @@ final class RelayLoop: ThreadLoop {
       for i in 0..<Int(count) { self.handle(events[i]) }
       if !self.again.isEmpty { self.runAgain() }
       self.tick()
+      self.tellAccessLog()
     }
   }
 
@@ -155,6 +162,7 @@ final class RelayLoop: ThreadLoop {
   /// After the last turn.
   func end() {
     self.abortAll { _ in true }
+    self.tellAccessLog()
     self.listeners = [:]
   }
 

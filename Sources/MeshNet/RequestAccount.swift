@@ -1,17 +1,32 @@
+import CMeshRelay
+import Glibc
 import MeshBase
+import MeshHTTP
 import MeshRouting
 import MeshSnapshot
 import MeshTelemetry
 
-/// A request while it is under way: what metrics will say of it. A connection of HTTP/1.1 has one, a stream of HTTP/2 has one;
-/// whoever has it tells it what happens, and gives it to `RelayLoop.ended` when the request is over, however that came. Numbers
-/// only: nothing is allocated.
+/// A request while it is under way: what metrics, and the access log, will say of it. A connection of HTTP/1.1 has one, a stream
+/// of HTTP/2 has one; whoever has it tells it what happens, and gives it to `RelayLoop.ended` when the request is over, however
+/// that came. Numbers only, unless there is an access log: nothing is allocated.
 ///
 /// ```
-/// begin ─► asked ─► sent ─► status, bytes ─► ended
+/// begin ─► asked ─► sent ─► status, bytes, or answered ─► ended
 ///            │ another service or endpoint, any number of times
 /// ```
 struct RequestAccount {
+  enum Version: UInt8 {
+    case http10, http11, http2
+
+    var text: StaticString {
+      switch self {
+      case .http10: "HTTP/1.0"
+      case .http11: "HTTP/1.1"
+      case .http2: "HTTP/2"
+      }
+    }
+  }
+
   /// The status as the client got it; 0: none.
   var status: UInt16 = 0
   /// `grpc-status`; nil: none was told.
@@ -24,19 +39,31 @@ struct RequestAccount {
   /// Microseconds of the loop's clock. Nil: no request is under way.
   private var began: UInt64?
   private var source: UInt32 = 0
+  private var version = Version.http11
   private var service = NumberedName()
   private var destination = NumberedName()
   private var isAsked = false
   private var isSent = false
+  /// Nil: there is no access log.
+  private var draft: AccessDraft?
 
   var isOpen: Bool { self.began != nil }
 
-  mutating func begin(source: UInt32, at began: UInt64) {
+  mutating func begin(source: UInt32, at began: UInt64, _ version: Version = .http11) {
     self.began = began
     self.source = source
+    self.version = version
     (self.status, self.grpcStatus, self.isGRPC, self.flags) = (0, nil, false, [])
     (self.requestBytes, self.responseBytes) = (0, 0)
     (self.isAsked, self.isSent) = (false, false)
+    self.draft?.clear()
+  }
+
+  /// The head as the client sent it, for the access log.
+  mutating func note(_ request: HTTPRequestPlaces, _ fields: [HTTPRequestHead.Field], in input: Span<UInt8>) {
+    let draft = self.draft ?? AccessDraft()
+    self.draft = draft
+    draft.note(request, fields, in: input)
   }
 
   /// The Service that was dialled, then the one that a rule chose.
@@ -50,10 +77,29 @@ struct RequestAccount {
     self.isGRPC = route.appProtocol == .grpc
   }
 
-  /// The endpoint that is dialled. Nil: nobody's workload.
-  mutating func sent(to workload: ResourceName?, _ ledger: inout RequestLedger) {
-    self.destination.become(workload, &ledger)
+  /// The rule that won.
+  mutating func follows(_ origin: RouteOrigin) { self.draft?.origin = origin }
+
+  /// What the proxy says of the way of a request that does not say so itself.
+  mutating func passes(_ passage: HTTP1Passage) {
+    guard let draft = self.draft else { return }
+    draft.note(.requestID, passage.requestID)
+    draft.note(.traceparent, passage.traceparent)
+  }
+
+  /// The endpoint that is dialled.
+  mutating func sent(to choice: RoutingTable.Choice, _ ledger: inout RequestLedger) {
+    self.destination.become(choice.workload, &ledger)
     self.isSent = true
+    self.draft?.upstream = choice.target
+  }
+
+  /// By the proxy itself, with so many bytes of content.
+  mutating func answered(by local: HTTPLocalAnswer, bytes: Int) {
+    self.status = local.status
+    self.flags.formUnion(local.flags)
+    self.responseBytes &+= UInt64(bytes)
+    self.draft?.reason = local.reason
   }
 
   /// Nil: no request was under way.
@@ -66,6 +112,13 @@ struct RequestAccount {
         destination: self.isSent ? self.destination.number : 0, kind: self.isGRPC ? .grpc : .http, status: self.status,
         grpcStatus: self.grpcStatus, flags: self.flags),
       microseconds: now > began ? now - began : 0, requestBytes: self.requestBytes, responseBytes: self.responseBytes)
+  }
+
+  /// The log's from here on.
+  mutating func takeDraft() -> AccessDraft? {
+    self.draft?.version = self.version.text
+    defer { self.draft = nil }
+    return self.draft
   }
 }
 
@@ -83,9 +136,28 @@ private struct NumberedName {
 }
 
 extension RelayLoop {
-  /// A request is over, answered or not: it is counted, once. Without a request under way nothing happens.
+  /// A request is over, answered or not: it is counted, once, and written to the access log. Without a request under way nothing
+  /// happens.
   func ended(_ account: inout RequestAccount) {
     guard let outcome = account.end(at: Self.microseconds()) else { return }
     self.requests.record(outcome)
+    guard let log = self.accessLog, log.filter.takes(outcome, using: &self.random) else { return }
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    let now = Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+    let source = self.callers.names[outcome.series.source]
+    self.httpScratch.ended.append(
+      AccessLog.Entry(
+        time: Timestamp(microseconds: now - Int64(clamping: outcome.microseconds)), outcome: outcome, source: source,
+        service: self.requests.name(outcome.series.service),
+        destination: self.requests.name(outcome.series.destination),
+        client: source.flatMap { self.table?.addresses(of: $0).first }, draft: account.takeDraft()))
+  }
+
+  /// At the end of a turn.
+  func tellAccessLog() {
+    guard !self.httpScratch.ended.isEmpty else { return }
+    self.accessLog?.put(self.httpScratch.ended)
+    self.httpScratch.ended = []
   }
 }

@@ -6,6 +6,7 @@ import MeshLink
 import MeshNet
 import MeshRouting
 import MeshSnapshot
+import MeshTelemetry
 import Synchronization
 
 /// What the proxy asks of the agent, before and after the link exists.
@@ -48,6 +49,7 @@ final class AgentEvents: Sendable {
   private let stock: StockRoom
   private let listeners: ProxyListeners
   private let names: ProxyNames
+  private let accessLog: AccessLog?
   private let orders: Orders
   private let logger: Logger
   private let drain: DrainOrders
@@ -62,9 +64,10 @@ final class AgentEvents: Sendable {
   }
 
   init(
-    relay: Relay, stock: StockRoom, listeners: ProxyListeners, names: ProxyNames, orders: Orders, drain: DrainOrders,
-    logger: Logger
+    relay: Relay, stock: StockRoom, listeners: ProxyListeners, names: ProxyNames, accessLog: AccessLog?,
+    orders: Orders, drain: DrainOrders, logger: Logger
   ) {
+    self.accessLog = accessLog
     self.drain = drain
     self.names = names
     self.relay = relay
@@ -95,6 +98,7 @@ final class AgentEvents: Sendable {
       }
       let orders = self.orders
       self.names.use(snapshot)
+      self.accessLog?.use(NameDirectory(snapshot))
       self.relay.use(table) {
         self.adoptEarlyListeners()
         orders.send(.applied(revision: revision))

@@ -5,6 +5,7 @@ import MeshLink
 package import MeshNet
 import MeshRouting
 import MeshSnapshot
+import MeshTelemetry
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
@@ -44,14 +45,19 @@ package struct Proxy: Service {
     }
   }
 
-  private func makeRelay(_ stock: StockRoom?, http: HTTPConfiguration?) throws -> Relay {
+  private func makeRelay(_ stock: StockRoom?, http: HTTPConfiguration?, accessLog: AccessLog?) throws -> Relay {
     var http = http
+    http?.forwarding = self.configuration.forwarding
     // Between requests nothing flows either.
     http?.idleTimeout = UInt64(clamping: (self.configuration.idleTimeoutSeconds ?? 0) * 1000)
     return try Relay(
       loops: self.configuration.loops > 0 ? self.configuration.loops : System.coreCount, stock: stock,
       idleTimeout: self.configuration.idleTimeoutSeconds.map { .seconds($0) }, http: http,
-      logger: self.logger)
+      accessLog: accessLog, logger: self.logger)
+  }
+
+  private func openAccessLog() throws -> AccessLog? {
+    try self.configuration.accessLog.map { try AccessLog.open($0, logger: self.logger) }
   }
 
   private func serve(_ group: MultiThreadedEventLoopGroup) async throws {
@@ -64,12 +70,13 @@ package struct Proxy: Service {
             workload: shelf.workload, isV4: shelf.isV4, count: UInt32(clamping: count), destination: shelf.destination)
         ))
     }
-    let relay = try self.makeRelay(stock, http: self.configuration.http)
+    let accessLog = try self.openAccessLog()
+    let relay = try self.makeRelay(stock, http: self.configuration.http, accessLog: accessLog)
     let listeners = ProxyListeners(relay: relay, flow: self.flow)
     let names = try ProxyNames(stock: stock, order: { orders.send(.stockWanted($0)) }, logger: self.logger)
     let agent = AgentEvents(
-      relay: relay, stock: stock, listeners: listeners, names: names, orders: orders, drain: drain,
-      logger: self.logger)
+      relay: relay, stock: stock, listeners: listeners, names: names, accessLog: accessLog, orders: orders,
+      drain: drain, logger: self.logger)
     let link = ProxyLinkClient(
       configuration: .init(runDirectory: self.configuration.runDirectory), group: group, logger: self.logger,
       onEvent: { agent.handle($0) })
@@ -80,12 +87,14 @@ package struct Proxy: Service {
       // Through the drain as well: what was accepted last may wait for a socket of the agent.
       tasks.addTask {
         var report = StatsReport()
+        var logged = AccessLog.Counters()
         while !Task.isCancelled {
           try? await Task.sleep(for: .seconds(1))
           stock.tick()
           guard report.isDue() else { continue }
           await Self.tellRequests(of: relay, to: link)
-          let (stats, asked) = (ProxyStats(await relay.counters()), await names.tick())
+          let stats = ProxyStats(await relay.counters())
+          let asked = await names.tick() + Self.tell(accessLog, since: &logged, self.logger)
           guard report.isNews(stats, asked) else { continue }
           link.send(.stats(stats))
           if !asked.isEmpty { link.send(.nameStats(asked)) }
@@ -106,6 +115,27 @@ package struct Proxy: Service {
     await Self.tellRequests(of: relay, to: link)
     link.stop()
     await relay.stop()
+    await accessLog?.stop()
+  }
+
+  /// What became of the entries of the access log; what is new of those that were dropped is said as well.
+  private static func tell(
+    _ log: AccessLog?, since last: inout AccessLog.Counters, _ logger: Logger
+  ) -> [NamedCount] {
+    guard let log else { return [] }
+    let counters = log.counters
+    let (overflowed, failed) = (counters.overflowed - last.overflowed, counters.failed - last.failed)
+    if overflowed > 0 || failed > 0 {
+      logger.warning(
+        "entries of the access log were dropped",
+        metadata: ["overflowed": "\(overflowed)", "failed": "\(failed)"])
+    }
+    last = counters
+    return [
+      NamedCount(AccessLogMetrics.written, counters.written),
+      NamedCount(AccessLogMetrics.overflowed, counters.overflowed),
+      NamedCount(AccessLogMetrics.failed, counters.failed),
+    ]
   }
 
   /// In frames of a bounded size. What is told while no agent is there is not counted.
@@ -120,7 +150,8 @@ package struct Proxy: Service {
   private static let requestsInFrame = 1_000
 
   private func serveStatic() async throws {
-    let relay = try self.makeRelay(nil, http: .defaults)
+    let accessLog = try self.openAccessLog()
+    let relay = try self.makeRelay(nil, http: .defaults, accessLog: accessLog)
     await relay.use(try RoutingTable(static: self.configuration.staticRelays, http: self.configuration.staticHTTP))
     var listeners: [RelayListener] = []
     for entry in self.configuration.staticRelays + self.configuration.staticHTTP {
@@ -135,6 +166,7 @@ package struct Proxy: Service {
     let deadline = ContinuousClock.now + .seconds(self.configuration.drainTimeoutSeconds)
     await self.drain(relay, until: { deadline })
     await relay.stop()
+    await accessLog?.stop()
   }
 
   /// Waits until the last connection is done, or the deadline, which may come nearer, is over; then what is left ends with RST.

@@ -1,5 +1,7 @@
 package import MeshBase
 package import MeshNet
+package import MeshRouting
+package import MeshTelemetry
 
 package struct ProxyConfiguration: Sendable {
   /// Where the agent's sockets are.
@@ -16,6 +18,10 @@ package struct ProxyConfiguration: Sendable {
   package var staticHTTP: [StaticRelay]
   /// Nil: ports that speak HTTP are relayed as bytes.
   package var http: HTTPConfiguration?
+  /// What requests tell of their way.
+  package var forwarding = HTTPForwarding.defaults
+  /// Nil: none is written.
+  package var accessLog: AccessLogConfiguration?
 
   package init(
     runDirectory: String, loops: Int, drainTimeoutSeconds: Int64 = 300, idleTimeoutSeconds: Int64? = 3600,

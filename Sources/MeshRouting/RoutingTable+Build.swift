@@ -16,7 +16,8 @@ extension RoutingTable {
     }
     self.init(
       connectTimeoutMilliseconds: snapshot.config?.value.connectTimeoutMilliseconds ?? 10_000, routes: builder.routes,
-      backends: builder.backends, endpoints: builder.endpoints, index: builder.index, compiled: builder.compiled)
+      backends: builder.backends, endpoints: builder.endpoints, index: builder.index, compiled: builder.compiled,
+      workloads: snapshot.workloads)
   }
 
   /// Rules with a match that could not be compiled, and why; that match never holds.

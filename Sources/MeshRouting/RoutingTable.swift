@@ -93,6 +93,8 @@ package final class RoutingTable: Sendable {
   let backends: [Backend]
   let endpoints: [WeightedEndpoint]
   private let index: [SocketEndpoint: Int]
+  /// The snapshot's.
+  private let workloads: [ResourceName: Versioned<WorkloadEntry>]
   /// For the next table: what did not change is not compiled again.
   let compiled: [ResourceName: Compiled]
 
@@ -103,8 +105,10 @@ package final class RoutingTable: Sendable {
 
   init(
     connectTimeoutMilliseconds: UInt32, routes: [Route], backends: [Backend], endpoints: [WeightedEndpoint],
-    index: [SocketEndpoint: Int], compiled: [ResourceName: Compiled]
+    index: [SocketEndpoint: Int], compiled: [ResourceName: Compiled],
+    workloads: [ResourceName: Versioned<WorkloadEntry>]
   ) {
+    self.workloads = workloads
     self.compiled = compiled
     self.connectTimeoutMilliseconds = connectTimeoutMilliseconds
     self.routes = routes
@@ -115,6 +119,10 @@ package final class RoutingTable: Sendable {
 
   /// Addresses and ports that lead somewhere.
   package var count: Int { self.index.count }
+
+  package func addresses(of workload: ResourceName) -> [IPAddress] {
+    self.workloads[workload]?.value.addresses ?? []
+  }
 
   package func route(to original: SocketEndpoint) -> Route? {
     self.index[original].map { self.routes[$0] }

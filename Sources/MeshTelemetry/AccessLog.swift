@@ -41,7 +41,7 @@ package struct AccessRecord: Sendable {
   package var source: ResourceName?
   package var service: ResourceName?
   package var destination: ResourceName?
-  package var sourceAddress: SocketEndpoint?
+  package var sourceAddress: IPAddress?
   package var upstreamAddress: SocketEndpoint?
   package var method: String
   /// With the query, before any rewrite.
@@ -52,6 +52,10 @@ package struct AccessRecord: Sendable {
   package var userAgent: String?
   package var referer: String?
   package var requestID: String?
+  package var traceparent: String?
+  /// SPIFFE identities of both workloads.
+  package var sourceIdentity: String?
+  package var destinationIdentity: String?
   /// `HTTPRoute shop/web rule 0`.
   package var route: String?
   /// Why the proxy answered by itself, in words.
@@ -59,9 +63,10 @@ package struct AccessRecord: Sendable {
 
   package init(
     time: Timestamp, outcome: RequestOutcome, source: ResourceName? = nil, service: ResourceName? = nil,
-    destination: ResourceName? = nil, sourceAddress: SocketEndpoint? = nil, upstreamAddress: SocketEndpoint? = nil,
+    destination: ResourceName? = nil, sourceAddress: IPAddress? = nil, upstreamAddress: SocketEndpoint? = nil,
     method: String, path: String, authority: String, version: String, userAgent: String? = nil, referer: String? = nil,
-    requestID: String? = nil, route: String? = nil, reason: String? = nil
+    requestID: String? = nil, traceparent: String? = nil, sourceIdentity: String? = nil,
+    destinationIdentity: String? = nil, route: String? = nil, reason: String? = nil
   ) {
     self.time = time
     self.outcome = outcome
@@ -77,6 +82,9 @@ package struct AccessRecord: Sendable {
     self.userAgent = userAgent
     self.referer = referer
     self.requestID = requestID
+    self.traceparent = traceparent
+    self.sourceIdentity = sourceIdentity
+    self.destinationIdentity = destinationIdentity
     self.route = route
     self.reason = reason
   }
@@ -121,10 +129,13 @@ package enum AccessLogFormat: String, Hashable, Sendable, CaseIterable {
     text("user_agent", record.userAgent)
     text("referer", record.referer)
     text("request_id", record.requestID)
+    text("traceparent", record.traceparent)
     text("route_name", record.route)
     text("source_workload", record.source?.description)
+    text("source_principal", record.sourceIdentity)
     text("service", record.service?.description)
     text("destination_workload", record.destination?.description)
+    text("destination_principal", record.destinationIdentity)
     text("downstream_remote_address", record.sourceAddress?.description)
     text("upstream_host", record.upstreamAddress?.description)
     return out + "}"
@@ -133,7 +144,7 @@ package enum AccessLogFormat: String, Hashable, Sendable, CaseIterable {
   /// `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`; the user is the workload.
   private static func combined(_ record: AccessRecord) -> String {
     let (outcome, series) = (record.outcome, record.outcome.series)
-    var out = "\(record.sourceAddress?.address.description ?? "-") - \(record.source?.description ?? "-") "
+    var out = "\(record.sourceAddress?.description ?? "-") - \(record.source?.description ?? "-") "
     out += "[\(record.time.apache)] \""
     for (index, part) in [record.method, record.path, record.version].enumerated() {
       if index > 0 { out += " " }

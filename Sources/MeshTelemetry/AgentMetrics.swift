@@ -11,7 +11,7 @@ package struct AgentMetrics: Sendable {
   package var mapInsertErrors: [String: UInt64]
   /// Connections that the node proxy refused, by reason; since the proxy started.
   package var proxyRefusals: [String: UInt64]
-  /// What the proxy's name server did, by its words; since the proxy started.
+  /// What the proxy's name server and its access log did, by their words; since the proxy started.
   package var nameCounts: [String: UInt64]
   package var proof: ProofCounters
   /// HTTP and gRPC requests that the node proxy carried.
@@ -52,7 +52,7 @@ package struct AgentMetrics: Sendable {
   package var families: [MetricFamily] {
     TCPMetrics.families(self.edges, names: self.names) + HTTPMetrics.families(self.requests, names: self.names)
       + self.datapath + self.proofFamilies + self.agent
-      + NameMetrics.families(self.nameCounts)
+      + NameMetrics.families(self.nameCounts) + AccessLogMetrics.families(self.nameCounts)
   }
 
   private var datapath: [MetricFamily] {

@@ -89,7 +89,8 @@ package struct RequestLedger: Sendable {
     return histogram
   }
 
-  private func name(_ number: UInt32) -> ResourceName? {
+  /// Nil: the number stands for none.
+  package func name(_ number: UInt32) -> ResourceName? {
     let index = Int(number) - 1
     return self.nameOf.indices.contains(index) ? self.nameOf[index] : nil
   }

@@ -55,6 +55,8 @@ import UnixSignals
     help: "Relay bytes on every port, instead of parsing those that speak HTTP/1.1 and routing their requests.")
   var relaysHTTP = false
 
+  @OptionGroup var requests: RequestOptions
+
   static func main() async { await Self.runAsProgram() }
 
   mutating func validate() throws {
@@ -87,13 +89,14 @@ import UnixSignals
     let logger = Logger(label: "martlet-proxy")
     Self.raiseDescriptorLimit(logger)
     Self.takeName()
-    let proxy = Proxy(
-      ProxyConfiguration(
-        runDirectory: self.runDir, loops: self.loops, drainTimeoutSeconds: self.drainTimeout,
-        idleTimeoutSeconds: self.idleTimeout == 0 ? nil : self.idleTimeout,
-        staticRelays: self.staticRelay.compactMap { StaticRelay($0) },
-        staticHTTP: self.staticHTTP.compactMap { StaticRelay($0) }, speaksHTTP: !self.relaysHTTP),
-      logger: logger)
+    var configuration = ProxyConfiguration(
+      runDirectory: self.runDir, loops: self.loops, drainTimeoutSeconds: self.drainTimeout,
+      idleTimeoutSeconds: self.idleTimeout == 0 ? nil : self.idleTimeout,
+      staticRelays: self.staticRelay.compactMap { StaticRelay($0) },
+      staticHTTP: self.staticHTTP.compactMap { StaticRelay($0) }, speaksHTTP: !self.relaysHTTP)
+    configuration.forwarding = self.requests.forwarding
+    configuration.accessLog = self.requests.log
+    let proxy = Proxy(configuration, logger: logger)
     let group = ServiceGroup(
       configuration: .init(
         services: [.init(service: proxy, successTerminationBehavior: .gracefullyShutdownGroup)],

@@ -1,7 +1,9 @@
 import ArgumentParser
 import Glibc
 import MeshAgent
+import MeshArguments
 import MeshBase
+import MeshTelemetry
 
 extension Main {
   /// Of what the options say. Throws what is wrong with the first of them.
@@ -31,6 +33,8 @@ extension Main {
     configuration.resolverFile = try Self.path(self.resolvConf, "--resolv-conf")
     configuration.proxyLoops = self.proxyLoops
     configuration.proxyParsesHTTP = !self.relaysHTTP
+    configuration.proxyRequestOptions = self.requests.words
+    if case .file(let path)? = self.requests.log?.target { configuration.accessLog = path }
     configuration.drainSeconds = self.drainTimeout
     configuration.metricsAddress = try Self.endpoint(self.metricsAddress, "--metrics-address")
     configuration.healthAddress = try Self.endpoint(self.healthAddress, "--health-address")

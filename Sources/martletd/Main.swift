@@ -8,8 +8,7 @@ import MeshLinux
 import ServiceLifecycle
 import UnixSignals
 
-@main
-struct Main: AsyncParsableCommand {
+@main struct Main: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "martletd",
     abstract: "The agent of one host: takes the workloads' traffic by eBPF, and starts the node proxy.",
@@ -79,6 +78,8 @@ struct Main: AsyncParsableCommand {
     help: "The node proxy relays bytes on every port: no HTTPRoute is obeyed, and no request looked at.")
   var relaysHTTP = false
 
+  @OptionGroup var requests: RequestOptions
+
   @Option(
     help: ArgumentHelp(
       "Name servers of workloads with dns: true that name none and have no /etc/netns/NAME/resolv.conf.",
@@ -130,8 +131,7 @@ struct Main: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let level = Logger.Level(rawValue: self.logLevel) ?? .info
-    LogLevel.shared.set(level)
+    LogLevel.shared.set(Logger.Level(rawValue: self.logLevel) ?? .info)
     LoggingSystem.bootstrap { AgentLogHandler(label: $0) }
     let logger = Logger(label: "martletd")
     do {

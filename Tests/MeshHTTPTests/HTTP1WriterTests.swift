@@ -83,6 +83,34 @@ struct HTTP1WriterTests {
         == ["GET / HTTP/1.1", "host: a"] + added + ["x-request-id: new", "traceparent: " + trace])
   }
 
+  @Test("The client's address is the last of one field; scheme and host are said where the client does not say them")
+  func way() {
+    var passage = HTTP1Passage()
+    passage.forwardedFor = Array("10.0.0.1".utf8)
+    passage.forwardedProto = Array("http".utf8)
+    passage.tellsHost = true
+    let line = ["GET / HTTP/1.1", "host: a"]
+    #expect(
+      self.forwarded(
+        self.get("X-Forwarded-For: 1.1.1.1\r\nx-forwarded-for:\r\nA: b\r\nX-Forwarded-For: 2.2.2.2\r\n"),
+        passage: passage)
+        == line + [
+          "A: b", "x-forwarded-for: 1.1.1.1, 2.2.2.2, 10.0.0.1", "x-forwarded-proto: http", "x-forwarded-host: a",
+        ])
+    let own = ["X-Forwarded-Proto: https", "X-Forwarded-Host: b"]
+    let request = self.get(own.map { $0 + "\r\n" }.joined())
+    #expect(self.forwarded(request, passage: passage) == line + own + ["x-forwarded-for: 10.0.0.1"])
+    passage.removed = [.xForwardedFor, .xForwardedProto, .xForwardedHost, .xRequestID]
+    #expect(
+      self.forwarded(
+        self.get("X-Request-Id: 1\r\nX-Forwarded-For: 1.1.1.1\r\n" + own.map { $0 + "\r\n" }.joined()), passage: passage
+      )
+        == line + ["x-forwarded-for: 10.0.0.1", "x-forwarded-proto: http", "x-forwarded-host: a"])
+    passage = HTTP1Passage()
+    #expect(
+      self.forwarded(self.get("X-Forwarded-For: 1.1.1.1\r\n"), passage: passage) == line + ["X-Forwarded-For: 1.1.1.1"])
+  }
+
   @Test("A rule sets, adds and removes fields, and cannot touch the connection")
   func edits() {
     var edit = HTTP1FieldEdit()

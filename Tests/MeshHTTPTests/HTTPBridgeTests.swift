@@ -135,6 +135,24 @@ struct HTTPBridgeTests {
     #expect(Array(same.dropFirst(4)) == sameFields)
   }
 
+  @Test("The client's way is told in one field each, in each direction alike")
+  func way() throws {
+    var passage = HTTP1Passage()
+    passage.forwardedFor = Array("10.0.0.1".utf8)
+    passage.forwardedProto = Array("http".utf8)
+    passage.tellsHost = true
+    passage.removed = [.xForwardedHost]
+    let told = ["x-forwarded-for: 1.1.1.1, 10.0.0.1", "x-forwarded-proto: http", "x-forwarded-host: "]
+    let up = try self.upgraded(
+      "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: evil\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n", edit: .init(),
+      passage: passage)
+    #expect(Array(up.dropFirst(4)) == told.dropLast() + [told[2] + "a"])
+    let fields = HTTP2Rig.get + [("x-forwarded-host", "evil"), ("x-forwarded-for", "1.1.1.1")]
+    let down = try self.downgraded(fields, ends: true, edit: .init(), passage: passage).lines
+    let host = try #require(HTTP2Rig.get.first { $0.0 == ":authority" }?.1)
+    #expect(Array(down.dropFirst(2)) == told.dropLast() + [told[2] + host])
+  }
+
   @Test("Responses of 1.1 to 2: HEAD and 304 tell their length, 101 has none")
   func responsesUp() throws {
     func answer(_ text: String, isHead: Bool = false, upgrades: Bool = false) -> [String] {

@@ -17,7 +17,7 @@ final class HTTPBench {
   /// - rules: nil: the service itself, whose endpoint is the first backend. Else a rule's backend `a/web-N` is the Nth.
   init(
     backends count: Int = 1, _ configuration: HTTPConfiguration = .defaults, rules: [HTTPRule]? = nil,
-    appProtocol: AppProtocol = .http, connectTimeout: UInt32 = 2000
+    appProtocol: AppProtocol = .http, connectTimeout: UInt32 = 2000, accessLog: AccessLog? = nil
   ) async throws {
     let any = SocketEndpoint(.loopbackV4, 0)
     self.backends = try (0..<count).map { _ in
@@ -30,7 +30,8 @@ final class HTTPBench {
     let listener = try LocalListener.open(any)
     self.listen = RelayBench.endpoint(of: listener)
     self.relay = try Relay(
-      loops: 1, stock: nil, sweepInterval: 100, http: configuration, logger: Logger(label: "test") { _ in Silent() })
+      loops: 1, stock: nil, sweepInterval: 100, http: configuration, accessLog: accessLog,
+      logger: Logger(label: "test") { _ in Silent() })
     await self.relay.use(
       try Self.table(
         self.listen, self.endpoints, rules, appProtocol, connectTimeout))

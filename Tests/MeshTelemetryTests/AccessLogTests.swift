@@ -13,7 +13,7 @@ import Testing
         requestBytes: 3,
         responseBytes: 19),
       source: ResourceName(namespace: "shop", name: "front"), service: ResourceName(namespace: "shop", name: "web"),
-      sourceAddress: SocketEndpoint("10.0.0.1:4000"), method: "GET", path: path, authority: "web", version: "HTTP/1.1",
+      sourceAddress: IPAddress("10.0.0.1"), method: "GET", path: path, authority: "web", version: "HTTP/1.1",
       userAgent: agent, route: "HTTPRoute shop/web rule 0", reason: "no endpoint is ready")
   }
 
@@ -24,7 +24,7 @@ import Testing
         + #""path":"/a?b=c","protocol":"HTTP/1.1","response_code":503,"response_flags":"UH","#
         + #""response_code_details":"no endpoint is ready","bytes_received":3,"bytes_sent":19,"duration":1,"duration_us":1500,"#
         + #""authority":"web","user_agent":"curl/8","route_name":"HTTPRoute shop/web rule 0","source_workload":"shop/front","#
-        + #""service":"shop/web","downstream_remote_address":"10.0.0.1:4000"}"#)
+        + #""service":"shop/web","downstream_remote_address":"10.0.0.1"}"#)
   }
 
   @Test("Apache's combined format")
@@ -66,5 +66,31 @@ import Testing
     let half = AccessLogFilter(sampled: 5_000)
     let taken = (0..<2_000).count { _ in takes(half, 200) }
     #expect((800...1_200).contains(taken))
+  }
+
+  @Test("a filter is read strictly, and printed as it is read")
+  func filterText() {
+    #expect(AccessLogFilter("sample=100") == .all && AccessLogFilter("sample=0") == AccessLogFilter.none)
+    #expect(AccessLogFilter("errors=500") == AccessLogFilter(sampled: 0, errorsFrom: 500))
+    let all = AccessLogFilter(sampled: 250, errorsFrom: 400, slowMicroseconds: 1_000_000)
+    #expect(AccessLogFilter("slow=1000,sample=2.5,errors=400") == all)
+    #expect(all.description == "sample=2.50,errors=400,slow=1000" && AccessLogFilter(all.description) == all)
+    #expect(AccessLogFilter("sample=0.07")?.sampled == 7 && AccessLogFilter("sample=0.7")?.sampled == 70)
+    for text in [
+      "", "sample", "sample=", "sample=-1", "sample=101", "sample=1.234", "sample=1.", "sample=.5", "sample=100.01",
+      "sample=1,sample=2", "errors=99", "errors=600", "slow=0", "slow=1s", "slow=99999999999", "sample=1,", "x=1",
+      "sample=+1", "sample=1.2.3", "sample=１",
+    ] {
+      #expect(AccessLogFilter(text) == nil, "\(text)")
+    }
+  }
+
+  @Test("the log goes to stdout or to a full path")
+  func target() {
+    #expect(AccessLogConfiguration.Target("stdout") == .standardOutput)
+    #expect(AccessLogConfiguration.Target("/var/log/a.log") == .file("/var/log/a.log"))
+    for text in ["", "a.log", "/var/log/", "/a\0b", "STDOUT"] {
+      #expect(AccessLogConfiguration.Target(text) == nil, "\(text)")
+    }
   }
 }

@@ -20,20 +20,40 @@ struct RequestRootTests {
     }
   }
 
-  /// A trio with a web server behind port 8080, and nobody behind port 8081.
-  private func with(_ name: String, options: [String], _ body: (Trio) throws -> Void) throws {
+  /// Answers with the fields of the request.
+  private static let mirror = """
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    class Mirror(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        def do_GET(self):
+            body = "".join(f"{k.lower()}: {v}\\n" for k, v in self.headers.items()).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+    ThreadingHTTPServer(("0.0.0.0", 9001), Mirror).serve_forever()
+    """
+
+  /// A trio with a web server behind port 8080, and nobody behind port 8081. `WORLD` in options is its directory. `mirrors`: the
+  /// server answers with the request's fields.
+  private func with(
+    _ name: String, options: [String], mirrors: Bool = false, _ body: (Trio) throws -> Void
+  ) throws {
     try Trio.with(
       name,
       prepare: { mesh in
-        mesh.agentOptions = options
+        mesh.agentOptions = options.map { $0.replacingOccurrences(of: "WORLD", with: mesh.world.directory) }
         mesh.parsesHTTP = true
         let directory = mesh.world.directory + "/www"
         try DiskFile.makeDirectory(directory, mode: 0o755)
         try DiskFile.write([UInt8](repeating: 0x61, count: 1000), to: directory + "/page", mode: 0o644)
+        try DiskFile.write(Array(Self.mirror.utf8), to: mesh.world.directory + "/mirror.py", mode: 0o644)
       }
     ) { trio in
       let web = try trio.server.start(
-        ["python3", "-m", "http.server", "9001", "--directory", trio.mesh.world.directory + "/www"])
+        mirrors
+          ? ["python3", trio.mesh.world.directory + "/mirror.py"]
+          : ["python3", "-m", "http.server", "9001", "--directory", trio.mesh.world.directory + "/www"])
       try trio.server.waitForListener(port: 9001, process: web)
       try trio.mesh.apply(
         trio.resources(Manifest.allow("client", to: "server")).replacingOccurrences(
@@ -47,6 +67,51 @@ struct RequestRootTests {
       }
       #expect(isThere)
       try body(trio)
+    }
+  }
+
+  @Test("who called is told to the server, and written to the access log with what came of it; the file is the proxy's")
+  func callerIsTold() throws {
+    let options = [
+      "--access-log", "WORLD/access.log", "--http-field", "forwarded=replace", "--http-field", "via=mesh",
+    ]
+    try self.with("requestlog", options: options, mirrors: true) { trio in
+      let path = trio.mesh.world.directory + "/access.log"
+      #expect(try DiskFile.status(path)?.owner != 0)
+      let fields = try trio.client.run([
+        "curl", "-s", "-m", "5", "-A", "probe", "-H", "X-Forwarded-For: 9.9.9.9", "-H", "Forwarded: for=evil",
+        "http://\(Self.vip):8080/who?a=b",
+      ]).stdout
+      for field in [
+        "x-forwarded-for: 9.9.9.9, 10.77.0.2\n", "x-forwarded-proto: http\n", "forwarded: for=10.77.0.2;proto=http\n",
+        "via: 1.1 mesh\n", "x-request-id: ",
+      ] { #expect(fields.contains(field), "\(field): \(fields)") }
+      #expect(!fields.contains("evil"))
+      #expect(try trio.get(8081, "/refused").hasPrefix("503 "))
+
+      var lines: [[String: Any]] = []
+      let isWritten = try eventually(within: .seconds(20)) {
+        lines = try DiskFile.read(path, limit: 1 << 20).split(separator: 0x0a).compactMap {
+          try JSONSerialization.jsonObject(with: Data($0)) as? [String: Any]
+        }
+        return lines.contains { $0["path"] as? String == "/refused" }
+      }
+      #expect(isWritten)
+      let line = try #require(lines.first { $0["path"] as? String == "/who?a=b" }, "\(lines)")
+      for (name, value) in [
+        ("method", "GET"), ("user_agent", "probe"), ("source_workload", "demo/client"), ("service", "demo/server"),
+        ("source_principal", "spiffe://cluster.local/ns/demo/sa/client"), ("destination_workload", "demo/server"),
+        ("destination_principal", "spiffe://cluster.local/ns/demo/sa/server"), ("upstream_host", "10.77.0.3:9001"),
+        ("downstream_remote_address", "10.77.0.2"), ("response_flags", "-"),
+      ] { #expect(line[name] as? String == value, "\(name): \(line)") }
+      let id = try #require(line["request_id"] as? String)
+      #expect(fields.contains("x-request-id: \(id)\n"))
+      let refused = try #require(lines.first { $0["path"] as? String == "/refused" })
+      #expect(refused["response_code"] as? Int == 503 && refused["response_flags"] as? String == "UF")
+      let isCounted = try eventually(within: .seconds(20)) {
+        try self.metric(trio.mesh, "martlet_access_log_entries_total", ["result": "written"]) == Double(lines.count)
+      }
+      #expect(isCounted)
     }
   }
 
