@@ -236,6 +236,14 @@ let side: [Target] = [
     ], swiftSettings: everyTarget),
 ]
 
+// The program of libFuzzer has no main: only scripts/fuzz asks for it.
+let fuzz: [Target] =
+  Context.environment["MARTLET_FUZZ"] == "build"
+  ? [
+    .executableTarget(
+      name: "Fuzz", dependencies: ["MeshBase", "MeshSnapshot", "MeshHTTP", "MeshRouting"], swiftSettings: everyTarget)
+  ] : []
+
 let package = Package(
   name: "martlet",
   dependencies: [
@@ -249,5 +257,5 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
   ],
-  targets: ground + floor1 + floor2 + floor3 + floor4 + floor5 + floor6 + roof + side
+  targets: ground + floor1 + floor2 + floor3 + floor4 + floor5 + floor6 + roof + side + fuzz
 )
