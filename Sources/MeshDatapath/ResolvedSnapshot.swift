@@ -54,7 +54,7 @@ package struct ResolvedSnapshot: Sendable {
   /// Connections to the port reach the proxy in any case: it tells each request what is wrong, where a connection could only be
   /// refused.
   func answersRequests(at port: ServicePort) -> Bool {
-    self.parsesRequests && port.appProtocol.needsProxy && port.appProtocol.isParsed(isRouted: port.routing != nil)
+    self.parsesRequests && port.appProtocol.needsProxy
   }
 
   package func isEnrolled(_ workload: ResourceName) -> Bool { self.locals[workload] != nil }

@@ -16,6 +16,19 @@ package enum GRPCStatus: UInt8, Hashable, Sendable, CaseIterable {
     }
   }
 
+  /// `grpc-status` of a head or of trailers, also one that gRPC has no name for. Nil: none.
+  package static func told(by head: HTTP2Head) -> UInt8? {
+    for field in head.fields where head.text(field.name).elementsEqual("grpc-status".utf8) {
+      var code: UInt8? = field.value.isEmpty ? nil : 0
+      for byte in head.text(field.value) {
+        guard let before = code, before < 25, HTTPBytes.isDigit(byte) else { return nil }
+        code = before * 10 + (byte - 0x30)
+      }
+      return code
+    }
+    return nil
+  }
+
   /// For metrics and logs (google.rpc.Code).
   package var httpStatus: UInt16 {
     switch self {

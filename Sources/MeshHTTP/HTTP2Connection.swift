@@ -120,6 +120,24 @@ package struct HTTP2Connection: Sendable {
 
   static let preface: StaticString = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
+  package enum Greeting: Hashable, Sendable {
+    case preface
+    /// It may become one.
+    case beginning
+    case other
+  }
+
+  /// Whether a connection's first bytes are a client's of HTTP/2. No request of HTTP/1.1 begins so.
+  package static func greeting(_ input: Span<UInt8>) -> Greeting {
+    let count = min(Self.preface.utf8CodeUnitCount, input.count)
+    let matches = Self.preface.withUTF8Buffer { text in
+      for offset in 0..<count where unsafe text[offset] != input[offset] { return false }
+      return true
+    }
+    guard matches else { return .other }
+    return count == Self.preface.utf8CodeUnitCount ? .preface : .beginning
+  }
+
   /// The codec of a test; nil: NIOHPACK.
   package init(_ role: Role, limits: HTTP2Limits = .defaults, codec: (any HeaderBlockCodec)? = nil) {
     self.role = role

@@ -89,7 +89,7 @@ extension HTTPBridge {
     output.append("\r\n")
   }
 
-  private static func status(_ status: UInt16) -> FieldBlock {
+  static func status(_ status: UInt16) -> FieldBlock {
     var block = FieldBlock()
     var digits: [UInt8] = []
     digits.append(decimal: UInt64(status))

@@ -4,6 +4,7 @@ package import MeshRouting
 /// How the proxy speaks HTTP. Times are milliseconds.
 package struct HTTPConfiguration: Sendable, Hashable {
   package var limits = HTTP1Limits.defaults
+  package var http2 = HTTP2Limits.defaults
   /// From the first byte of a head to its last one.
   package var headTimeout: UInt64 = 10_000
   /// A client that sends nothing of a body, or takes nothing of an answer.

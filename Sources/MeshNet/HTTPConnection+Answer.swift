@@ -77,6 +77,11 @@ extension HTTPConnection {
     self.upstream = nil
     upstream.held = []
     if isReusable { upstream.rest() } else { upstream.close() }
+    self.answerEnded()
+  }
+
+  /// All of it is in the output.
+  func answerEnded() {
     self.exchange.ended()
     self.loop.ended(&self.account)
     self.dropsBody = true
@@ -94,10 +99,14 @@ extension HTTPConnection {
 
   /// The upstream has ended, or what it sent is no answer.
   func upstreamFailed(_ fault: HTTP1Fault?) {
-    let action = self.exchange.upstreamFailed(fault: fault?.rawValue, now: self.loop.now)
-    if action == .cut {
-      self.account.flags.insert(fault == nil ? .upstreamConnectionTermination : .upstreamProtocolError)
-    }
+    self.failed(
+      self.exchange.upstreamFailed(fault: fault?.rawValue, now: self.loop.now),
+      fault == nil ? .upstreamConnectionTermination : .upstreamProtocolError)
+  }
+
+  /// - flags: of a cut.
+  func failed(_ action: HTTPExchange.Action, _ flags: ResponseFlags) {
+    if action == .cut { self.account.flags.formUnion(flags) }
     self.dropUpstream()
     switch action {
     case .none: break
@@ -111,6 +120,7 @@ extension HTTPConnection {
     let upstream = self.upstream
     self.upstream = nil
     upstream?.close()
+    self.dropLeg()
   }
 
   // MARK: the proxy's own

@@ -71,7 +71,8 @@ extension HTTPConnection {
     } else if self.headBegan != nil {
       self.answerLocally(.headTimeout)
     } else if self.exchange.phase == .waiting {
-      let isUpstreams = self.requestHasEnded || self.upstream?.output.isEmpty == false
+      let isUpstreams =
+        self.requestHasEnded || self.upstream?.output.isEmpty == false || self.leg?.outflow.hasWork == true
       self.answerLocally(isUpstreams ? .upstreamIdle : .bodyTimeout)
     } else {
       // Between requests, or what is left of a body does not come.
@@ -84,6 +85,7 @@ extension HTTPConnection {
     if self.exchange.phase == .idle {
       self.output.rest()
       self.requestBytes = []
+      self.requestBlock = nil
     }
     self.expire(now: self.loop.now)
   }

@@ -33,9 +33,20 @@ extension HTTPConnection {
     self.loop.renewPassage(of: self.flow)
     self.account.passes(self.loop.passage)
     self.requestBytes.removeAll(keepingCapacity: true)
-    HTTP1Writer.request(
-      request, self.server.fields, present: self.server.present, input, edit: direction.requestEdit,
-      passage: self.loop.passage, target: direction.target, authority: direction.authority, to: &self.requestBytes)
+    self.requestBlock = nil
+    if direction.speaksHTTP2 {
+      do throws(HTTPBridge.Refusal) {
+        self.requestBlock = try HTTPBridge.request(
+          request, self.server.fields, input, edit: direction.requestEdit, passage: self.loop.passage,
+          target: direction.target, authority: direction.authority)
+      } catch {
+        return self.answerLocally(HTTPLocalAnswer(error))
+      }
+    } else {
+      HTTP1Writer.request(
+        request, self.server.fields, present: self.server.present, input, edit: direction.requestEdit,
+        passage: self.loop.passage, target: direction.target, authority: direction.authority, to: &self.requestBytes)
+    }
     self.answerEdit = direction.answerEdit
     self.exchange.begin(
       isReplayable: request.framing.isEmpty && HTTPExchange.isIdempotent(input, request.method),
@@ -57,20 +68,10 @@ extension HTTPConnection {
     self.account.sent(to: choice, &self.loop.requests)
     let key = UpstreamPool.Key(
       workload: self.flow.sourceWorkload, namespaceCookie: self.flow.namespaceCookie, target: choice.target)
-    while self.exchange.mayReuse, let idle = self.loop.takeIdle(key) {
-      guard idle.machine.isIdle, !self.exchange.mustBeSure || idle.isQuiet else {
-        idle.close()
-        continue
-      }
-      idle.take(for: self)
-      self.upstream = idle
-      return self.send(to: idle)
-    }
-    let fresh = HTTPUpstream(
-      number: self.loop.nextNumber(), key: key, flow: self.flow, user: self, loop: self.loop)
-    self.loop.add(fresh)
-    self.upstream = fresh
-    fresh.begin(client: self.client)
+    if let block = self.requestBlock { return self.open(block, key) }
+    let (upstream, isFresh) = self.loop.upstream(key, self.flow, for: self, self.exchange)
+    self.upstream = upstream
+    if isFresh { upstream.begin(client: self.client) } else { self.send(to: upstream) }
   }
 
   func upstreamOpened(_ upstream: HTTPUpstream) {
@@ -102,6 +103,7 @@ extension HTTPConnection {
 
   func forwardBody(_ input: Span<UInt8>, _ range: Range<Int>) {
     self.account.requestBytes &+= UInt64(range.count)
+    if !self.dropsBody, let leg = self.leg { return _ = leg.send(input.extracting(range)) }
     guard !self.dropsBody, let upstream = self.upstream, let request = self.server.request else { return }
     if request.framing == .chunked {
       HTTP1Writer.chunkBegin(range.count, to: &upstream.output.bytes)
@@ -121,6 +123,7 @@ extension HTTPConnection {
   /// `input` begins with the trailers.
   func requestEnded(_ input: Span<UInt8>) {
     self.requestHasEnded = true
+    if !self.dropsBody, let leg = self.leg { return leg.end(HTTPBridge.trailers(self.server.trailers, input)) }
     guard !self.dropsBody, let upstream = self.upstream, let request = self.server.request else { return }
     if request.framing == .chunked {
       HTTP1Writer.lastChunk(self.server.trailers, input, to: &upstream.output.bytes)

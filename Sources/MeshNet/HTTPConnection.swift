@@ -4,14 +4,15 @@ import MeshBase
 import MeshHTTP
 import MeshRouting
 
-/// One accepted connection that speaks HTTP/1.1: gives the client's bytes to `HTTP1ServerConnection`, sends each request where
+/// One accepted connection that speaks HTTP/1.1, or turns out to speak HTTP/2 and becomes an `HTTP2Server`: gives the client's bytes to `HTTP1ServerConnection`, sends each request where
 /// its route says, and the answer back. Confined to its loop.
 ///
 /// Bytes are read into the loop's buffer, dealt with there, and passed on from there where the other side takes them; only what
 /// cannot go on yet is kept. No side is read while what it sent before waits: that bounds what a connection holds.
 ///
-/// This file: the client's socket. `+Request`: where a request goes, `+Answer`: what comes back, `+Ending`: deadlines and ends.
-final class HTTPConnection: LoopMember, HTTPUpstreamUser {
+/// This file: the client's socket. `+Request`: where a request goes, `+Answer`: what comes back, `+HTTP2`: on a stream of an
+/// upstream of HTTP/2, `+Ending`: deadlines and ends.
+final class HTTPConnection: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   enum Phase: Equatable {
     case open
     /// Nothing is parsed any more; closes when everything is written.
@@ -46,6 +47,14 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser {
   var exchange = HTTPExchange()
   var attempts: ConnectAttempts
   var upstream: HTTPUpstream?
+  /// In place of `upstream`, for a request to an upstream of HTTP/2.
+  var leg: HTTP2Leg?
+  /// The request's head for it.
+  var requestBlock: FieldBlock?
+  /// Of the leg's answer, received and not told back.
+  var legOwed = 0
+  /// No byte says yet which version the client speaks.
+  private var isUngreeted = true
   /// The request's head as it is sent, until it need not be sent again.
   var requestBytes: [UInt8] = []
   /// What is left of the request's body is nobody's.
@@ -177,7 +186,9 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser {
   private var mayParse: Bool {
     if self.phase != .open || self.output.count >= Self.most { return false }
     guard self.exchange.phase != .idle, !self.dropsBody else { return true }
-    guard self.exchange.phase != .dialling, let upstream = self.upstream else { return false }
+    guard self.exchange.phase != .dialling else { return false }
+    if let leg = self.leg { return leg.outflow.count < Self.most }
+    guard let upstream = self.upstream else { return false }
     return upstream.output.count < Self.most
   }
 
@@ -211,6 +222,7 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser {
 
   /// Gives the machine bytes from the first that it has not consumed. Returns how many it consumed.
   private func take(_ input: Span<UInt8>) -> Int {
+    if self.isUngreeted, !self.greets(input) { return self.phase == .over ? input.count : 0 }
     var at = 0
     self.isOwed = false
     while self.mayParse {
@@ -236,6 +248,26 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser {
     }
     self.isOwed = true
     return at
+  }
+
+  /// Whether the first bytes are not, and cannot become, those of HTTP/2.
+  private func greets(_ input: Span<UInt8>) -> Bool {
+    guard !input.isEmpty else { return true }
+    switch HTTP2Connection.greeting(input) {
+    case .other: self.isUngreeted = false
+    case .beginning:
+      self.isOwed = false
+      // Who ends the stream here sent the beginning of a method.
+      guard self.hasEnded else {
+        self.noteHead(isBegun: true)
+        return false
+      }
+      self.isUngreeted = false
+    case .preface:
+      self.becomeServer(received: input)
+      return false
+    }
+    return true
   }
 
   private func noteHead(isBegun: Bool) {
@@ -266,6 +298,7 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser {
     case .full: break
     case .empty: if case .closing(let lingers) = self.phase { self.written(lingers: lingers) }
     }
+    if self.legOwed > 0, self.output.count < Self.most { self.giveBack() }
   }
 
   func flushUpstream() {

@@ -155,6 +155,13 @@ extension RelayLoop {
     self.routedRange("content-type", input).map { input.starts($0, with: "application/grpc") } ?? false
   }
 
+  /// Milliseconds of `grpc-timeout`; 0: there is none. Nil: it is no timeout.
+  func callTimeout(_ input: Span<UInt8>) -> UInt32? {
+    guard let range = self.routedRange("grpc-timeout", input) else { return 0 }
+    let text = range.map { input[$0] }
+    return GRPCTimeout.milliseconds(text).map { UInt32(clamping: max(1, $0)) }
+  }
+
   // MARK: CORS
 
   /// The answer to a preflight; nil: it is none.

@@ -3,7 +3,7 @@
 /// ```
 ///  idle ─ begin ─► dialling ─ sent ─► waiting ─ answerBegan ─► answering ─ ended ─► idle
 ///                     ▲                  │ a connection that had served before died at once, and the request may be
-///                     └── replay, once ──┘ said twice
+///                     └── replay, once ──┘ said twice; or the upstream did nothing of it
 /// ```
 struct HTTPExchange: Equatable {
   enum Phase: Equatable {
@@ -34,6 +34,7 @@ struct HTTPExchange: Equatable {
   private var isReplayable = false
   private var isReused = false
   private var hasReplayed = false
+  private var refusals = 0
   /// A byte of an answer, interim ones too, came for this attempt.
   private var wasHeard = false
 
@@ -99,6 +100,23 @@ struct HTTPExchange: Equatable {
       return self.over(.answer(fault.map { HTTPLocalAnswer.badAnswer($0) } ?? .upstreamClosed))
     }
   }
+
+  /// The upstream did nothing of the request (RFC 9113 section 8.7): it may be sent again whatever it asks for, if all of it
+  /// is still there (`isWhole`).
+  mutating func upstreamRefused(isWhole: Bool, now: UInt64) -> Action {
+    switch self.phase {
+    case .idle, .dialling: return .none
+    case .answering: return self.over(.cut)
+    case .waiting:
+      guard isWhole, self.refusals < Self.mostRefusals else { return self.over(.answer(.upstreamRefused)) }
+      self.refusals += 1
+      self.phase = .dialling
+      self.attemptDeadline = Self.deadline(self.backendTimeout, now)
+      return .replay
+    }
+  }
+
+  private static let mostRefusals = 3
 
   mutating func expired(now: UInt64) -> Action {
     guard self.phase != .idle else { return .none }

@@ -55,6 +55,36 @@ struct HTTPLocalAnswer: Equatable, Error {
   /// The upstream took the request and ended without an answer.
   static let upstreamClosed = HTTPLocalAnswer(502, "upstream_closed", .upstreamConnectionTermination)
 
+  /// A shared connection's: it said that it did nothing of the request, more often than it was asked again.
+  static let upstreamRefused = HTTPLocalAnswer(503, "upstream_refused", .upstreamRemoteReset)
+  static let upstreamReset = HTTPLocalAnswer(502, "upstream_reset", .upstreamRemoteReset)
+  /// What the upstream said cannot be said to this client.
+  static let unsayable = HTTPLocalAnswer(502, "answer_unsayable", .upstreamProtocolError)
+  /// `grpc-timeout` that is none.
+  static let grpcTimeout = HTTPLocalAnswer(400, "grpc_timeout", .downstreamProtocolError)
+
+  init(_ refusal: HTTPBridge.Refusal) {
+    let status: UInt16 =
+      switch refusal {
+      case .upgrade, .connect, .method: 501
+      case .authority: 400
+      case .expectation: 417
+      }
+    self.init(status, "bridge_" + refusal.rawValue, .downstreamProtocolError)
+  }
+
+  /// The request's head cannot be written to the upstream.
+  init(_ refusal: HTTP2SendRefusal) {
+    self.init(
+      refusal == .tooLarge ? 431 : 400, refusal == .tooLarge ? "fields_too_large" : "field_value",
+      .downstreamProtocolError)
+  }
+
+  /// As gRPC has it.
+  var call: GRPCStatus {
+    self == .requestTimeout || self == .backendTimeout ? .deadlineExceeded : GRPCStatus(httpStatus: self.status)
+  }
+
   var phrase: StaticString {
     switch self.status {
     case 204: "No Content"

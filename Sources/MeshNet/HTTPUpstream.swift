@@ -25,6 +25,7 @@ final class HTTPUpstream: LoopMember {
   var isDeaf = false
   private(set) var isOpen = false
   private(set) var hasServed = false
+  private var isQueued = false
   /// Whose request it serves, or is to serve. Nil: it is in the pool, or over.
   private(set) var user: (any HTTPUpstreamUser)?
 
@@ -135,8 +136,17 @@ final class HTTPUpstream: LoopMember {
     return descriptor
   }
 
-  /// There is room for the answer again, and no event tells.
-  func resume() { self.user?.upstreamReady(self, isWritable: false) }
+  func resume() {
+    self.isQueued = false
+    self.user?.upstreamReady(self, isWritable: true)
+  }
+
+  /// Something may be written or read, and no event tells; not now, because the loop's buffer may be in use.
+  func runSoon() {
+    guard !self.isQueued else { return }
+    self.isQueued = true
+    self.loop.runSoon(self)
+  }
   func expire(now: UInt64) {}
   func drain() {}
 

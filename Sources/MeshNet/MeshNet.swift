@@ -8,11 +8,14 @@
 /// its own), `RelayLoop` (what it knows), `RelayConnection` (one connection), `RelayStream` (the bytes of one
 /// direction), `Relay` (all loops and listeners).
 ///
-/// Ports that speak HTTP/1.1 are parsed on the same loops. In this order: `HTTPExchange` (a request and its answer as a value),
+/// Ports that speak HTTP are parsed on the same loops. In this order: `HTTPExchange` (a request and its answer as a value),
 /// `HTTPLocalAnswer` (what the proxy says itself), `UpstreamPool` and `DeadlineQueue` (values too), `HTTPConnection` (the client's
 /// socket; `+Request`, `+Answer`, `+Ending`), `HTTPUpstream` (the other socket), `OutputQueue`, `RelayLoop+HTTP` (what the requests
-/// of a loop share), `UpstreamDial` (how both sorts of connection get an upstream socket). What the bytes mean is MeshHTTP's,
-/// where they go is MeshRouting's.
+/// of a loop share; `HTTPDirection`: where a request goes), `UpstreamDial` (how all sorts of connection get an upstream socket).
+/// HTTP/2: `HTTP2Wire` (a socket that it is spoken on), `HTTP2Server` (an accepted one) with an `HTTP2Exchange` a stream,
+/// `HTTP2Upstream` (one toward an endpoint, shared) with an `HTTP2Leg` a stream, `HTTP2Outflow` (what a stream has still to say).
+/// Either version's client can use either version's upstream: `HTTPUpstreamUser` and `HTTP2LegUser` are all that they know of
+/// each other. What the bytes mean is MeshHTTP's, where they go is MeshRouting's.
 ///
 /// Names are answered beside that, on one more thread: `NameServer` (its outside), `NameLoop` (sockets that drive a
 /// `ResolverMachine`; `+Clients`, `+Upstreams`).

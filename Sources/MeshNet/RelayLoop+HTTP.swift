@@ -35,12 +35,52 @@ extension RelayLoop {
   /// Whether the requests of a connection are looked at. Where the kernel chose the endpoint, nobody dialled a service port.
   func speaksHTTP(_ flow: AcceptedFlow) -> Bool {
     guard flow.chosen == nil, let route = self.table?.route(to: flow.original) else { return false }
-    return route.appProtocol.isParsed(isRouted: route.http != nil)
+    return route.http != nil || route.appProtocol.needsProxy
   }
 
   func takeIdle(_ key: UpstreamPool.Key) -> HTTPUpstream? {
     guard let number = self.pool.take(key) else { return nil }
     return self.connections[number] as? HTTPUpstream
+  }
+
+  /// A connection that waits, for an exchange that may use one, or a new one that has still to dial.
+  func upstream(
+    _ key: UpstreamPool.Key, _ flow: AcceptedFlow, for user: any HTTPUpstreamUser, _ exchange: HTTPExchange
+  ) -> (upstream: HTTPUpstream, isFresh: Bool) {
+    while exchange.mayReuse, let idle = self.takeIdle(key) {
+      guard idle.machine.isIdle, !exchange.mustBeSure || idle.isQuiet else {
+        idle.close()
+        continue
+      }
+      idle.take(for: user)
+      return (idle, false)
+    }
+    let fresh = HTTPUpstream(number: self.nextNumber(), key: key, flow: flow, user: user, loop: self)
+    self.add(fresh)
+    return (fresh, true)
+  }
+
+  /// A place for a request on a connection that has room, or on a new one that has still to dial.
+  func leg(
+    _ request: FieldBlock, isWhole: Bool, to key: UpstreamPool.Key, _ flow: AcceptedFlow, for user: any HTTP2LegUser,
+    _ exchange: HTTPExchange
+  ) -> (leg: HTTP2Leg, isFresh: Bool) {
+    if exchange.mayReuse, let upstream = self.http2Upstreams[key]?.first(where: { $0.hasRoom }) {
+      return (HTTP2Leg(request, isWhole: isWhole, on: upstream, user: user), false)
+    }
+    return (HTTP2Leg(request, isWhole: isWhole, on: self.freshHTTP2Upstream(key, flow), user: user), true)
+  }
+
+  func freshHTTP2Upstream(_ key: UpstreamPool.Key, _ flow: AcceptedFlow) -> HTTP2Upstream {
+    let fresh = HTTP2Upstream(number: self.nextNumber(), key: key, flow: flow, loop: self)
+    self.add(fresh)
+    self.http2Upstreams[key, default: []].append(fresh)
+    return fresh
+  }
+
+  func forget(_ upstream: HTTP2Upstream) {
+    self.http2Upstreams[upstream.key]?.removeAll { $0 === upstream }
+    if self.http2Upstreams[upstream.key]?.isEmpty == true { self.http2Upstreams[upstream.key] = nil }
   }
 
   func closeOldIdle() {
@@ -60,7 +100,7 @@ extension RelayLoop {
     }
     var metadata: Logger.Metadata = [
       LogKey.reason: "\(answer.reason)", "status": "\(answer.status)", LogKey.destination: "\(flow.original)",
-      LogKey.source: "\(self.caller(flow.sourceWorkload))",
+      LogKey.source: "\(flow.sourceWorkload)",
     ]
     if self.httpScratch.unsaid > 0 { metadata["unsaid"] = "\(self.httpScratch.unsaid)" }
     self.httpScratch.unsaid = 0

@@ -31,6 +31,8 @@ final class RelayLoop: ThreadLoop {
   var httpScratch = HTTPScratch()
   var callers = RelayCallers()
   var pool = UpstreamPool()
+  /// Those that may take requests, and those whose last are under way.
+  var http2Upstreams: [UpstreamPool.Key: [HTTP2Upstream]] = [:]
   var deadlines = DeadlineQueue()
   var isStopping = false
   private let peers: [RelayThread]

@@ -125,10 +125,6 @@ package enum AppProtocol: String, Hashable, Sendable, CaseIterable {
     case .http, .http2, .grpc: true
     }
   }
-
-  /// Whether the node proxy parses what is spoken there and answers each request, instead of relaying bytes. HTTP/2 without
-  /// routes is relayed. `isRouted`: an HTTPRoute or GRPCRoute is attached to the port.
-  package func isParsed(isRouted: Bool) -> Bool { isRouted || self == .http }
 }
 
 /// A share of a service port's connections.

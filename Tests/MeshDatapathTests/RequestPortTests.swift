@@ -39,7 +39,7 @@ struct RequestPortTests {
 
   @Test(
     "the proxy answers requests where it parses them, and bytes are refused at once",
-    arguments: [(true, [UInt16(80), 83]), (false, [])])
+    arguments: [(true, [UInt16(80), 81, 83]), (false, [])])
   func decision(parsesRequests: Bool, answered: [UInt16]) throws {
     let (planner, maps) = try self.planner(parsesRequests: parsesRequests)
     for port in Self.ports.keys {

@@ -13,6 +13,7 @@ final class HTTPBench {
   let listen: SocketEndpoint
   let backends: [CInt]
   private let endpoints: [SocketEndpoint]
+  private let appProtocol: AppProtocol
 
   /// - rules: nil: the service itself, whose endpoint is the first backend. Else a rule's backend `a/web-N` is the Nth.
   init(
@@ -20,6 +21,7 @@ final class HTTPBench {
     appProtocol: AppProtocol = .http, connectTimeout: UInt32 = 2000, accessLog: AccessLog? = nil
   ) async throws {
     let any = SocketEndpoint(.loopbackV4, 0)
+    self.appProtocol = appProtocol
     self.backends = try (0..<count).map { _ in
       let descriptor = try LocalListener.open(any)
       _ = fcntl(descriptor, F_SETFL, 0)
@@ -91,7 +93,7 @@ final class HTTPBench {
 
   func use(_ rules: [HTTPRule]?) async throws {
     await self.relay.use(
-      try Self.table(self.listen, self.endpoints, rules, .http, 2000))
+      try Self.table(self.listen, self.endpoints, rules, self.appProtocol, 2000))
   }
 
   func end() async {

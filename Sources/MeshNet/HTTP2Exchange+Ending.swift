@@ -1,0 +1,78 @@
+import MeshBase
+import MeshHTTP
+import MeshRouting
+import MeshTelemetry
+
+/// Deadlines and ends of a stream.
+extension HTTP2Exchange {
+  /// When somebody has waited for too long. Calls may be silent for long: only their own deadline ends them.
+  var deadline: UInt64? {
+    let http = self.loop.http
+    var first = self.exchange.deadline ?? .max
+    if self.exchange.phase == .dialling {
+      first = min(first, self.attempts.deadline)
+    } else if self.outflow.hasWork || self.awaitsBody {
+      first = min(first, self.movedAt + http.stallTimeout)
+    } else if http.idleTimeout > 0 {
+      first = min(first, self.movedAt + http.idleTimeout)
+    }
+    return first == .max ? nil : first
+  }
+
+  /// The client owes the rest of what was asked for with one message.
+  private var awaitsBody: Bool {
+    !self.isCall && !self.requestHasEnded && self.exchange.phase == .waiting && self.pending.isEmpty
+  }
+
+  func expire(now: UInt64) {
+    guard let deadline = self.deadline, deadline <= now, !self.isOver else { return }
+    switch self.exchange.expired(now: now) {
+    case .answer(let local): return self.answerLocally(local)
+    case .cut:
+      self.account.flags.insert(.durationTimeout)
+      return self.cut(.cancel)
+    case .none, .replay: break
+    }
+    if self.exchange.phase == .dialling {
+      self.answerLocally(HTTPLocalAnswer(.connectTimeout))
+    } else if self.outflow.hasWork || self.answerHasBegun {
+      self.loop.count("stalled")
+      self.account.flags.insert(.streamIdleTimeout)
+      self.cut(.cancel)
+    } else {
+      self.answerLocally(self.awaitsBody ? .bodyTimeout : .upstreamIdle)
+    }
+  }
+
+  /// The answer cannot be ended: RST_STREAM, so that it does not look whole.
+  func cut(_ code: HTTP2ErrorCode) {
+    guard !self.isOver else { return }
+    self.server.reset(self.id, code)
+    self.over()
+  }
+
+  /// The client gave it up, or is gone.
+  func cancelled() { self.over() }
+
+  func dropWay() {
+    let way = self.way
+    self.way = .none
+    switch way {
+    case .none: break
+    case .http1(let upstream): upstream.close()
+    case .http2(let leg): leg.close()
+    }
+  }
+
+  func over() {
+    guard !self.isOver else { return }
+    self.isOver = true
+    // Whoever else was the reason has said so.
+    if self.account.flags.isEmpty { self.account.flags = .downstreamConnectionTermination }
+    self.loop.ended(&self.account)
+    self.exchange.ended()
+    self.dropWay()
+    self.dropBody()
+    self.server.remove(self.id)
+  }
+}

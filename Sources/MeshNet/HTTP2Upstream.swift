@@ -1,0 +1,198 @@
+import CMeshRelay
+import Glibc
+import MeshHTTP
+
+/// A connection toward an upstream that is spoken HTTP/2 on, shared by the requests of one loop that one workload sends to one
+/// endpoint. Streams are opened when the peer's first SETTINGS are there: then it is known how many it takes, and that it
+/// speaks HTTP/2 at all. Those beyond wait for a connection of their own.
+final class HTTP2Upstream: HTTP2Wire {
+  let key: UpstreamPool.Key
+  private let flow: AcceptedFlow
+  private var dial: UpstreamDial
+  private var isConnected = false
+  /// The peer's SETTINGS came.
+  private(set) var stands = false
+  private(set) var hasServed = false
+  private var legs: [UInt32: HTTP2Leg] = [:]
+  private var queued: [HTTP2Leg] = []
+  private var idleSince: UInt64
+
+  init(number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, loop: RelayLoop) {
+    self.key = key
+    self.flow = flow
+    self.dial = UpstreamDial(loop: loop, member: number, flow: flow)
+    self.idleSince = loop.now
+    super.init(.client, number: number, loop: loop)
+  }
+
+  override var sourceWorkload: UInt32 { self.key.workload }
+  override var namespaces: [UInt64] { [self.key.namespaceCookie] + (self.dial.namespace.map { [$0] } ?? []) }
+
+  // MARK: dialling
+
+  func begin(client: CInt) {
+    self.dialled(self.dial.begin(self.key.target, client: client))
+  }
+
+  override func delivered(_ socket: CInt) -> Bool {
+    guard !self.queued.isEmpty, let outcome = self.dial.delivered(socket, client: self.queued.first?.client ?? -1)
+    else { return false }
+    self.dialled(outcome)
+    return true
+  }
+
+  private func dialled(_ outcome: UpstreamDial.Outcome) {
+    switch outcome {
+    case .waits: break
+    case .failed, .noSocket: self.unreachable()
+    case .connected(let socket), .connecting(let socket):
+      guard self.attach(socket) else { return self.unreachable() }
+      if case .connected = outcome { self.connected() }
+    }
+  }
+
+  private func connected() {
+    self.isConnected = true
+    self.start()
+  }
+
+  override func ready(_ token: RelayToken, _ events: UInt32) {
+    guard !self.isConnected, self.socket >= 0 else { return super.ready(token, events) }
+    let isGone = events & (CMESH_HUNG_UP | CMESH_FAILED) != 0
+    if cmesh_relay_error(self.socket) < 0 || isGone { return self.unreachable() }
+    guard events & CMESH_WRITABLE != 0 else { return }
+    self.connected()
+    super.ready(token, events)
+  }
+
+  /// It could not be reached, or what answers there speaks no HTTP/2.
+  private func unreachable() {
+    let queued = self.queued
+    self.queued = []
+    self.close()
+    for leg in queued { leg.unreachable() }
+  }
+
+  // MARK: streams
+
+  /// Whether another request may use it.
+  var hasRoom: Bool {
+    guard self.phase == .open else { return false }
+    guard self.stands else { return self.queued.count < self.loop.http.http2.concurrentStreams }
+    return self.queued.isEmpty && self.machine.canOpen
+  }
+
+  func begin(_ leg: HTTP2Leg) {
+    guard self.stands else { return self.queued.append(leg) }
+    self.open(leg)
+  }
+
+  private func open(_ leg: HTTP2Leg) {
+    do throws(HTTP2SendRefusal) {
+      let id = try self.open(leg.request, ends: leg.isWhole)
+      self.legs[id] = leg
+      leg.opened(id)
+    } catch {
+      leg.failed(error == .noStream ? .refused : .unsendable(error))
+    }
+  }
+
+  private func openQueued() {
+    guard self.machine.canOpen else { return self.unreachable() }
+    while self.machine.canOpen, !self.queued.isEmpty { self.open(self.queued.removeFirst()) }
+    guard !self.queued.isEmpty else { return }
+    let sibling = self.loop.freshHTTP2Upstream(self.key, self.flow)
+    for leg in self.queued {
+      leg.upstream = sibling
+      sibling.begin(leg)
+    }
+    sibling.begin(client: self.queued.first?.client ?? -1)
+    self.queued = []
+  }
+
+  /// Its user is done with it, or gives it up.
+  func release(_ leg: HTTP2Leg, _ code: HTTP2ErrorCode) {
+    guard leg.id > 0 else {
+      self.queued.removeAll { $0 === leg }
+      if self.queued.isEmpty, !self.stands { self.close() }
+      return
+    }
+    guard self.legs.removeValue(forKey: leg.id) != nil else { return }
+    self.reset(leg.id, code)
+    self.rested()
+  }
+
+  private func rested() {
+    if self.legs.isEmpty { self.idleSince = self.loop.now }
+  }
+
+  override func resumeStream(_ id: UInt32) -> Bool { self.legs[id]?.resume() ?? false }
+
+  override func handle(_ event: HTTP2Connection.Event, _ input: Span<UInt8>) {
+    switch event {
+    case .settings:
+      if !self.stands {
+        self.stands = true
+        self.openQueued()
+      } else {
+        self.wakeAll()
+      }
+    case .writable(0): self.wakeAll()
+    case .writable(let id): self.wake(id)
+    case .head(let id, let head, let ends):
+      guard let leg = self.legs[id] else { break }
+      leg.head(head, ends: ends)
+      if ends { self.answered(leg) }
+    case .data(let id, let range, let ends):
+      guard let leg = self.legs[id] else { return self.consumed(range.count, of: id) }
+      leg.body(input.extracting(range), ends: ends)
+      if ends { self.answered(leg) }
+    case .reset(let id, let code, let isUnprocessed): self.failed(id, isUnprocessed ? .refused : .reset(code))
+    case .refused(let id, _, let reason): self.failed(id, .fault(reason))
+    case .goAway, .pong, .needsInput, .failed, .closed: break
+    }
+  }
+
+  private func wakeAll() {
+    for (id, leg) in self.legs where leg.outflow.hasWork { self.wake(id) }
+  }
+
+  /// The answer is whole. Of a request that is not, nobody wants the rest.
+  private func answered(_ leg: HTTP2Leg) {
+    self.hasServed = true
+    guard self.legs.removeValue(forKey: leg.id) != nil else { return }
+    self.reset(leg.id, .cancel)
+    self.rested()
+  }
+
+  private func failed(_ id: UInt32, _ failure: HTTP2LegFailure) {
+    guard let leg = self.legs.removeValue(forKey: id) else { return }
+    self.rested()
+    leg.failed(failure)
+  }
+
+  // MARK: ends
+
+  override func lost(_ reason: HTTP2Reason?) {
+    let legs = self.legs.values
+    let queued = self.queued
+    self.legs = [:]
+    self.queued = []
+    for leg in queued { leg.unreachable() }
+    for leg in legs { leg.failed(reason.map { .fault($0) } ?? .lost) }
+  }
+
+  override func ended() {
+    self.dial.stopWaiting()
+    self.loop.forget(self)
+  }
+
+  override func sweep(idleSweeps: Int?) {
+    let timeout = self.loop.http.upstreamIdleTimeout
+    if self.legs.isEmpty, self.queued.isEmpty, self.idleSince + timeout <= self.loop.now { super.drain() }
+    super.sweep(idleSweeps: idleSweeps)
+  }
+
+  /// Whoever uses it drains.
+  override func drain() {}
+}
