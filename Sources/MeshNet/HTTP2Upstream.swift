@@ -16,12 +16,16 @@ final class HTTP2Upstream: HTTP2Wire {
   private var legs: [UInt32: HTTP2Leg] = [:]
   private var queued: [HTTP2Leg] = []
   private var idleSince: UInt64
+  private let began: UInt64
+  /// Who comes later than this to one that does not stand yet dials by itself.
+  private static let sharedDial: UInt64 = 1000
 
   init(number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, loop: RelayLoop) {
     self.key = key
     self.flow = flow
     self.dial = UpstreamDial(loop: loop, member: number, flow: flow)
     self.idleSince = loop.now
+    self.began = loop.now
     super.init(.client, number: number, loop: loop)
   }
 
@@ -35,8 +39,7 @@ final class HTTP2Upstream: HTTP2Wire {
   }
 
   override func delivered(_ socket: CInt) -> Bool {
-    guard !self.queued.isEmpty, let outcome = self.dial.delivered(socket, client: self.queued.first?.client ?? -1)
-    else { return false }
+    guard let outcome = self.dial.delivered(socket, client: self.queued.first?.client ?? -1) else { return false }
     self.dialled(outcome)
     return true
   }
@@ -78,9 +81,11 @@ final class HTTP2Upstream: HTTP2Wire {
   /// Whether another request may use it.
   var hasRoom: Bool {
     guard self.phase == .open else { return false }
-    guard self.stands else { return self.queued.count < self.loop.http.http2.concurrentStreams }
+    guard self.stands else { return self.isYoung && self.queued.count < self.loop.http.http2.concurrentStreams }
     return self.queued.isEmpty && self.machine.canOpen
   }
+
+  private var isYoung: Bool { self.loop.now < self.began + Self.sharedDial }
 
   func begin(_ leg: HTTP2Leg) {
     guard self.stands else { return self.queued.append(leg) }
@@ -114,7 +119,9 @@ final class HTTP2Upstream: HTTP2Wire {
   func release(_ leg: HTTP2Leg, _ code: HTTP2ErrorCode) {
     guard leg.id > 0 else {
       self.queued.removeAll { $0 === leg }
-      if self.queued.isEmpty, !self.stands { self.close() }
+      self.rested()
+      // What takes so long is not kept for others.
+      if self.queued.isEmpty, !self.stands, !self.isYoung { self.close() }
       return
     }
     guard self.legs.removeValue(forKey: leg.id) != nil else { return }
@@ -189,7 +196,10 @@ final class HTTP2Upstream: HTTP2Wire {
 
   override func sweep(idleSweeps: Int?) {
     let timeout = self.loop.http.upstreamIdleTimeout
-    if self.legs.isEmpty, self.queued.isEmpty, self.idleSince + timeout <= self.loop.now { super.drain() }
+    if self.legs.isEmpty, self.queued.isEmpty {
+      if !self.stands, !self.isYoung { return self.close() }
+      if self.idleSince + timeout <= self.loop.now { super.drain() }
+    }
     super.sweep(idleSweeps: idleSweeps)
   }
 

@@ -206,5 +206,5 @@ final class HTTP2Peer: @unchecked Sendable {
   }
 
   /// What comes within a moment.
-  func settle() { while self.receive(milliseconds: 100) {} }
+  func settle(milliseconds: CInt = 100) { while self.receive(milliseconds: milliseconds) {} }
 }

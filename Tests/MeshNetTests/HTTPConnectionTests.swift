@@ -401,25 +401,4 @@ import Testing
     await bench.relay.stop()
     close(bench.backends[0])
   }
-
-  @Test("an HTTP/2 preface on a port of HTTP/1 is a 505 and the end (H1-29)")
-  func preface() async throws {
-    let bench = try await HTTPBench()
-    let client = bench.dial()
-    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-    let (text, end) = client.readAll()
-    #expect(text.hasPrefix("HTTP/1.1 505 ") && text.hasSuffix("version\n") && end == 0)
-    #expect(bench.isUndialled())
-    await bench.end()
-  }
-
-  @Test("ports of HTTP/2 without routes are relayed as they are")
-  func relayed() async throws {
-    let bench = try await HTTPBench(appProtocol: .grpc)
-    let client = bench.dial()
-    client.send("PRI * HTTP/2.0\r\n\r\n")
-    let server = bench.accept()
-    #expect(server.readHead() == "PRI * HTTP/2.0\r\n\r\n")
-    await bench.end()
-  }
 }
