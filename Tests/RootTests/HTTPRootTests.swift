@@ -6,24 +6,24 @@ import Testing
 /// Requests through the node proxy, routed by what users write.
 @Suite("Routes of requests", .serialized)
 struct HTTPRootTests {
-  private static let vip = "240.0.0.50"
+  static let vip = "240.0.0.50"
   private static let empty = "240.0.0.51"
 
   /// A client and servers, each a workload of its own; Service `web` leads to those with label `app: web`.
-  private struct Shop {
+  struct Shop {
     let mesh: Mesh
     let client: WorldPod
     let pods: [WorldPod]
     private(set) var servers: [WorldProcess] = []
 
-    init(_ world: World, servers names: [String]) throws {
+    init(_ world: World, servers names: [String], program: [String]) throws {
       let node = try world.node("a")
       self.client = try node.pod("client", v4: "10.77.0.2")
       self.pods = try names.enumerated().map { try node.pod($1, v4: "10.77.0.\($0 + 3)") }
       self.mesh = try Mesh(world, node: node)
       self.mesh.parsesHTTP = true
       for pod in self.pods {
-        let server = try pod.start(["python3", "-c", Programs.httpServer, "9000", pod.name])
+        let server = try pod.start(program + ["9000", pod.name])
         try pod.waitForListener(port: 9000, process: server)
         self.servers.append(server)
       }
@@ -42,13 +42,13 @@ struct HTTPRootTests {
         .split(separator: "\n").reversed().joined(separator: " ")
     }
 
-    func load() throws -> Load {
-      Load(try self.client.start(["python3", "-c", Programs.httpLoad, HTTPRootTests.vip, "80", "60"]))
+    func load(_ program: [String] = ["python3", "-c", Programs.httpLoad]) throws -> Load {
+      Load(try self.client.start(program + [HTTPRootTests.vip, "80", "60"]))
     }
   }
 
   /// What `Programs.httpLoad` has said.
-  private struct Load {
+  struct Load {
     let process: WorldProcess
 
     init(_ process: WorldProcess) { self.process = process }
@@ -80,7 +80,7 @@ struct HTTPRootTests {
     }
   }
 
-  private static func service(_ name: String, ip: String?, app: String) -> String {
+  static func service(_ name: String, ip: String?, app: String, appProtocol: String = "http") -> String {
     """
     ---
     apiVersion: v1
@@ -89,7 +89,7 @@ struct HTTPRootTests {
     spec:
       selector: {app: \(app)}
     \(ip.map { "  clusterIP: \($0)\n" } ?? "")  ports:
-        - {name: web, port: 80, targetPort: 9000, appProtocol: http}
+        - {name: web, port: 80, targetPort: 9000, appProtocol: \(appProtocol)}
         - {name: bytes, port: 81, targetPort: 9000}
 
     """
@@ -109,10 +109,13 @@ struct HTTPRootTests {
     """
   }
 
-  private func with(_ name: String, servers: [String], _ body: (Shop) throws -> Void) throws {
+  func with(
+    _ name: String, servers: [String], program: [String] = ["python3", "-c", Programs.httpServer],
+    _ body: (Shop) throws -> Void
+  ) throws {
     let world = try World(name)
     defer { try? world.close() }
-    let shop = try Shop(world, servers: servers)
+    let shop = try Shop(world, servers: servers, program: program)
     do {
       try body(shop)
     } catch {
