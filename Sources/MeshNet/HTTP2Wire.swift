@@ -42,6 +42,7 @@ class HTTP2Wire: LoopMember {
   /// When something was last received, and when the peer last took something that waited for it.
   private(set) var movedAt: UInt64
   private var takenAt: UInt64
+  /// Nothing was left when it was last sent.
   private var wasEmpty = true
   private var lingerEnd: UInt64 = 0
   private var armedFor = UInt64.max
@@ -315,7 +316,7 @@ class HTTP2Wire: LoopMember {
     case .open: break
     }
     var first = min(self.machine.deadline ?? .max, self.streamDeadline ?? .max)
-    if !self.output.isEmpty { first = min(first, self.takenAt + self.loop.http.stallTimeout) }
+    if !self.wasEmpty { first = min(first, self.takenAt + self.loop.http.stallTimeout) }
     return first == .max ? nil : first
   }
 
@@ -336,7 +337,7 @@ class HTTP2Wire: LoopMember {
     case .closing: return self.broken()
     case .open: break
     }
-    if !self.output.isEmpty, self.takenAt + self.loop.http.stallTimeout <= now {
+    if !self.wasEmpty, self.takenAt + self.loop.http.stallTimeout <= now {
       self.loop.count("stalled")
       return self.broken()
     }
@@ -358,7 +359,7 @@ class HTTP2Wire: LoopMember {
 
   /// Whoever has nothing more to do goes.
   private func settle() {
-    if self.phase == .open, self.machine.isDone { self.phase = .closing }
+    if self.phase == .open, self.machine.isDone { self.finish() }
     if self.phase == .closing, self.output.isEmpty { self.written() }
     self.arm()
   }
@@ -366,10 +367,16 @@ class HTTP2Wire: LoopMember {
   private func fail(_ reason: HTTP2Reason) {
     guard self.phase == .open else { return }
     self.loop.count("http2_" + reason.rawValue)
-    self.phase = .closing
+    self.finish()
     self.held = []
     self.lost(reason)
     self.runSoon()
+  }
+
+  /// Closes when everything is sent.
+  private func finish() {
+    self.phase = .closing
+    self.takenAt = self.loop.now
   }
 
   private func written() {

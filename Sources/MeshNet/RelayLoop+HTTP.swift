@@ -100,7 +100,7 @@ extension RelayLoop {
     }
     var metadata: Logger.Metadata = [
       LogKey.reason: "\(answer.reason)", "status": "\(answer.status)", LogKey.destination: "\(flow.original)",
-      LogKey.source: "\(flow.sourceWorkload)",
+      LogKey.source: "\(self.caller(flow.sourceWorkload))",
     ]
     if self.httpScratch.unsaid > 0 { metadata["unsaid"] = "\(self.httpScratch.unsaid)" }
     self.httpScratch.unsaid = 0

@@ -213,6 +213,25 @@ import Testing
     await bench.end()
   }
 
+  @Test("a connection that was quiet for longer than a peer may stall serves as before")
+  func quiet() async throws {
+    var configuration = HTTPConfiguration.defaults
+    configuration.stallTimeout = 30
+    let bench = try await self.bench(.http2, configuration)
+    let client = HTTP2Peer(bench.dial(), .client)
+    var server: HTTP2Peer?
+    for number in 1...20 {
+      let id = client.open()
+      let peer = server ?? HTTP2Peer(bench.accept(), .server)
+      server = peer
+      peer.answer(peer.request(number))
+      #expect(client.message(id).text == "ok")
+      // A moment of nothing.
+      client.settle(milliseconds: 40)
+    }
+    await bench.end()
+  }
+
   @Test("every frame comes through wherever it is cut")
   func byteByByte() async throws {
     let bench = try await self.bench(.http2)
