@@ -187,8 +187,8 @@ extension HTTP2Exchange {
       answer = HTTPBridge.answer(
         local.status, text: local.isFailure ? local.reason : "", isHead: self.isHead, edit: edit)
     }
-    self.account.status = self.isCall && local.isFailure ? 200 : local.status
-    self.account.responseBytes &+= UInt64(answer.content.count)
+    self.account.answered(by: local, bytes: answer.content.count)
+    if self.isCall && local.isFailure { self.account.status = 200 }
     guard self.send(answer.head, ends: answer.content.isEmpty) else { return }
     if answer.content.isEmpty { self.outflow.ended() } else { self.outflow.append(answer.content.span) }
     self.answerEnds(nil)

@@ -87,7 +87,7 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
       return self.cut(.protocolError)
     }
     self.loop.counters.requests &+= 1
-    self.account.begin(source: self.server.sourceWorkload, at: self.loop.microseconds)
+    self.account.begin(source: self.server.sourceWorkload, at: self.loop.microseconds, .http2)
     self.loop.routed.fields.removeAll(keepingCapacity: true)
     for field in self.head.fields { self.loop.routed.fields.append(.init(name: field.name, value: field.value)) }
     let bytes = self.head.block.bytes
@@ -110,7 +110,8 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
   }
 
   private func forward(_ direction: HTTPDirection, isReplayable: Bool) {
-    self.loop.renewPassage()
+    self.loop.renewPassage(of: self.server.flow)
+    self.account.passes(self.loop.passage)
     do throws(HTTPBridge.Refusal) {
       if direction.speaksHTTP2 {
         self.requestBlock = try HTTPBridge.request(
@@ -141,7 +142,7 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
 
   func dial(_ choice: RoutingTable.Choice) {
     self.choice = choice
-    self.account.sent(to: choice.workload, &self.loop.requests)
+    self.account.sent(to: choice, &self.loop.requests)
     let flow = self.server.flow
     let key = UpstreamPool.Key(
       workload: flow.sourceWorkload, namespaceCookie: flow.namespaceCookie, target: choice.target)
