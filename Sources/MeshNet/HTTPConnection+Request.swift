@@ -34,18 +34,21 @@ extension HTTPConnection {
     self.account.passes(self.loop.passage)
     self.requestBytes.removeAll(keepingCapacity: true)
     self.requestBlock = nil
+    // HTTP/1.0 may leave it out, and servers refuse an empty one.
+    let authority =
+      direction.authority ?? (request.authority == nil ? Array(self.flow.original.description.utf8) : nil)
     if direction.speaksHTTP2 {
       do throws(HTTPBridge.Refusal) {
         self.requestBlock = try HTTPBridge.request(
           request, self.server.fields, input, edit: direction.requestEdit, passage: self.loop.passage,
-          target: direction.target, authority: direction.authority)
+          target: direction.target, authority: authority)
       } catch {
         return self.answerLocally(HTTPLocalAnswer(error))
       }
     } else {
       HTTP1Writer.request(
         request, self.server.fields, present: self.server.present, input, edit: direction.requestEdit,
-        passage: self.loop.passage, target: direction.target, authority: direction.authority, to: &self.requestBytes)
+        passage: self.loop.passage, target: direction.target, authority: authority, to: &self.requestBytes)
     }
     self.answerEdit = direction.answerEdit
     self.exchange.begin(

@@ -263,6 +263,18 @@ import Testing
     await bench.end()
   }
 
+  @Test("a request of HTTP/1.0 without a host is for what was dialled: servers refuse an empty one")
+  func hostless() async throws {
+    let bench = try await HTTPBench()
+    let client = bench.dial()
+    client.send("GET / HTTP/1.0\r\n\r\n")
+    let server = bench.accept()
+    #expect(server.readHead().hasPrefix("GET / HTTP/1.1\r\nhost: \(bench.listen)\r\n"))
+    server.send("HTTP/1.1 204 No Content\r\n\r\n")
+    #expect(client.readHead().hasPrefix("HTTP/1.1 204"))
+    await bench.end()
+  }
+
   @Test("HEAD, 204 and 304 have no body, whatever they say of its length, and the connection goes on")
   func bodyless() async throws {
     let bench = try await HTTPBench()
