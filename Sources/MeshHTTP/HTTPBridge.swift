@@ -21,11 +21,9 @@ package enum HTTPBridge {
     block.add(":scheme", "http".utf8)
     block.add(":authority", authority ?? Self.copy(input, request.authority ?? 0..<0))
     block.add(":path", target ?? Self.copy(input, request.target))
-    var removed = request.nominated
-    if !request.expectsContinue { removed.insert(.expect) }
     Self.requestFields(
-      HTTPFieldPlace.all(fields), input, removed: removed, nominated: request.nominatedOthers, edit: edit,
-      passage: passage, host: request.authority, via: "1.1 ", to: &block)
+      HTTPFieldPlace.all(fields), input, removed: request.nominated, nominated: request.nominatedOthers, edit: edit,
+      passage: passage, host: request.authority, via: "1.1 ", expects: request.expectsContinue, to: &block)
     if fields.contains(where: { $0.name == .te && Self.lists(input, $0.valueRange, "trailers") }) {
       block.add("te", "trailers".utf8)
     }
@@ -42,8 +40,10 @@ package enum HTTPBridge {
     let places = HTTPFieldPlace.all(head)
     let bytes = head.block.bytes
     // Methods in other letters are refused of clients of HTTP/1.1 as well.
-    guard bytes[method].allSatisfy({ HTTPBytes.isMethod($0) }) else { throw .method }
-    let removed = try Self.expectation(places, bytes.span, ends: ends)
+    guard bytes[method].allSatisfy({ HTTPBytes.isMethod($0) }), !bytes.span.matches(method, "pri") else {
+      throw .method
+    }
+    let expects = try Self.expects(places, bytes.span, ends: ends)
     output += bytes[method]
     output.append(HTTPBytes.space)
     output += target ?? Array(bytes[path])
@@ -52,8 +52,8 @@ package enum HTTPBridge {
     output.append("\r\n")
     var lines = HTTP1Lines()
     Self.requestFields(
-      places, bytes.span, removed: removed, nominated: [], edit: edit, passage: passage, host: host, via: "2 ",
-      to: &lines)
+      places, bytes.span, removed: [], nominated: [], edit: edit, passage: passage, host: host, via: "2 ",
+      expects: expects, to: &lines)
     if places.contains(where: { $0.known == .te }) {
       lines.add("te", "trailers".utf8)
       lines.add("connection", "te".utf8)
@@ -78,15 +78,15 @@ package enum HTTPBridge {
     guard case .request(let method, let scheme, let host, let path) = head.start else { throw .connect }
     let places = HTTPFieldPlace.all(head)
     let bytes = head.block.bytes
-    let removed = try Self.expectation(places, bytes.span, ends: ends)
+    let expects = try Self.expects(places, bytes.span, ends: ends)
     var block = FieldBlock()
     block.add(":method", bytes[method])
     block.add(":scheme", bytes[scheme])
     block.add(":authority", authority ?? Array(bytes[host]))
     block.add(":path", target ?? Array(bytes[path]))
     Self.requestFields(
-      places, bytes.span, removed: removed, nominated: [], edit: edit, passage: passage, host: host, via: "2 ",
-      to: &block)
+      places, bytes.span, removed: [], nominated: [], edit: edit, passage: passage, host: host, via: "2 ",
+      expects: expects, to: &block)
     if places.contains(where: { $0.known == .te }) { block.add("te", "trailers".utf8) }
     if let length = head.contentLength { block.add(contentLength: length) }
     return block
@@ -94,9 +94,10 @@ package enum HTTPBridge {
 
   private static func requestFields(
     _ places: [HTTPFieldPlace], _ input: Span<UInt8>, removed: HTTPFieldSet, nominated: [Range<Int>],
-    edit: HTTP1FieldEdit, passage: HTTP1Passage, host: Range<Int>?, via: String, to sink: inout some HTTPFieldSink
+    edit: HTTP1FieldEdit, passage: HTTP1Passage, host: Range<Int>?, via: String, expects: Bool,
+    to sink: inout some HTTPFieldSink
   ) {
-    var removed = removed.union(.hopByHop).union([.host]).union(HTTP1Writer.identity).union(edit.removed)
+    var removed = removed.union(.hopByHop).union([.host, .expect]).union(HTTP1Writer.identity).union(edit.removed)
       .union(passage.removed)
     var kept = HTTPKeptPassage()
     for place in places { kept.see(place.known, place.value, input, removed: &removed) }
@@ -119,16 +120,20 @@ package enum HTTPBridge {
     if !passage.via.isEmpty { sink.add("via", Array(via.utf8) + passage.via) }
     if !kept.requestID { sink.add("x-request-id", passage.requestID) }
     if !kept.trace { sink.add("traceparent", passage.traceparent) }
+    // Once: there are servers that refuse it twice.
+    if expects { sink.add("expect", "100-continue".utf8) }
   }
 
-  /// What goes because nobody waits for it. Nothing but 100-continue can be expected (row H1-18).
-  private static func expectation(
+  /// Whether somebody waits for 100. Nothing but 100-continue can be expected (row H1-18).
+  private static func expects(
     _ places: [HTTPFieldPlace], _ input: Span<UInt8>, ends: Bool
-  ) throws(Refusal) -> HTTPFieldSet {
+  ) throws(Refusal) -> Bool {
+    var expects = false
     for place in places where place.known == .expect {
       guard input.matches(place.value, "100-continue") else { throw .expectation }
+      expects = true
     }
-    return ends ? [.expect] : []
+    return expects && !ends
   }
 
   private static func framing(_ head: HTTP2Head, method: ArraySlice<UInt8>, ends: Bool) -> HTTP1Framing {

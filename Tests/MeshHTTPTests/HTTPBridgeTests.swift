@@ -84,6 +84,12 @@ struct HTTPBridgeTests {
     let counted = try self.downgraded(
       HTTP2Rig.post + [("content-length", "5"), ("expect", "100-continue")], ends: false)
     #expect(counted.lines.suffix(2) == ["expect: 100-continue", "content-length: 5"])
+    // Once, however often it was said; and nobody's method does not get to a server that may take it for a preface.
+    let twice = HTTP2Rig.post + [("expect", "100-continue"), ("content-length", "5"), ("expect", "100-continue")]
+    #expect(try self.downgraded(twice, ends: false).lines == counted.lines)
+    #expect(throws: HTTPBridge.Refusal.method) {
+      _ = try self.downgraded([(":method", "PRI")] + HTTP2Rig.post.dropFirst(), ends: true)
+    }
     #expect(counted.framing == .length(5))
     let open = try self.downgraded(HTTP2Rig.post, ends: false)
     #expect(open.lines == ["POST / HTTP/1.1", "host: a", "transfer-encoding: chunked"])
