@@ -176,6 +176,23 @@ extension Agent: AgentReporting {
     }
   }
 
+  /// What the proxy obeys; nothing, where it relays bytes.
+  package func routes() async throws(MeshError) -> [RuleReport] {
+    guard self.configuration.proxyParsesHTTP else { return [] }
+    let snapshot = self.planner.resolved.snapshot
+    return snapshot.services.values.sorted { $0.value.name < $1.value.name }.flatMap { service in
+      service.value.ports.flatMap { port in
+        (port.routing?.rules ?? []).map { rule in
+          RuleReport(rule, of: service, port) { backend in
+            (snapshot.endpoints[backend.service]?.value.endpoints ?? []).count { endpoint in
+              endpoint.isReady && endpoint.weight > 0 && endpoint.ports.contains { $0.servicePort == backend.port }
+            }
+          }
+        }
+      }
+    }
+  }
+
   private func report(_ endpoint: Endpoint) -> ServiceReport.Endpoint {
     var reason: String?
     if !endpoint.isReady {

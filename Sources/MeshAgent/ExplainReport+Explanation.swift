@@ -1,6 +1,8 @@
 import MeshBase
 import MeshDatapath
 import MeshPolicy
+import MeshRouting
+import MeshSnapshot
 import MeshTelemetry
 
 /// The decision in words (`MeshDatapath`) as the answer to the command line (`MeshTelemetry`).
@@ -16,7 +18,9 @@ extension ExplainReport {
       case .name(let name): .host(name.description, port: question.port)
       case .address(let address): .endpoint(SocketEndpoint(address, question.port))
       }
-    let answer = try resolved.explain(source: source, destination: destination)
+    let answer = try resolved.explain(
+      source: source, destination: destination,
+      request: question.request.map { request in { Self.routed(request, question, $0, from: $1) } })
     let first = answer.outcomes.first { !$0.isAllowed } ?? answer.outcomes.first
     let deciding = first?.verdict.policy
     self.init(
@@ -31,11 +35,38 @@ extension ExplainReport {
           percent: UInt64(max(0, outcome.share * 100)), verdict: outcome.isAllowed ? .allow : .deny,
           reason: Self.reason(outcome.reason), policy: outcome.verdict.policy?.name.description)
       })
+    if question.request != nil, answer.rule != nil || answer.answered != nil {
+      self.request = Request(
+        rule: answer.rule.map { "\($0.origin.kind.rawValue) \($0.origin.name), rule \($0.origin.rule)" },
+        matches: answer.rule?.matches.map(\.words) ?? [], filters: answer.rule?.filters.map(\.words) ?? [],
+        status: answer.answered?.status, reason: answer.answered?.reason)
+    }
     self.source =
       switch question.source {
       case .workload(let name): name.description
       case .address(let address): address.description
       }
+  }
+
+  /// As the proxy finds it.
+  private static func routed(
+    _ request: ExplainRequest, _ question: ExplainQuestion, _ routing: HTTPRouting, from source: ResourceName
+  ) -> RoutedRequest {
+    guard let table = HTTPRoutes(routing).table(forClientsIn: source.namespace) else { return .unrouted }
+    let host =
+      switch question.target {
+      case .name(let name): "\(name.name).\(name.namespace)"
+      case .address(let address): "\(address)"
+      }
+    let asked = HTTPRouteQuestion(
+      method: request.method, host: request.host ?? host, target: request.path,
+      headers: request.headers.map { HeaderField(name: $0.name, value: $0.value) })
+    switch asked.answer(of: table) {
+    case .action(let action): return .rule(action.rule)
+    case .noMatch:
+      return .answered(status: UInt16(clamping: HTTPRefusal.noRoute.status), reason: HTTPRefusal.noRoute.rawValue)
+    case .refused(let refusal): return .answered(status: 400, reason: refusal.rawValue)
+    }
   }
 
   private static func reason(_ reason: Reason) -> RefusalReason { RefusalReason(number: reason.rawValue) }

@@ -59,6 +59,15 @@ extension Presentation {
     if let policy = report.policy { verdict += ", by \(policy)" + (report.policyVersion.map { "@\($0)" } ?? "") }
     var text = "\(report.source) -> \(report.destination): \(verdict)\n"
     for (index, step) in report.steps.enumerated() { text += "  \(index + 1). \(step)\n" }
+    if let request = report.request {
+      let rule = request.rule.map {
+        "\($0)" + (request.matches.isEmpty ? "" : " (\(request.matches.joined(separator: " | ")))")
+      }
+      text += "request: \(rule ?? "no rule")"
+      if let status = request.status { text += ", answered by the node proxy: \(status) \(request.reason ?? "")" }
+      text += "\n"
+      for filter in request.filters { text += "  filter: \(filter)\n" }
+    }
     if !report.endpoints.isEmpty {
       let table = TextTable(
         ["SHARE", "ENDPOINT", "WORKLOAD", "VERDICT", "REASON", "POLICY"],

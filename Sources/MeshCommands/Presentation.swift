@@ -67,6 +67,24 @@ extension ServiceReport: TableReport {
   }
 }
 
+extension RuleReport: TableReport {
+  package static var columns: [String] {
+    ["SERVICE", "PORT", "ROUTE", "RULE", "CLIENTS", "MATCHES", "FILTERS", "BACKENDS", "VERSION"]
+  }
+
+  package var cells: [String] {
+    let backends = self.backends.map {
+      "\($0.service):\($0.port)*\($0.weight)" + ($0.valid ? "(\($0.ready) ready)" : "(invalid)")
+    }
+    return [
+      self.service, String(self.port), "\(self.kind) \(self.route)",
+      self.ruleName.isEmpty ? String(self.rule) : "\(self.rule) \(self.ruleName)",
+      self.clients.map { $0 + "/" } ?? "all", self.matches.joined(separator: " | "), list(self.filters), list(backends),
+      self.version,
+    ]
+  }
+}
+
 extension PolicyReport: TableReport {
   package static var columns: [String] { ["NAME", "ACTION", "RULES", "VERSION", "WORKLOADS", "STATE"] }
 

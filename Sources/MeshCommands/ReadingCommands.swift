@@ -27,6 +27,7 @@ struct ShowCommand: AsyncParsableCommand {
   enum Subject: String, ExpressibleByArgument, CaseIterable, Sendable {
     case workloads
     case services
+    case routes
     case policies
     case connections
     case programs
@@ -38,6 +39,7 @@ struct ShowCommand: AsyncParsableCommand {
     discussion: """
       workloads    who is in the mesh: identity, addresses, policies; whether this host has enrolled its own
       services     what is called: addresses, ports with protocol and tier, endpoints that are ready
+      routes       rules for requests, as the node proxy of this host obeys them: match, filters, backends with weights
       policies     what protects whom, in which version
       connections  what is open now
       programs     BPF programs: runs, time a run (with sysctl kernel.bpf_stats_enabled=1), verified instructions
@@ -50,7 +52,7 @@ struct ShowCommand: AsyncParsableCommand {
         martlet show workloads default/
       """)
 
-  @Argument(help: "workloads, services, policies, connections, programs or maps.")
+  @Argument(help: "workloads, services, routes, policies, connections, programs or maps.")
   var subject: Subject
 
   @Argument(help: ArgumentHelp("Only what has this name, or contains it.", valueName: "name"))
@@ -63,6 +65,7 @@ struct ShowCommand: AsyncParsableCommand {
     switch self.subject {
     case .workloads: try await self.show(WorkloadReport.self) { [$0.name] }
     case .services: try await self.show(ServiceReport.self) { [$0.name] }
+    case .routes: try await self.show(RuleReport.self) { [$0.service, $0.route] }
     case .policies: try await self.show(PolicyReport.self) { [$0.name] }
     case .connections:
       try await self.show(ConnectionReport.self) {
@@ -94,9 +97,13 @@ struct ExplainCommand: AsyncParsableCommand {
       NAMESPACE/NAME:PORT or NAME.NAMESPACE:PORT, or ADDRESS:PORT. Nothing is dialled: the answer is computed from what \
       the agent enforces now. Exit status 1: the connection would be refused.
 
+      --method, --path, --host and --header (any of them) ask about a request: which rule of which route takes it, and \
+      where it goes. Exit status 1 as well if the node proxy would answer it with an error.
+
       EXAMPLES
         martlet explain default/client default/web:80
         martlet explain 192.0.2.7 10.0.0.2:8080
+        martlet explain default/client default/web:80 --path /cart --header x-canary=yes
       """)
 
   @Argument(help: ArgumentHelp("Who dials.", valueName: "src"))
@@ -105,16 +112,31 @@ struct ExplainCommand: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("What is dialled.", valueName: "dst:port"))
   var destination: String
 
+  @Option(help: "Of a request: its method. Default GET.") var method: String?
+  @Option(help: "Of a request: its path, with ?QUERY if it has one. Default /.") var path: String?
+  @Option(help: "Of a request: its host. Default: DST.") var host: String?
+  @Option(
+    name: .customLong("header"), help: ArgumentHelp("Of a request: a field; several times.", valueName: "name=value"))
+  var headers: [String] = []
+
   @OptionGroup var instance: InstanceOptions
   @OptionGroup var output: OutputOptions
+
+  private func request() throws(MeshError) -> ExplainRequest? {
+    guard self.method != nil || self.path != nil || self.host != nil || !self.headers.isEmpty else { return nil }
+    return try ExplainRequest(method: self.method, path: self.path, host: self.host, headers: self.headers)
+  }
 
   func run() async throws {
     // The agent parses again; this says what is wrong without one.
     _ = try ExplainQuestion(source: self.source, destination: self.destination)
+    _ = try self.request()
     let report = try await AgentClient(socketPath: self.instance.socketPath).get(
-      ExplainReport.self, "/v1/explain", query: [("source", self.source), ("destination", self.destination)])
+      ExplainReport.self, "/v1/explain",
+      query: [("source", self.source), ("destination", self.destination)] + (try self.request()?.query ?? []))
     Console.print(try Presentation.text(report, self.output.output, table: Presentation.explanation))
-    if report.verdict == .deny || report.reason != .none { throw StatusError(.no) }
+    let isAnswered = (report.request?.status ?? 0) >= 400
+    if report.verdict == .deny || report.reason != .none || isAnswered { throw StatusError(.no) }
   }
 }
 

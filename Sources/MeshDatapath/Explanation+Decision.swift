@@ -1,13 +1,16 @@
 package import MeshBase
 import MeshPolicy
-import MeshSnapshot
+package import MeshSnapshot
 
 extension ResolvedSnapshot {
   /// What would happen to a connection from this node's point of view, decision by decision in the order of the kernel's.
   ///
+  /// - request: what becomes of the request that is asked about, at a port whose requests are routed.
+  ///
   /// Errors: `notFound` if a workload or service is not known by that name, or has no address.
   package func explain(
-    source: Explanation.Source, destination: Explanation.Destination
+    source: Explanation.Source, destination: Explanation.Destination,
+    request: ((HTTPRouting, _ source: ResourceName) -> RoutedRequest)? = nil
   ) throws(MeshError) -> Explanation {
     var result = Explanation(source: source)
     let target: SocketEndpoint
@@ -32,7 +35,7 @@ extension ResolvedSnapshot {
     if let name = result.sourceWorkload, self.isEnrolled(name), let workload = self.snapshot.workloads[name]?.value {
       result.sourceIdentity = workload.identity
       result.steps.append("the source is workload \(name), identity \(workload.identity)")
-      self.explainCall(from: name, to: target, &result)
+      self.explainCall(from: name, to: target, request, &result)
     } else {
       let from = result.sourceWorkload.map { "workload \($0), which is not enrolled on this node," } ?? "an address"
       result.steps.append("the source is \(from) without an identity that this node can attest")
@@ -64,7 +67,10 @@ extension ResolvedSnapshot {
   }
 
   /// The connect hook of an enrolled workload.
-  private func explainCall(from source: ResourceName, to target: SocketEndpoint, _ result: inout Explanation) {
+  private func explainCall(
+    from source: ResourceName, to target: SocketEndpoint, _ request: ((HTTPRouting, ResourceName) -> RoutedRequest)?,
+    _ result: inout Explanation
+  ) {
     let address = target.address
     if address.isLoopback || address.isUnspecified {
       guard self.locals[source]?.cgroup != nil else {
@@ -94,7 +100,7 @@ extension ResolvedSnapshot {
       result.route = port.route
       let route = port.route.map { ", shared by route \($0)" } ?? ""
       result.steps.append("\(target) is service \(service.name), port \(port.port) (\(port.appProtocol))\(route)")
-      return self.explainShares(of: port, from: source, isV4: address.isV4, &result)
+      return self.explainShares(of: port, from: source, isV4: address.isV4, request, &result)
     }
     guard let owner = self.workload(at: target) else {
       if self.isInVIPRange(address) {
@@ -140,13 +146,24 @@ extension ResolvedSnapshot {
   }
 
   private func explainShares(
-    of port: ServicePort, from source: ResourceName, isV4: Bool, _ result: inout Explanation
+    of port: ServicePort, from source: ResourceName, isV4: Bool,
+    _ request: ((HTTPRouting, ResourceName) -> RoutedRequest)?, _ result: inout Explanation
   ) {
     let needsProxy = port.appProtocol.needsProxy
     result.tier = needsProxy ? .relay : .kernel
     let answersRequests = self.answersRequests(at: port)
-    let routing = self.parsesRequests ? port.routing : nil
-    let port = routing.map { self.everyBackend(of: $0, port, &result) } ?? port
+    var port = port
+    if self.parsesRequests, let routing = port.routing {
+      if let request {
+        guard let led = self.lead(request(routing, source), port, &result) else { return }
+        port = led
+      } else {
+        port = self.everyBackend(of: routing, port, &result)
+      }
+    } else if request != nil {
+      result.steps.append(
+        answersRequests ? "no route is attached to the port" : "requests are not looked at there: bytes go as they are")
+    }
     for backend in port.backends {
       guard backend.isValid else {
         result.steps.append("backend \(backend.service):\(backend.port) does not exist: its share is refused")
@@ -162,10 +179,10 @@ extension ResolvedSnapshot {
     let shares = self.shares(of: port, isV4: needsProxy ? nil : isV4)
     let reachable = shares.filter { $0.target != nil }
     if answersRequests, reachable.isEmpty {
-      result.steps.append(
-        "none of \(result.endpoints.count) endpoints is ready: the node proxy answers requests by itself, with 503")
-      result.verdict = .allowed
-      return
+      let isInvalid = !port.backends.isEmpty && port.backends.allSatisfy { !$0.isValid }
+      return result.answer(
+        isInvalid ? 500 : 503, isInvalid ? "invalid_backend" : "no_endpoint",
+        "none of \(result.endpoints.count) endpoints is ready")
     }
     guard !shares.isEmpty, !needsProxy || !reachable.isEmpty else {
       return result.refuse(

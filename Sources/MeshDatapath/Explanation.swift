@@ -85,6 +85,9 @@ package struct Explanation: Hashable, Sendable {
   package var route: ResourceName?
   package var endpoints: [EndpointState] = []
   package var outcomes: [Outcome] = []
+  /// Of the request that was asked about: the rule that takes it.
+  package var rule: HTTPRule?
+  package var answered: Answered?
   package var policies: [ConsideredPolicy] = []
   /// One sentence a step, in the order of the decisions.
   package var steps: [String] = []

@@ -13,6 +13,29 @@ package struct ExplainReport: Codable, Sendable, Hashable {
   /// How the answer comes about, one sentence a step, in the order in which it is decided.
   package var steps: [String]
   package var endpoints: [Choice]
+  /// Of the request, if one was asked about and the port's requests are routed.
+  package var request: Request?
+
+  /// What becomes of a request.
+  package struct Request: Codable, Sendable, Hashable {
+    /// Kind and name of the route, and the rule in it; nil: none takes the request.
+    package var rule: String?
+    package var matches: [String]
+    package var filters: [String]
+    /// What the proxy answers by itself, and why.
+    package var status: UInt16?
+    package var reason: String?
+
+    package init(
+      rule: String? = nil, matches: [String] = [], filters: [String] = [], status: UInt16? = nil, reason: String? = nil
+    ) {
+      self.rule = rule
+      self.matches = matches
+      self.filters = filters
+      self.status = status
+      self.reason = reason
+    }
+  }
 
   /// An endpoint that the connection may go to.
   package struct Choice: Codable, Sendable, Hashable {
@@ -39,8 +62,10 @@ package struct ExplainReport: Codable, Sendable, Hashable {
 
   package init(
     source: String, destination: String, tier: FlowTier, verdict: FlowVerdict, reason: RefusalReason = .none,
-    policy: String? = nil, policyVersion: String? = nil, steps: [String] = [], endpoints: [Choice] = []
+    policy: String? = nil, policyVersion: String? = nil, steps: [String] = [], endpoints: [Choice] = [],
+    request: Request? = nil
   ) {
+    self.request = request
     self.source = source
     self.destination = destination
     self.tier = tier
@@ -70,8 +95,10 @@ package struct ExplainQuestion: Sendable, Hashable {
   package var source: Source
   package var target: Target
   package var port: UInt16
+  package var request: ExplainRequest?
 
-  package init(source: Source, target: Target, port: UInt16) {
+  package init(source: Source, target: Target, port: UInt16, request: ExplainRequest? = nil) {
+    self.request = request
     self.source = source
     self.target = target
     self.port = port

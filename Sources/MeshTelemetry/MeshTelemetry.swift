@@ -5,7 +5,7 @@
 /// a field has one name everywhere: in JSON, in a table's heading, in a label.
 ///
 /// Read in this order: `FlowWords` (the words), `FlowRecord`, `FlowFilter`, `FlowRing`; `MetricFamily`, `TextExposition`,
-/// `EdgeLedger`, `TCPMetrics`; `RequestOutcome`, `RequestLedger`, `RequestTotals`, `HTTPMetrics`, `AccessLog`; `AgentMetrics`; `AgentStatus`, `Reports`, `PlacedWorkloadReport`, `RouteReport`, `ExplainReport`, `ReportCoding`.
+/// `EdgeLedger`, `TCPMetrics`; `RequestOutcome`, `RequestLedger`, `RequestTotals`, `HTTPMetrics`, `AccessLog`; `AgentMetrics`; `AgentStatus`, `Reports`, `RuleReport`, `PlacedWorkloadReport`, `RouteReport`, `ExplainReport`, `ExplainRequest`, `ReportCoding`.
 ///
 /// Invariants: a word that this version does not know decodes as `unknown`, so that an old command line reads a new
 /// agent; record numbers are never reused and never skip; a counter never goes down while the process lives; the number

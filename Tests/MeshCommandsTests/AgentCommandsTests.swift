@@ -107,6 +107,50 @@ import Testing
     }
   }
 
+  @Test("explain of a request says which rule takes it, and exits with what the proxy answers by itself")
+  func explainRequest() async throws {
+    try await FakeAgent().serve { directory in
+      let led = await CommandLineResult.of(
+        "explain", "client", "web.default:80", "--method", "POST", "--path", "/cart?a=b&c", "--host", "web.test",
+        "--header", "x-a=1 & 2", "--header", "x-b=", "--run-dir", directory)
+      #expect(led.status == .yes)
+      #expect(
+        led.out == """
+          default/client -> default/web:80: ALLOWED, tier relay
+          request: HTTPRoute default/canary, rule 1 (POST /cart?a=b&c)
+            filter: saw x-a 1 & 2 of web.test
+            filter: saw x-b  of web.test
+
+          """)
+      let lost = await CommandLineResult.of(
+        "explain", "client", "web.default:80", "--path", "/lost", "--run-dir", directory)
+      #expect(lost.status == .no)
+      #expect(lost.out.contains("request: no rule, answered by the node proxy: 404 no_route"))
+      let json = await CommandLineResult.of(
+        "explain", "client", "web.default:80", "--path", "/lost", "--run-dir", directory, "-o", "json")
+      let report = try ReportCoding.decode(ExplainReport.self, from: Array(json.out.utf8))
+      #expect(report.request == .init(status: 404, reason: "no_route"))
+    }
+  }
+
+  @Test("show routes: one line a rule, as the proxy obeys it")
+  func routes() async throws {
+    try await FakeAgent().serve { directory in
+      let table = await CommandLineResult.of("show", "routes", "--run-dir", directory)
+      let lines = table.out.split(separator: "\n")
+      #expect(
+        lines.count == 3 && lines[0].hasPrefix("SERVICE      PORT  ROUTE                     RULE   CLIENTS  MATCHES"))
+      for words in [
+        "default/web    80  HTTPRoute default/canary  0 new  all      GET /a/* | =/b  -",
+        "default/one:80*9(2 ready),default/gone:80*1(invalid)  00000000000000ab",
+        "HTTPRoute shop/own        0      shop/",
+      ] { #expect(table.out.contains(words), "\(table.out)") }
+      let json = await CommandLineResult.of("show", "routes", "shop/", "--run-dir", directory, "-o", "json")
+      let rules = try ReportCoding.decode([RuleReport].self, from: Array(json.out.utf8))
+      #expect(rules.map(\.route) == ["shop/own"])
+    }
+  }
+
   private static func record(_ number: Int) -> FlowRecord {
     let refused = number % 2 == 0
     var record = FlowRecord(time: Timestamp(microseconds: Int64(number) * 1_000_000), kind: .closed, tier: .kernel)

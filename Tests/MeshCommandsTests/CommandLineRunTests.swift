@@ -8,7 +8,8 @@ import Testing
     arguments: [
       ["nonsense"], ["show"], ["show", "secrets"], ["status", "-o", "xml"], ["observe", "--verdict", "maybe"],
       ["observe", "--last", "x"], ["observe", "--last=-1"], ["explain", "a"], ["explain", "a", "b"],
-      ["explain", "A B", "b:1"], ["bench"],
+      ["explain", "A B", "b:1"], ["explain", "a", "b:1", "--path", "x"], ["explain", "a", "b:1", "--header", "x"],
+      ["bench"],
       ["bench", "--client", "a", "--server", "b", "--mesh", "x", "--direct", "y"], ["--nonsense"],
     ])
   func usage(arguments: [String]) async {

@@ -44,6 +44,17 @@ final class FakeAgent: AgentReporting {
         endpoints: [.init(workload: "default/web", ready: true), .init(ready: false, reason: "not running")])
     ]
   }
+  func routes() async throws(MeshError) -> [RuleReport] {
+    [
+      RuleReport(
+        service: "default/web", port: 80, route: "default/canary", ruleName: "new", matches: ["GET /a/*", "=/b"],
+        backends: [
+          .init(service: "default/one", port: 80, weight: 9, ready: 2),
+          .init(service: "default/gone", port: 80, weight: 1, valid: false, ready: 0),
+        ], version: "00000000000000ab"),
+      RuleReport(service: "default/web", port: 80, route: "shop/own", clients: "shop", version: "00000000000000ab"),
+    ]
+  }
   func policies() async throws(MeshError) -> [PolicyReport] {
     [PolicyReport(name: "default/allow", action: "allow", version: "00000000000000ab", missing: true)]
   }
@@ -63,7 +74,16 @@ final class FakeAgent: AgentReporting {
     ]
   }
   func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport {
-    question.port == 80
+    if let request = question.request {
+      return ExplainReport(
+        source: "default/client", destination: "default/web:80", tier: .relay, verdict: .allow,
+        request: request.path == "/lost"
+          ? .init(status: 404, reason: "no_route")
+          : .init(
+            rule: "HTTPRoute default/canary, rule 1", matches: ["\(request.method) \(request.path)"],
+            filters: request.headers.map { "saw \($0.name) \($0.value) of \(request.host ?? "-")" }))
+    }
+    return question.port == 80
       ? ExplainReport(
         source: "default/client", destination: "default/web:80", tier: .kernel, verdict: .allow,
         steps: ["10.96.0.1:80 is service default/web"],

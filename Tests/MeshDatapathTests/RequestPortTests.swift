@@ -54,3 +54,67 @@ struct RequestPortTests {
     }
   }
 }
+
+@Suite("A request to a routed port, explained")
+struct RequestExplanationTests {
+  private func backend(_ title: String, _ weight: UInt32 = 1) -> HTTPBackend {
+    HTTPBackend(service: name(title), port: 80, weight: weight, isValid: title != "gone")
+  }
+
+  private func explain(_ request: RoutedRequest?) throws -> Explanation {
+    let rule = HTTPRule(
+      origin: RouteOrigin(kind: .http, name: name("r"), rule: 1), matches: [HTTPMatch(path: .prefix("/"))],
+      backends: [self.backend("one"), self.backend("two")])
+    let entries: [Entry] = [
+      .config(vips: "240.0.0.0/8"), .workload("n/client", node: "here", namespacePath: "/run/netns/c"),
+      .workload("n/server", node: "here", namespacePath: "/run/netns/s"), .endpoints("n/one", ["n/server"]),
+      .service(
+        ServiceEntry(
+          name: name("web"), addresses: [address("240.0.0.1")],
+          ports: [
+            ServicePort(
+              port: 80, appProtocol: .http, backends: [Backend(service: name("one"), port: 80)],
+              routing: HTTPRouting(rules: [rule]))
+          ])),
+    ]
+    let locals = ["client", "server"].enumerated().map {
+      LocalWorkload(name: name($1), netnsCookie: UInt64($0 + 1), addresses: [address("10.0.0.\($0 + 1)")])
+    }
+    let resolved = ResolvedSnapshot(
+      node: "here", snapshot: Snapshot(entries.map { VersionedEntry($0, version: ContentVersion(of: "\($0)".utf8)) }),
+      locals: locals)
+    return try resolved.explain(
+      source: .workload(name("client")), destination: .endpoint(SocketEndpoint(address("240.0.0.1"), 80)),
+      request: request.map { request in { _, source in source == name("client") ? request : .unrouted } })
+  }
+
+  private func rule(_ backends: [HTTPBackend], _ filters: [HTTPFilter] = []) -> RoutedRequest {
+    .rule(
+      HTTPRule(
+        origin: RouteOrigin(kind: .http, name: name("r"), rule: 1, ruleName: "x"),
+        matches: [HTTPMatch(path: .prefix("/"))], filters: filters, backends: backends))
+  }
+
+  @Test(
+    "its rule's weights are the shares; a share without endpoints is told; without a request all backends are possible")
+  func shares() throws {
+    let led = try self.explain(self.rule([self.backend("one", 3), self.backend("gone", 1), self.backend("two", 0)]))
+    #expect(led.outcomes.map(\.share) == [0.75, 0.25])
+    #expect(led.outcomes.map(\.workload) == [name("server"), nil])
+    #expect(led.steps.contains("HTTPRoute n/r, rule 1 (x) decides"))
+    #expect(led.rule?.origin.ruleName == "x" && led.answered == nil)
+    #expect(try self.explain(nil).outcomes.map(\.share) == [0.5, 0.5])
+    #expect(try self.explain(.unrouted).outcomes.map(\.share) == [1])
+  }
+
+  @Test("what the proxy answers by itself has no endpoint, and the connection is allowed")
+  func answered() throws {
+    let redirect = try self.explain(self.rule([], [.redirect(HTTPRedirect(status: 307))]))
+    #expect(redirect.answered?.status == 307 && redirect.outcomes.isEmpty && redirect.verdict == .allowed)
+    #expect(try self.explain(self.rule([])).answered?.reason == "no_backend")
+    let lost = try self.explain(.answered(status: 404, reason: "no_route"))
+    #expect(lost.answered?.status == 404 && lost.verdict == .allowed && lost.rule == nil)
+    let empty = try self.explain(self.rule([self.backend("two")]))
+    #expect(empty.answered?.status == 503 && empty.verdict == .allowed)
+  }
+}

@@ -199,6 +199,20 @@ struct HTTPRootTests {
       }
       let explain = try shop.mesh.martlet(["explain", "demo/client", "\(Self.empty):80"]).stdout
       #expect(explain.contains("answers requests by itself"), "\(explain)")
+
+      let rules = try shop.mesh.martlet(["show", "routes", "demo/web"]).stdout
+      for words in ["/lost/*", "demo/lost:80*1(invalid)", "demo/empty:80*1(0 ready)", "demo/web:80*1(1 ready)"] {
+        #expect(rules.contains(words), "\(rules)")
+      }
+      let questions = [
+        ("/one/more?x", Termination.code(0), "HTTPRoute demo/paths, rule 2 (/one/*)\nSHARE"),
+        ("/two", .code(1), "request: no rule, answered by the node proxy: 404 no_route"),
+        ("/lost", .code(1), "500 invalid_backend"), ("/empty", .code(1), "503 no_endpoint"),
+      ]
+      for (path, status, words) in questions {
+        let asked = try shop.mesh.martlet(["explain", "demo/client", "demo/web:80", "--path", path])
+        #expect(asked.status == status && asked.stdout.contains(words), "\(path) \(asked.stdout)")
+      }
     }
   }
 }

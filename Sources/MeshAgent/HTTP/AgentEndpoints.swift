@@ -29,7 +29,8 @@ package enum AgentEndpoints {
   }
 
   private static let paths: [String: HTTPMethod] = [
-    "/v1/status": .GET, "/v1/workloads": .GET, "/v1/services": .GET, "/v1/policies": .GET, "/v1/connections": .GET,
+    "/v1/status": .GET, "/v1/workloads": .GET, "/v1/services": .GET, "/v1/routes": .GET, "/v1/policies": .GET,
+    "/v1/connections": .GET,
     "/v1/programs": .GET, "/v1/maps": .GET, "/v1/explain": .GET, "/v1/flows": .GET, "/v1/metrics": .GET,
     "/v1/log-level": .POST, "/v1/enrol": .POST, "/v1/proxy/upgrade": .POST,
   ]
@@ -54,6 +55,7 @@ package enum AgentEndpoints {
     case "/v1/status": try await writer.send(json: await agent.status())
     case "/v1/workloads": try await writer.send(json: try await agent.workloads())
     case "/v1/services": try await writer.send(json: try await agent.services())
+    case "/v1/routes": try await writer.send(json: try await agent.routes())
     case "/v1/policies": try await writer.send(json: try await agent.policies())
     case "/v1/connections": try await writer.send(json: try await agent.connections())
     case "/v1/programs": try await writer.send(json: try await agent.programs())
@@ -64,7 +66,8 @@ package enum AgentEndpoints {
       guard let source = target.query["source"], let destination = target.query["destination"] else {
         throw MeshError(.invalid, "explain", "needs source and destination")
       }
-      let question = try ExplainQuestion(source: source, destination: destination)
+      var question = try ExplainQuestion(source: source, destination: destination)
+      question.request = try ExplainRequest(query: target.query)
       try await writer.send(json: try await agent.explain(question))
     case "/v1/enrol": try await writer.send(json: try await agent.enrol(try EnrolQuestion(query: target.query)))
     case "/v1/flows": try await FlowStream(target).run(agent.flows, writer)

@@ -9,6 +9,7 @@ package protocol AgentReporting: Sendable {
   func metrics() async throws(MeshError) -> AgentMetrics
   func workloads() async throws(MeshError) -> [WorkloadReport]
   func services() async throws(MeshError) -> [ServiceReport]
+  func routes() async throws(MeshError) -> [RuleReport]
   func policies() async throws(MeshError) -> [PolicyReport]
   func connections() async throws(MeshError) -> [ConnectionReport]
   func programs() async throws(MeshError) -> [ProgramReport]

@@ -21,6 +21,9 @@ final class FakeAgent: AgentReporting {
     [WorkloadReport(name: "default/web", node: "n1", local: true, enrolled: true, identity: "spiffe://a/ns/b/sa/c")]
   }
   func services() async throws(MeshError) -> [ServiceReport] { [ServiceReport(name: "default/web")] }
+  func routes() async throws(MeshError) -> [RuleReport] {
+    [RuleReport(service: "default/web", port: 80, route: "default/canary")]
+  }
   func policies() async throws(MeshError) -> [PolicyReport] { [] }
   func connections() async throws(MeshError) -> [ConnectionReport] {
     throw MeshError(.unavailable, "connections", "not gathered yet", next: "ask again")
@@ -31,7 +34,9 @@ final class FakeAgent: AgentReporting {
     (0..<40_000).map { MapReport(name: "mesh_map_\($0)", type: "hash", entries: 1, capacity: 2) }
   }
   func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport {
-    ExplainReport(source: "\(question.source)", destination: "\(question.target)", tier: .kernel, verdict: .deny)
+    ExplainReport(
+      source: "\(question.source)", destination: "\(question.target)", tier: .kernel, verdict: .deny,
+      request: question.request.map { ExplainReport.Request(rule: $0.path) })
   }
   func enrol(_ question: EnrolQuestion) async throws(MeshError) -> EnrolReport {
     EnrolReport(.enrolled, workload: "shop/web", cgroup: 77, message: question.subject)
