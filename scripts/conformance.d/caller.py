@@ -1,7 +1,7 @@
 """Sends requests from where it runs: in a pod's namespace and cgroup. One JSON object a line on standard input,
 {"requests": [...], "parallel": N, "timeout": SECONDS}, and one on standard output, {"answers": [...]}, in the same order.
 
-A request: protocol (http, h2c, grpc, tcp, websocket), address, port, method, host, path, headers, messages. An answer: status,
+A request: protocol (http, h2c, grpc, tcp, websocket), address, port, method, host, path, headers, messages (a text each, or the bytes of a binary one). An answer: status,
 headers and trailers as lists of pairs, body in base64, messages; or error, what came instead of an answer. Every request has a
 connection of its own. HTTP/1 is written and read here, byte by byte, so that no library mends what a proxy does wrong.
 """
@@ -239,10 +239,17 @@ def websocket(request, timeout):
             raise Wrong("101 with another Sec-WebSocket-Accept")
         echoed = []
         for message in request.get("messages") or []:
-            wire.send(frame(0x1, message.encode()))
-            echoed.append(read_frame(wire).decode())
+            sent = payload(message)
+            wire.send(frame(*sent))
+            came = read_frame(wire)
+            echoed.append(message if came == sent else came[1].decode("latin-1"))
         wire.send(frame(0x8, struct.pack(">H", 1000)))
     return answer(status, headers, messages=echoed)
+
+
+def payload(message):
+    """Opcode and bytes of a message: a text, or the bytes of a binary one, as numbers."""
+    return (0x1, message.encode()) if isinstance(message, str) else (0x2, bytes(message))
 
 
 def frame(opcode, payload):
@@ -252,14 +259,14 @@ def frame(opcode, payload):
 
 
 def read_frame(wire):
-    _, size = wire.exactly(2)
+    first, size = wire.exactly(2)
     if size & 0x80:
         raise Wrong("a masked frame from the server")
     if size == 126:
         (size,) = struct.unpack(">H", wire.exactly(2))
     elif size == 127:
         (size,) = struct.unpack(">Q", wire.exactly(8))
-    return wire.exactly(size)
+    return first & 0x0F, wire.exactly(size)
 
 
 # ---- all

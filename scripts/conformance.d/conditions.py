@@ -5,6 +5,8 @@ import manifests
 
 SUBJECTS = {"HTTPRoute": "httproutes", "GRPCRoute": "grpcroutes", "TCPRoute": "tcproutes", "TLSRoute": "tlsroutes"}
 
+KNOWN = {"route", "parent", "type", "status", "reason", "assumes"}
+
 
 def refused_as_expected(conditions):
     """Routes that are not to be accepted: the resources may refuse them."""
@@ -15,7 +17,12 @@ def refused_as_expected(conditions):
 
 def problem(mesh, condition):
     """What is wrong with a condition now, or nil."""
+    unknown = sorted(set(condition) - KNOWN)
+    if unknown:
+        return f"this runner does not know {', '.join(unknown)} of a condition"
     kind, namespace, name = manifests.key(condition["route"])
+    if kind not in SUBJECTS:
+        return f"this mesh has no {kind}"
     label = f"condition {condition['type']} of {kind} {namespace}/{name}"
     try:
         routes = mesh.control("get", SUBJECTS[kind], f"{namespace}/{name}")

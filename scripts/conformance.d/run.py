@@ -14,8 +14,16 @@ REQUEST_TIMEOUT = 10.0
 # Requests of a distribution at once, as upstream.
 PARALLEL = 10
 MIRROR_PATIENCE = 3.0
+# Of what was left out, in the table.
+SHOWN = 3
+# Looks without a new one, after which no more mirrors of many requests are awaited.
+QUIET = 10
 CASE = {"name", "from", "to", "request", "before", "repeat", "assumes", "expect", "beyond_upstream"}
 REQUEST = {"protocol", "method", "host", "path", "headers", "unique_query", "messages"}
+# What each part of a case may say. What nobody knows is a failure, not a pass.
+PARTS = {"from": {"namespace", "labels"}, "to": {"service", "pod", "port"}, "request": REQUEST}
+DISTRIBUTION = {"requests", "weights", "tolerance", "tolerance_stddevs", "attempts"}
+MIRROR = {"backend", "namespace", "percent"}
 
 
 class Outcome:
@@ -32,6 +40,11 @@ class Outcome:
         return not self.failures
 
     @property
+    def result(self):
+        """Nothing that was left out passed."""
+        return "FAIL" if not self.passed else "pass" if self.cases else "left out"
+
+    @property
     def feature(self):
         """What it is about: without what every test needs."""
         return ", ".join([name for name in self.features if name != "Mesh"] or self.features)
@@ -39,13 +52,15 @@ class Outcome:
     @property
     def reason(self):
         if self.passed:
-            return f"left out: {', '.join(self.left_out)}" if self.left_out else ""
+            more = len(self.left_out) - SHOWN
+            shown = ", ".join(self.left_out[:SHOWN])
+            return f"left out: {shown}{f' and {more} more' if more > 0 else ''}" if shown else ""
         more = len(self.failures) - 1
         return self.failures[0] + (f" (and {more} more)" if more else "")
 
     def object(self):
         return {
-            "test": self.test, "features": self.features, "passed": self.passed, "cases": self.cases,
+            "test": self.test, "features": self.features, "passed": self.passed, "result": self.result, "cases": self.cases,
             "failures": self.failures, "left_out": self.left_out, "seconds": round(self.seconds, 1)}
 
 
@@ -85,11 +100,15 @@ class Run:
             outcome.failures = [f"refused: {name}: {texts[0]}" for name, texts in refused.items()]
             return
         mesh.switch(resources)
+        told = [one for one in test["conditions"] if not self._leaves_out(one, f"condition {one['type']}", outcome)]
+        outcome.cases += len(told)
+        problems = [self._condition(one) for one in told]
+        deleted = False
         for case in test["cases"]:
-            if set(expectations.several(case.get("assumes") or [])) - self.assumes:
-                outcome.left_out.append(case["name"])
+            if self._leaves_out(case, case["name"], outcome):
                 continue
             if case.get("before"):
+                deleted = True
                 resources = self._without(resources, case["before"])
                 mesh.switch(resources)
             outcome.cases += 1
@@ -99,14 +118,18 @@ class Run:
                 problem = str(failure)
             if problem:
                 outcome.failures.append(f"{case['name']}: {problem}")
-        for condition in test["conditions"]:
-            if set(expectations.several(condition.get("assumes") or [])) - self.assumes:
-                outcome.left_out.append(f"condition {condition['type']}")
-                continue
-            outcome.cases += 1
-            problem = self._poll(lambda: conditions.problem(mesh, condition), streak=1)
-            if problem:
-                outcome.failures.append(problem)
+        # The data do not say whether a condition is told before or after what a case deletes.
+        outcome.failures += [
+            problem for one, problem in zip(told, problems) if problem and not (deleted and self._condition(one) is None)]
+
+    def _condition(self, condition):
+        return self._poll(lambda: conditions.problem(self.mesh, condition), streak=1)
+
+    def _leaves_out(self, part, name, outcome):
+        if not set(expectations.several(part.get("assumes") or [])) - self.assumes:
+            return False
+        outcome.left_out.append(name)
+        return True
 
     @staticmethod
     def _without(resources, deleted):
@@ -120,7 +143,7 @@ class Run:
     # ---- a case
 
     def _case(self, case):
-        unknown = sorted((set(case) - CASE) | (set(case["request"]) - REQUEST))
+        unknown = unknown_parts(case)
         if unknown:
             return f"this runner does not know {', '.join(unknown)}"
         caller, expect = self.mesh.pod(case["from"]), case["expect"]
@@ -177,25 +200,25 @@ class Run:
         if not found and expect.get("reaches_backend") is False:
             found = [
                 f"{pod.name} got the request, and no backend should"
-                for pod in self.mesh.pods if pod.echoed(request["path"], marks[pod])]
+                for pod in self.mesh.pods if pod.echoed({request["path"]}, marks[pod])]
         for mirror in [] if found else mirrors(expect):
             path = saw(seen, request)
-            count = self._mirrored(mirror, path, marks, 1)
-            if count == 0:
+            if self._mirrored(mirror, {path}, marks) == 0:
                 found = [f"no pod of {mirror['backend']} got a mirror of {path}"]
                 break
         return "; ".join(found) or None
 
-    def _mirrored(self, mirror, path, marks, wanted):
-        """How many mirrors of a path came, once it is as many as wanted or nothing comes any more."""
-        pods, deadline, count = self.mesh.backends(mirror), time.monotonic() + MIRROR_PATIENCE, 0
+    def _mirrored(self, mirror, paths, marks, looks=1):
+        """How many mirrors of the paths came, once some did and so many looks showed no more."""
+        pods = self.mesh.backends(mirror)
         if not pods:
             raise harness.Failure(f"no pod is of {mirror['backend']}")
-        while True:
-            count = sum(pod.echoed(path, marks[pod]) for pod in pods)
-            if count >= wanted or time.monotonic() > deadline:
-                return count
+        count, quiet, deadline = 0, 0, time.monotonic() + MIRROR_PATIENCE
+        while time.monotonic() < deadline and (count == 0 or quiet < looks):
             time.sleep(0.05)
+            now = sum(pod.echoed(paths, marks[pod]) for pod in pods)
+            count, quiet = now, quiet + 1 if now == count else 0
+        return count
 
     def _distribution(self, caller, address, case, distribution):
         total = distribution["requests"]
@@ -214,9 +237,19 @@ class Run:
             found += expectations.share_problems(backends, distribution)
         for mirror in mirrors(case["expect"]):
             percent = mirror.get("percent", 100)
-            count = sum(self._mirrored(mirror, path, marks, total * len(paths)) for path in paths)
+            count = self._mirrored(mirror, paths, marks, QUIET)
             found += expectations.mirror_problems(mirror["backend"], count, percent, distribution, total)
         return "; ".join(found) or None
+
+
+def unknown_parts(case):
+    found = set(case) - CASE
+    for name, known in PARTS.items():
+        found |= {f"{name}.{part}" for part in set(case[name]) - known}
+    found |= {f"distribution.{part}" for part in set(case["expect"].get("distribution") or {}) - DISTRIBUTION}
+    for mirror in mirrors(case["expect"]):
+        found |= {f"mirrored_to.{part}" for part in set(mirror) - MIRROR}
+    return sorted(found)
 
 
 def saw(seen, request):

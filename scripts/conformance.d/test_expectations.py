@@ -1,13 +1,18 @@
 """What the runner takes for right and wrong, without a mesh: python3 -m unittest discover -s scripts/conformance.d"""
 import base64
 import json
+import pathlib
 import sys
 import types
 import unittest
 
 sys.dont_write_bytecode = True
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "bench.d"))
+import caller
+import conditions
 import expectations
 import manifests
+import run
 
 ECHO = types.SimpleNamespace(grpc_facts=lambda data: {"path": "/s/m", "host": "h", "headers": {}, "namespace": "n", "pod": "echo-v1-x-0"})
 REQUEST = {"protocol": "http", "method": "GET", "host": "echo", "path": "/a", "headers": {}}
@@ -107,6 +112,21 @@ class Expectations(unittest.TestCase):
         self.assertEqual(list(expectations.mirror_problems("m", 60, 50, deviations, 100)), [])
         self.assertEqual(len(list(expectations.mirror_problems("m", 70, 50, deviations, 100))), 1)
         self.assertEqual(expectations.backend_of("echo-v1-conf-0"), "echo-v1")
+
+    def test_what_nobody_knows_of_a_case(self):
+        case = {
+            "name": "a", "from": {"namespace": "n"}, "to": {"service": {}, "port": 80}, "request": REQUEST,
+            "expect": {"mirrored_to": ["b"], "distribution": {"requests": 1}}}
+        self.assertEqual(run.unknown_parts(case), [])
+        case["to"]["path"], case["expect"]["distribution"]["weight"], case["after"] = "/", 1, []
+        case["expect"]["mirrored_to"] = [{"backend": "b", "share": 5}]
+        self.assertEqual(run.unknown_parts(case), ["after", "distribution.weight", "mirrored_to.share", "to.path"])
+        route = {"kind": "HTTPRoute", "namespace": "n", "name": "r"}
+        self.assertIn("wanted", conditions.problem(None, {"route": route, "wanted": 1}))
+
+    def test_messages(self):
+        self.assertEqual(caller.payload("ab"), (1, b"ab"))
+        self.assertEqual(caller.payload([0, 255]), (2, b"\x00\xff"))
 
     def test_manifests(self):
         deployment = {
