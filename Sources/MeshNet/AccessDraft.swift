@@ -22,6 +22,8 @@ final class AccessDraft: @unchecked Sendable {
   /// Why the proxy answered by itself.
   var reason: String?
   var upstream: SocketEndpoint?
+  /// How often it was sent, or was to be.
+  var attempts = 1
 
   /// Nil: there is none.
   subscript(text: Text) -> String? {
@@ -32,7 +34,7 @@ final class AccessDraft: @unchecked Sendable {
   func clear() {
     self.bytes.removeAll(keepingCapacity: true)
     for index in self.places.indices { self.places[index] = nil }
-    (self.origin, self.reason, self.upstream) = (nil, nil, nil)
+    (self.origin, self.reason, self.upstream, self.attempts) = (nil, nil, nil, 1)
   }
 
   /// The first of a name counts.

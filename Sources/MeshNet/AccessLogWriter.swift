@@ -75,6 +75,7 @@ final class AccessLogWriter: ThreadLoop {
     return AccessRecord(
       time: entry.time, outcome: entry.outcome, source: entry.source, service: entry.service,
       destination: entry.destination, sourceAddress: entry.client, upstreamAddress: draft?.upstream,
+      attempts: draft?.attempts ?? 1,
       method: draft?[.method] ?? "-", path: draft?[.target] ?? "-", authority: draft?[.authority] ?? "-",
       version: draft.map { "\($0.version)" } ?? "-", userAgent: draft?[.userAgent], referer: draft?[.referer],
       requestID: draft?[.requestID], traceparent: draft?[.traceparent],

@@ -56,6 +56,7 @@ extension HTTP2Exchange {
 
   private func began(_ status: UInt16, _ block: FieldBlock, ends: Bool) -> Bool {
     self.account.status = status
+    if self.exchange.isExhausted { self.account.flags.insert(.upstreamRetryLimitExceeded) }
     guard self.send(block, ends: ends) else { return false }
     self.answerHasBegun = true
     self.exchange.answerBegan()
@@ -72,6 +73,7 @@ extension HTTP2Exchange {
     if self.isCall { self.account.grpcStatus = GRPCStatus.told(by: head) ?? self.account.grpcStatus }
     guard case .response(let status) = head.start else { return self.answerEnds(HTTPBridge.trailers(head)) }
     let isFinal = status >= 200
+    if isFinal, case .rest = self.exchange.answers(status, now: self.loop.now) { return self.perform(.rest, []) }
     guard
       let block = HTTPBridge.response(
         head, edit: isFinal ? self.answerEdit : HTTP1FieldEdit(), via: isFinal ? self.loop.passage.via : [])
@@ -112,7 +114,8 @@ extension HTTP2Exchange {
     upstream.isDeaf = true
     upstream.output = OutputQueue()
     upstream.isReadable = true
-    self.dropBody()
+    // What another attempt needs stays.
+    if !self.exchange.mayRetry { self.dropBody() }
   }
 
   func takesAnswer() -> Bool { !self.isOver && self.outflow.count < Self.most }
@@ -130,7 +133,9 @@ extension HTTP2Exchange {
   }
 
   func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>, rest: Span<UInt8>) {
-    guard let response = upstream.machine.response,
+    guard let response = upstream.machine.response else { return self.upstreamFailed(.interim) }
+    if case .rest = self.exchange.answers(response.status, now: self.loop.now) { return self.perform(.rest, []) }
+    guard
       let block = HTTPBridge.response(
         response, upstream.machine.fields, input, edit: self.answerEdit, via: self.loop.passage.via)
     else { return self.upstreamFailed(.interim) }
@@ -157,12 +162,16 @@ extension HTTP2Exchange {
   }
 
   /// - flags: of a cut.
-  private func perform(_ action: HTTPExchange.Action, _ flags: ResponseFlags) {
+  func perform(_ action: HTTPExchange.Action, _ flags: ResponseFlags) {
     self.dropWay()
     if action == .cut { self.account.flags.formUnion(flags) }
     switch action {
     case .none: break
-    case .replay: if let choice = self.choice { self.dial(choice) }
+    case .replay:
+      self.rewindDraft()
+      if let choice = self.choice { self.dial(choice) }
+    case .rest: self.server.arm()
+    case .retry: self.tryAgain()
     case .answer(let local): self.answerLocally(local)
     case .cut: self.cut(.internalError)
     }

@@ -11,6 +11,8 @@ extension HTTP2Exchange {
     var first = self.exchange.deadline ?? .max
     if self.exchange.phase == .dialling {
       first = min(first, self.attempts.deadline)
+    } else if self.exchange.phase == .resting {
+      // The exchange's deadline is when it goes on.
     } else if self.outflow.hasWork || self.awaitsBody {
       first = min(first, self.movedAt + http.stallTimeout)
     } else if http.idleTimeout > 0 {
@@ -26,7 +28,9 @@ extension HTTP2Exchange {
 
   func expire(now: UInt64) {
     guard let deadline = self.deadline, deadline <= now, !self.isOver else { return }
-    switch self.exchange.expired(now: now) {
+    let action = self.exchange.expired(now: now)
+    switch action {
+    case .rest, .retry: return self.perform(action, [])
     case .answer(let local): return self.answerLocally(local)
     case .cut:
       self.account.flags.insert(.durationTimeout)
@@ -34,7 +38,7 @@ extension HTTP2Exchange {
     case .none, .replay: break
     }
     if self.exchange.phase == .dialling {
-      self.answerLocally(HTTPLocalAnswer(.connectTimeout))
+      self.perform(self.exchange.unreachable(.connectTimeout, now: now), [])
     } else if self.outflow.hasWork || self.answerHasBegun {
       self.loop.count("stalled")
       self.account.flags.insert(.streamIdleTimeout)

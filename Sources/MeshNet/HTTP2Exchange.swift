@@ -37,18 +37,22 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
   var answerEdit = HTTP1FieldEdit()
   var account = RequestAccount()
   /// The request's head as it is sent: for HTTP/2, or for HTTP/1.1 with its framing.
-  private var requestBlock: FieldBlock?
+  var requestBlock: FieldBlock?
   private var requestBytes: [UInt8] = []
-  private var framing = HTTP1Framing.none
+  var framing = HTTP1Framing.none
+  /// Nil: the request's rule asks for no second attempt, or there can be none.
+  var retry: HTTPRetryDraft?
+  /// Of the leg's outflow: bytes that an earlier attempt was given too.
+  var repeated = 0
 
   /// Of the body: told, and not passed on.
   var pending: [UInt8] = []
   /// Told and not told back.
-  private var held = 0
+  private(set) var held = 0
   /// The client has sent all of it.
   var requestHasEnded: Bool
-  private var trailers: HTTP2Head?
-  private var endIsSent = false
+  private(set) var trailers: HTTP2Head?
+  var endIsSent = false
   /// What is left of the request is nobody's.
   var dropsBody = false
 
@@ -105,11 +109,11 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
         direction.requestTimeout = ruled > 0 ? min(ruled, timeout) : timeout
       }
       let isIdempotent = HTTPExchange.isIdempotent(bytes.span, method)
-      self.forward(direction, isReplayable: self.isWhole && isIdempotent)
+      self.forward(direction, isIdempotent: isIdempotent)
     }
   }
 
-  private func forward(_ direction: HTTPDirection, isReplayable: Bool) {
+  private func forward(_ direction: HTTPDirection, isIdempotent: Bool) {
     self.loop.renewPassage(of: self.server.flow)
     self.account.passes(self.loop.passage)
     do throws(HTTPBridge.Refusal) {
@@ -126,16 +130,19 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
       return self.answerLocally(HTTPLocalAnswer(error))
     }
     self.answerEdit = direction.answerEdit
+    self.retry = direction.retry
     self.exchange.begin(
-      isReplayable: isReplayable, requestTimeout: direction.requestTimeout, backendTimeout: direction.backendTimeout,
+      isReplayable: self.isWhole && isIdempotent, requestTimeout: direction.requestTimeout,
+      backendTimeout: direction.backendTimeout,
+      retries: direction.retry?.retries(isIdempotent: isIdempotent, seed: self.loop.random.next()),
       now: self.loop.now)
     self.attempts = ConnectAttempts(table: self.loop.table, original: self.server.flow.original)
     self.perform(self.attempts.begin(in: direction.share, now: self.loop.now, using: &self.loop.random))
   }
 
-  private func perform(_ action: ConnectAttempts.Action) {
+  func perform(_ action: ConnectAttempts.Action) {
     switch action {
-    case .refuse(let refusal): self.answerLocally(HTTPLocalAnswer(refusal))
+    case .refuse(let refusal): self.perform(self.exchange.unreachable(refusal, now: self.loop.now), [])
     case .dial(let choice, _): self.dial(choice)
     }
   }
@@ -177,6 +184,7 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
     guard self.isOn(leg) else { return leg.close() }
     self.exchange.sent(isReused: leg.isReused)
     self.server.reached()
+    self.sayAgain(to: leg)
     self.pushBody()
   }
 
@@ -184,6 +192,7 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
     guard self.isOn(upstream) else { return upstream.close() }
     _ = upstream.machine.begin(isHead: self.isHead)
     upstream.output.bytes += self.requestBytes
+    if let draft = self.retry { upstream.output.bytes += draft.body }
     self.exchange.sent(isReused: upstream.hasServed)
     self.server.reached()
     self.pushBody()
@@ -199,6 +208,7 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
     if self.dropsBody {
       self.giveBack(input.count)
     } else if self.pending.isEmpty, case .http2(let leg) = self.way, leg.id > 0 {
+      if let draft = self.retry { self.keepBody(input, of: draft) }
       self.giveBack(leg.send(input))
     } else {
       self.pending.append(input)
@@ -223,6 +233,7 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
       if !self.pending.isEmpty {
         let pending = self.pending
         self.pending = []
+        if let draft = self.retry { self.keepBody(pending.span, of: draft) }
         self.giveBack(leg.send(pending.span))
       }
       guard self.requestHasEnded, !self.endIsSent else { return }
@@ -243,6 +254,7 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
 
   private func write(_ bytes: [UInt8], to upstream: HTTPUpstream) {
     self.pending = []
+    if let draft = self.retry { self.keepBody(bytes.span, of: draft) }
     if self.framing == .chunked {
       HTTP1Writer.chunkBegin(bytes.count, to: &upstream.output.bytes)
       upstream.output.bytes += bytes
@@ -256,11 +268,13 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
 
   func legHasRoom(_ leg: HTTP2Leg, _ count: Int) {
     self.movedAt = self.loop.now
-    self.giveBack(count)
+    let again = min(count, self.repeated)
+    self.repeated -= again
+    self.giveBack(count - again)
   }
 
   /// So many bytes of the request are on their way, or nobody's.
-  private func giveBack(_ count: Int) {
+  func giveBack(_ count: Int) {
     self.held -= count
     self.server.consumed(count, of: self.id)
   }
@@ -273,7 +287,8 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
 
   /// The request can be sent again from its first byte: what had not gone is taken back.
   func rewind(_ leg: HTTP2Leg) -> Bool {
-    guard leg.written == 0, !self.dropsBody else { return false }
+    if self.exchange.mayRetry { return true }
+    guard leg.written == 0, self.repeated == 0, !self.dropsBody else { return false }
     self.pending = Array(leg.outflow.prefix(leg.outflow.count)) + self.pending
     self.endIsSent = false
     return true

@@ -20,10 +20,7 @@ extension HTTP2LegFailure {
     switch self {
     case .refused: return exchange.upstreamRefused(isWhole: isWhole, now: now)
     case .lost: return exchange.upstreamFailed(now: now)
-    case .reset:
-      let action = exchange.upstreamFailed(fault: HTTPLocalAnswer.upstreamReset.reason, now: now)
-      if case .answer = action { return .answer(.upstreamReset) }
-      return action
+    case .reset: return exchange.upstreamFailed(isReset: true, now: now)
     case .fault(let reason): return exchange.upstreamFailed(fault: "http2_" + reason.rawValue, now: now)
     case .unsendable(let refusal): return .answer(HTTPLocalAnswer(refusal))
     }

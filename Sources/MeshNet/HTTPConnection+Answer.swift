@@ -40,11 +40,14 @@ extension HTTPConnection {
   }
 
   func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>, rest: Span<UInt8>) {
-    guard let response = upstream.machine.response,
-      let plan = self.server.answer(status: response.status, framing: response.framing)
-    else { return self.upstreamFailed(.interim) }
+    guard let response = upstream.machine.response else { return self.upstreamFailed(.interim) }
+    if case .rest = self.exchange.answers(response.status, now: self.loop.now) { return self.failed(.rest, []) }
+    guard let plan = self.server.answer(status: response.status, framing: response.framing) else {
+      return self.upstreamFailed(.interim)
+    }
     self.plan = plan
     self.account.status = response.status
+    if self.exchange.isExhausted { self.account.flags.insert(.upstreamRetryLimitExceeded) }
     HTTP1Writer.response(
       response, upstream.machine.fields, input, plan: plan, edit: self.answerEdit, via: self.loop.passage.via,
       to: &self.output.bytes)
@@ -111,6 +114,8 @@ extension HTTPConnection {
     switch action {
     case .none: break
     case .replay: if let choice = self.choice { self.dial(choice) }
+    case .rest: self.arm()
+    case .retry: self.tryAgain()
     case .answer(let local): self.answerLocally(local)
     case .cut: self.abort()
     }

@@ -20,6 +20,8 @@ extension HTTPConnection {
     var first = self.exchange.deadline ?? .max
     if self.exchange.phase == .dialling {
       first = min(first, self.attempts.deadline)
+    } else if self.exchange.phase == .resting {
+      // The exchange's deadline is when it goes on.
     } else if self.clientIsAwaited {
       first = min(first, self.movedAt + http.stallTimeout)
     } else if http.idleTimeout > 0 {
@@ -55,15 +57,17 @@ extension HTTPConnection {
   }
 
   private func expireOpen(_ now: UInt64) {
-    switch self.exchange.expired(now: now) {
+    let action = self.exchange.expired(now: now)
+    switch action {
     case .answer(let local): return self.answerLocally(local)
+    case .rest, .retry: return self.failed(action, [])
     case .cut:
       self.account.flags.insert(.durationTimeout)
       return self.abort()
     case .none, .replay: break
     }
     if self.exchange.phase == .dialling {
-      self.answerLocally(HTTPLocalAnswer(.connectTimeout))
+      self.failed(self.exchange.unreachable(.connectTimeout, now: now), [])
     } else if !self.output.isEmpty || self.exchange.phase == .answering {
       self.loop.count("stalled")
       self.account.flags.insert(.streamIdleTimeout)

@@ -1,6 +1,7 @@
 import CMeshRelay
 import MeshHTTP
 import MeshRouting
+import MeshTelemetry
 
 /// A request of HTTP/1.1 to an upstream that is spoken HTTP/2 to, and a client that turns out to speak it itself.
 extension HTTPConnection {
@@ -29,6 +30,7 @@ extension HTTPConnection {
   func legOpened(_ leg: HTTP2Leg) {
     guard leg === self.leg else { return leg.close() }
     self.exchange.sent(isReused: leg.isReused)
+    self.sayAgain(to: leg)
     self.reached()
     // Its body goes on, when whoever called is done.
     self.runSoon()
@@ -58,11 +60,13 @@ extension HTTPConnection {
       if self.server.interim(status) { _ = HTTPBridge.interim(head, to: &self.output.bytes) }
       return self.runSoon()
     }
+    if case .rest = self.exchange.answers(status, now: self.loop.now) { return self.failed(.rest, []) }
     guard let plan = self.server.answer(status: status, framing: HTTPBridge.framing(head, ends: ends)) else {
       return self.upstreamFailed(.interim)
     }
     self.plan = plan
     self.account.status = status
+    if self.exchange.isExhausted { self.account.flags.insert(.upstreamRetryLimitExceeded) }
     _ = HTTPBridge.response(
       head, plan: plan, edit: self.answerEdit, via: self.loop.passage.via, to: &self.output.bytes)
     self.exchange.answerBegan()
@@ -90,7 +94,8 @@ extension HTTPConnection {
 
   func legFailed(_ leg: HTTP2Leg, _ failure: HTTP2LegFailure) {
     guard leg === self.leg else { return }
-    self.failed(failure.action(&self.exchange, isWhole: leg.isWhole, now: self.loop.now), failure.flags)
+    let isWhole = leg.isWhole || self.exchange.mayRetry
+    self.failed(failure.action(&self.exchange, isWhole: isWhole, now: self.loop.now), failure.flags)
     if self.phase != .over { self.runSoon() }
   }
 

@@ -51,16 +51,20 @@ extension HTTPConnection {
         passage: self.loop.passage, target: direction.target, authority: authority, to: &self.requestBytes)
     }
     self.answerEdit = direction.answerEdit
+    let isIdempotent = HTTPExchange.isIdempotent(input, request.method)
+    self.retry = direction.retry
     self.exchange.begin(
-      isReplayable: request.framing.isEmpty && HTTPExchange.isIdempotent(input, request.method),
-      requestTimeout: direction.requestTimeout, backendTimeout: direction.backendTimeout, now: self.loop.now)
+      isReplayable: request.framing.isEmpty && isIdempotent, requestTimeout: direction.requestTimeout,
+      backendTimeout: direction.backendTimeout,
+      retries: direction.retry?.retries(isIdempotent: isIdempotent, seed: self.loop.random.next()),
+      now: self.loop.now)
     self.attempts = ConnectAttempts(table: self.loop.table, original: self.flow.original)
     self.perform(self.attempts.begin(in: direction.share, now: self.loop.now, using: &self.loop.random))
   }
 
   func perform(_ action: ConnectAttempts.Action) {
     switch action {
-    case .refuse(let refusal): self.answerLocally(HTTPLocalAnswer(refusal))
+    case .refuse(let refusal): self.failed(self.exchange.unreachable(refusal, now: self.loop.now), [])
     case .dial(let choice, _): self.dial(choice)
     }
   }
@@ -96,6 +100,7 @@ extension HTTPConnection {
     guard let request = self.server.request else { return }
     _ = upstream.machine.begin(isHead: request.isHead, upgrades: request.upgrades)
     upstream.output.bytes += self.requestBytes
+    if let draft = self.retry { upstream.output.bytes += draft.body }
     self.exchange.sent(isReused: upstream.hasServed)
     if !self.exchange.keepsRequest { self.requestBytes.removeAll(keepingCapacity: true) }
     if self.requestHasEnded { upstream.machine.requestEnded() }
@@ -106,6 +111,7 @@ extension HTTPConnection {
 
   func forwardBody(_ input: Span<UInt8>, _ range: Range<Int>) {
     self.account.requestBytes &+= UInt64(range.count)
+    if let draft = self.retry { self.keepBody(input.extracting(range), of: draft) }
     if !self.dropsBody, let leg = self.leg { return _ = leg.send(input.extracting(range)) }
     guard !self.dropsBody, let upstream = self.upstream, let request = self.server.request else { return }
     if request.framing == .chunked {
@@ -126,6 +132,7 @@ extension HTTPConnection {
   /// `input` begins with the trailers.
   func requestEnded(_ input: Span<UInt8>) {
     self.requestHasEnded = true
+    if let draft = self.retry { self.keepEnd(input, of: draft) }
     if !self.dropsBody, let leg = self.leg { return leg.end(HTTPBridge.trailers(self.server.trailers, input)) }
     guard !self.dropsBody, let upstream = self.upstream, let request = self.server.request else { return }
     if request.framing == .chunked {

@@ -67,6 +67,8 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   var answerEdit = HTTP1FieldEdit()
   /// The endpoint of the last attempt.
   var choice: RoutingTable.Choice?
+  /// Nil: the request's rule asks for no second attempt, or there can be none.
+  var retry: HTTPRetryDraft?
   /// Of the request that is open.
   var account = RequestAccount()
 

@@ -16,6 +16,8 @@ struct HTTPDirection {
   var authority: [UInt8]?
   var requestTimeout: UInt32?
   var backendTimeout: UInt32?
+  /// Nil: the rule asks for no second attempt.
+  var retry: HTTPRetryDraft?
 }
 
 /// What becomes of a request whose head is whole.
@@ -126,6 +128,9 @@ extension RelayLoop {
       direction.answerEdit = effects.responseEdit.followed(by: ofCORS)
       direction.requestTimeout = action.rule.requestTimeoutMilliseconds
       direction.backendTimeout = action.rule.backendTimeoutMilliseconds
+      if let retry = action.rule.retry, let targets = route.http?.upstreams {
+        direction.retry = HTTPRetryDraft(retry, targets[action.backends[index].upstream])
+      }
       direction.authority = effects.rewrite?.hostname.map { Array($0.utf8) }
       if let rewrite = effects.rewrite?.path {
         let changed = rewrite.applied(to: String(decoding: path, as: UTF8.self), prefix: match.prefix)

@@ -1,9 +1,14 @@
+import MeshRouting
+import MeshTelemetry
+
 /// One request and its answer, as the driver sees them: what follows when the upstream, or the time, fails.
 ///
 /// ```
-///  idle ─ begin ─► dialling ─ sent ─► waiting ─ answerBegan ─► answering ─ ended ─► idle
-///                     ▲                  │ a connection that had served before died at once, and the request may be
-///                     └── replay, once ──┘ said twice; or the upstream did nothing of it
+///  idle ─ begin ─► dialling ─ sent ─► waiting ─ answers, answerBegan ─► answering ─ ended ─► idle
+///                   ▲   ▲  │             │ a connection that had served before died at once, and the request may be
+///                   │   └──┼─ replay ────┤ said twice; or the upstream did nothing of it
+///                   │      ▼             │
+///                   └── resting ◄────────┘ the rule asks for another attempt
 /// ```
 struct HTTPExchange: Equatable {
   enum Phase: Equatable {
@@ -12,6 +17,8 @@ struct HTTPExchange: Equatable {
     case dialling
     /// The request is sent, or as much of it as has come.
     case waiting
+    /// Until the next attempt.
+    case resting
     /// The final head has been passed on: a failure can only be a cut.
     case answering
   }
@@ -20,6 +27,10 @@ struct HTTPExchange: Equatable {
     case none
     /// The same request on a fresh connection to the same endpoint.
     case replay
+    /// What the attempt had is dropped; the next one is due at the exchange's deadline.
+    case rest
+    /// The next attempt, from the first byte of the request.
+    case retry
     case answer(HTTPLocalAnswer)
     /// Close with RST: what the client got must not look whole.
     case cut
@@ -37,10 +48,19 @@ struct HTTPExchange: Equatable {
   private var refusals = 0
   /// A byte of an answer, interim ones too, came for this attempt.
   private var wasHeard = false
+  /// Nil: the rule asks for none, or the request cannot be said again any more.
+  private var retries: HTTPRetries?
+  private var restEnd: UInt64 = 0
+  /// The rule would have asked for more attempts than it has.
+  private(set) var isExhausted = false
 
   /// A request goes to an upstream. Timeouts of 0 are none.
-  mutating func begin(isReplayable: Bool, requestTimeout: UInt32? = nil, backendTimeout: UInt32? = nil, now: UInt64) {
+  mutating func begin(
+    isReplayable: Bool, requestTimeout: UInt32? = nil, backendTimeout: UInt32? = nil, retries: HTTPRetries? = nil,
+    now: UInt64
+  ) {
     self = HTTPExchange()
+    self.retries = retries
     self.phase = .dialling
     self.isReplayable = isReplayable
     self.requestDeadline = Self.deadline(requestTimeout.map { UInt64($0) }, now)
@@ -54,7 +74,8 @@ struct HTTPExchange: Equatable {
   }
 
   var deadline: UInt64? {
-    switch (self.requestDeadline, self.attemptDeadline) {
+    if self.phase == .resting { return min(self.restEnd, self.requestDeadline ?? .max) }
+    return switch (self.requestDeadline, self.attemptDeadline) {
     case (let a?, let b?): min(a, b)
     case (let a, let b): a ?? b
     }
@@ -63,7 +84,9 @@ struct HTTPExchange: Equatable {
   /// Whether a connection may be used that has served before. The second time nothing is left to chance.
   var mayReuse: Bool { !self.hasReplayed }
   /// Whether the request's bytes have to be kept.
-  var keepsRequest: Bool { self.isReplayable && !self.hasReplayed }
+  var keepsRequest: Bool { self.isReplayable && !self.hasReplayed || self.mayRetry }
+  /// Whether its body has to be kept too.
+  var mayRetry: Bool { self.retries != nil }
   /// Whether a pooled connection's end would be a failed request.
   var mustBeSure: Bool { !self.isReplayable }
 
@@ -75,29 +98,46 @@ struct HTTPExchange: Equatable {
     self.wasHeard = false
   }
 
+  /// More of the body is gone than is kept: this attempt is the last one.
+  mutating func lostBody() { self.retries = nil }
+
   /// Bytes came from the upstream.
   mutating func heard() { self.wasHeard = true }
+
+  /// A final head came that nobody has seen yet. `rest`: nor will anybody.
+  mutating func answers(_ status: UInt16, now: UInt64) -> Action {
+    guard self.retries != nil, self.phase == .waiting else { return .none }
+    return self.rests(after: .answered(status), now: now) ? .rest : .none
+  }
 
   mutating func answerBegan() {
     guard self.phase == .waiting else { return }
     self.phase = .answering
+    self.retries = nil
     // Of the answer's beginning (GEP-1742 leaves it open; a download is not cut for being long).
     self.attemptDeadline = nil
   }
 
-  /// The upstream ended, or what it sent is no answer (`fault`).
-  mutating func upstreamFailed(fault: String? = nil, now: UInt64) -> Action {
+  /// No endpoint took the connection.
+  mutating func unreachable(_ refusal: RoutingRefusal, now: UInt64) -> Action {
+    guard self.phase == .dialling else { return .none }
+    let local = HTTPLocalAnswer(refusal)
+    guard refusal == .upstreamFailed || refusal == .connectTimeout else { return self.over(.answer(local)) }
+    return self.failed(.untouched, local, now: now)
+  }
+
+  /// The upstream ended, it reset the stream, or what it sent is no answer (`fault`).
+  mutating func upstreamFailed(fault: String? = nil, isReset: Bool = false, now: UInt64) -> Action {
     switch self.phase {
-    case .idle, .dialling: return .none
+    case .idle, .dialling, .resting: return .none
     case .answering: return self.over(.cut)
     case .waiting:
-      if self.isReused, self.isReplayable, !self.hasReplayed, !self.wasHeard, fault == nil {
+      if self.isReused, self.isReplayable, !self.hasReplayed, !self.wasHeard, fault == nil, !isReset {
         self.hasReplayed = true
-        self.phase = .dialling
-        self.attemptDeadline = Self.deadline(self.backendTimeout, now)
-        return .replay
+        return self.replay(now: now)
       }
-      return self.over(.answer(fault.map { HTTPLocalAnswer.badAnswer($0) } ?? .upstreamClosed))
+      if let fault { return self.failed(.nonsense, .badAnswer(fault), now: now) }
+      return self.failed(.lost, isReset ? .upstreamReset : .upstreamClosed, now: now)
     }
   }
 
@@ -105,15 +145,21 @@ struct HTTPExchange: Equatable {
   /// is still there (`isWhole`).
   mutating func upstreamRefused(isWhole: Bool, now: UInt64) -> Action {
     switch self.phase {
-    case .idle, .dialling: return .none
+    case .idle, .dialling, .resting: return .none
     case .answering: return self.over(.cut)
     case .waiting:
-      guard isWhole, self.refusals < Self.mostRefusals else { return self.over(.answer(.upstreamRefused)) }
+      guard isWhole, self.refusals < Self.mostRefusals else {
+        return self.failed(.untouched, .upstreamRefused, now: now)
+      }
       self.refusals += 1
-      self.phase = .dialling
-      self.attemptDeadline = Self.deadline(self.backendTimeout, now)
-      return .replay
+      return self.replay(now: now)
     }
+  }
+
+  private mutating func replay(now: UInt64) -> Action {
+    self.phase = .dialling
+    self.attemptDeadline = Self.deadline(self.backendTimeout, now)
+    return .replay
   }
 
   private static let mostRefusals = 3
@@ -123,8 +169,37 @@ struct HTTPExchange: Equatable {
     if let deadline = self.requestDeadline, now >= deadline {
       return self.over(self.phase == .answering ? .cut : .answer(.requestTimeout))
     }
-    if let deadline = self.attemptDeadline, now >= deadline { return self.over(.answer(.backendTimeout)) }
-    return .none
+    if self.phase == .resting {
+      guard now >= self.restEnd else { return .none }
+      self.phase = .dialling
+      self.wasHeard = false
+      self.attemptDeadline = Self.deadline(self.backendTimeout, now)
+      return .retry
+    }
+    guard let deadline = self.attemptDeadline, now >= deadline else { return .none }
+    return self.failed(self.phase == .dialling ? .untouched : .timedOut, .backendTimeout, now: now)
+  }
+
+  /// The attempt came to nothing. Where the rule asks for no other, `local` is what the client gets.
+  private mutating func failed(_ failure: HTTPRetries.Failure, _ local: HTTPLocalAnswer, now: UInt64) -> Action {
+    if self.rests(after: failure, now: now) { return .rest }
+    var local = local
+    if self.isExhausted { local.flags.insert(.upstreamRetryLimitExceeded) }
+    return self.over(.answer(local))
+  }
+
+  private mutating func rests(after failure: HTTPRetries.Failure, now: UInt64) -> Bool {
+    switch self.retries?.decide(failure) {
+    case .again(let wait):
+      self.phase = .resting
+      self.attemptDeadline = nil
+      self.restEnd = now + wait
+      return true
+    case .exhausted:
+      self.isExhausted = true
+      return false
+    case .stands, nil: return false
+    }
   }
 
   /// Both are whole, or nobody waits for the rest.

@@ -6,6 +6,8 @@ package struct RelayCounters: Sendable, Equatable {
   package var relayed: UInt64 = 0
   /// Requests of HTTP whose head was whole.
   package var requests: UInt64 = 0
+  /// Attempts at them after the first, because a rule asks for it.
+  package var retries: UInt64 = 0
   /// From clients to upstreams.
   package var sentBytes: UInt64 = 0
   /// From upstreams to clients.
@@ -21,6 +23,7 @@ package struct RelayCounters: Sendable, Equatable {
     sum.accepted += b.accepted
     sum.relayed += b.relayed
     sum.requests &+= b.requests
+    sum.retries &+= b.retries
     sum.sentBytes &+= b.sentBytes
     sum.receivedBytes &+= b.receivedBytes
     sum.refused.merge(b.refused, uniquingKeysWith: +)

@@ -94,6 +94,12 @@ struct RequestAccount {
     self.draft?.upstream = choice.target
   }
 
+  /// Another attempt is made.
+  mutating func triedAgain() {
+    self.grpcStatus = nil
+    self.draft?.attempts += 1
+  }
+
   /// By the proxy itself, with so many bytes of content.
   mutating func answered(by local: HTTPLocalAnswer, bytes: Int) {
     self.status = local.status

@@ -18,11 +18,13 @@ package struct ConnectAttempts {
 
   package static let limit = 3
 
-  private let table: RoutingTable?
+  private var table: RoutingTable?
   private let original: SocketEndpoint
   private var share: RoutingTable.Share?
   private let chosen: RoutingTable.Choice?
   private var tried: [RoutingTable.Choice] = []
+  /// Of earlier rounds, which others come before.
+  private var avoided: [RoutingTable.Choice] = []
   package private(set) var deadline: UInt64 = 0
 
   /// - table: nil: no revision has arrived.
@@ -59,6 +61,18 @@ package struct ConnectAttempts {
     return self.next(.noEndpoint, using: &random)
   }
 
+  /// The request is tried once more, by the table that holds now: endpoints that did not serve it come last. `share`: nil: none
+  /// is ready any more.
+  package mutating func again(
+    in share: RoutingTable.Share?, of table: RoutingTable?, now: UInt64, using random: inout some RandomNumberGenerator
+  ) -> Action {
+    guard let share else { return .refuse(table == nil ? .notReady : .noEndpoint) }
+    self.table = table
+    self.avoided += self.tried
+    self.tried = []
+    return self.begin(in: share, now: now, using: &random)
+  }
+
   /// The endpoint dialled last could not be reached.
   package mutating func failed(now: UInt64, using random: inout some RandomNumberGenerator) -> Action {
     guard now < self.deadline else { return .refuse(.connectTimeout) }
@@ -70,12 +84,25 @@ package struct ConnectAttempts {
   ) -> Action {
     var refusal = otherwise
     while self.tried.count < Self.limit, let share = self.share,
-      let choice = self.table?.endpoint(in: share, except: self.tried, using: &random)
+      let choice = self.endpoint(in: share, using: &random)
     {
       self.tried.append(choice)
       if !choice.needsTunnel { return .dial(choice, deadline: self.deadline) }
       refusal = .noTunnel
     }
     return .refuse(refusal)
+  }
+
+  private mutating func endpoint(
+    in share: RoutingTable.Share, using random: inout some RandomNumberGenerator
+  ) -> RoutingTable.Choice? {
+    guard let last = self.avoided.last else {
+      return self.table?.endpoint(in: share, except: self.tried, using: &random)
+    }
+    if let choice = self.table?.endpoint(in: share, except: self.avoided + self.tried, using: &random) { return choice }
+    // All of them had it once: any but the last, and it too if there is no other.
+    self.avoided = []
+    return self.table?.endpoint(in: share, except: self.tried + [last], using: &random)
+      ?? self.table?.endpoint(in: share, except: self.tried, using: &random)
   }
 }

@@ -148,6 +148,14 @@ package final class RoutingTable: Sendable {
     route.upstreams.indices.contains(upstream) ? route.upstreams[upstream].share(isV4: isV4) : nil
   }
 
+  /// The same by name, for who chose by an earlier table.
+  package func share(of target: HTTPUpstreams.Target, to original: SocketEndpoint) -> Share? {
+    guard let route = self.route(to: original), let number = route.http?.upstreams.firstIndex(of: target) else {
+      return nil
+    }
+    return self.share(of: number, at: route, isV4: original.address.isV4)
+  }
+
   /// Chooses an endpoint of the share by weight, none of `tried` (few). Nil: all were tried.
   package func endpoint(
     in share: Share, except tried: [Choice], using random: inout some RandomNumberGenerator

@@ -43,6 +43,8 @@ package struct AccessRecord: Sendable {
   package var destination: ResourceName?
   package var sourceAddress: IPAddress?
   package var upstreamAddress: SocketEndpoint?
+  /// More than one where a rule asked for it.
+  package var attempts: Int
   package var method: String
   /// With the query, before any rewrite.
   package var path: String
@@ -64,6 +66,7 @@ package struct AccessRecord: Sendable {
   package init(
     time: Timestamp, outcome: RequestOutcome, source: ResourceName? = nil, service: ResourceName? = nil,
     destination: ResourceName? = nil, sourceAddress: IPAddress? = nil, upstreamAddress: SocketEndpoint? = nil,
+    attempts: Int = 1,
     method: String, path: String, authority: String, version: String, userAgent: String? = nil, referer: String? = nil,
     requestID: String? = nil, traceparent: String? = nil, sourceIdentity: String? = nil,
     destinationIdentity: String? = nil, route: String? = nil, reason: String? = nil
@@ -75,6 +78,7 @@ package struct AccessRecord: Sendable {
     self.destination = destination
     self.sourceAddress = sourceAddress
     self.upstreamAddress = upstreamAddress
+    self.attempts = attempts
     self.method = method
     self.path = path
     self.authority = authority
@@ -138,6 +142,7 @@ package enum AccessLogFormat: String, Hashable, Sendable, CaseIterable {
     text("destination_principal", record.destinationIdentity)
     text("downstream_remote_address", record.sourceAddress?.description)
     text("upstream_host", record.upstreamAddress?.description)
+    if record.attempts > 1 { number("upstream_request_attempt_count", record.attempts) }
     return out + "}"
   }
 

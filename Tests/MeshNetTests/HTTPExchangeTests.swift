@@ -1,4 +1,7 @@
 import MeshBase
+import MeshRouting
+import MeshSnapshot
+import MeshTelemetry
 import Testing
 
 @testable import MeshNet
@@ -75,6 +78,88 @@ import Testing
     exchange.sent(isReused: true)
     #expect(exchange.upstreamFailed(now: 350) == .replay)
     #expect(exchange.attemptDeadline == 650 && exchange.requestDeadline == 1100)
+  }
+}
+
+@Suite struct HTTPExchangeRetryTests {
+  private func begun(
+    _ codes: [UInt16] = [503], attempts: UInt32 = 1, isIdempotent: Bool = true, requestTimeout: UInt32? = nil,
+    backendTimeout: UInt32? = nil, isSent: Bool = true
+  ) -> HTTPExchange {
+    var exchange = HTTPExchange()
+    let rule = HTTPRetry(codes: codes, attempts: attempts, backoffMilliseconds: 1)
+    exchange.begin(
+      isReplayable: isIdempotent, requestTimeout: requestTimeout, backendTimeout: backendTimeout,
+      retries: HTTPRetries(rule, isIdempotent: isIdempotent, seed: 0), now: 100)
+    if isSent { exchange.sent(isReused: false) }
+    return exchange
+  }
+
+  @Test("an answer with a listed code rests, is tried again in its time, and the last one passes")
+  func answers() {
+    var exchange = self.begun()
+    #expect(exchange.keepsRequest && exchange.mayRetry)
+    #expect(exchange.answers(503, now: 200) == .rest)
+    #expect(exchange.phase == .resting && exchange.deadline == 201)
+    #expect(exchange.upstreamFailed(now: 200) == .none && exchange.expired(now: 200) == .none)
+    #expect(exchange.expired(now: 201) == .retry)
+    #expect(exchange.phase == .dialling && !exchange.isExhausted)
+    exchange.sent(isReused: false)
+    #expect(exchange.answers(503, now: 300) == .none)
+    #expect(exchange.isExhausted && exchange.phase == .waiting)
+    exchange.answerBegan()
+    #expect(exchange.phase == .answering && !exchange.mayRetry)
+    var fine = self.begun()
+    #expect(fine.answers(200, now: 200) == .none && !fine.isExhausted)
+  }
+
+  @Test("a connection that failed is tried again; the last failure is told, and that it was the last")
+  func failures() {
+    var exchange = self.begun(isSent: false)
+    #expect(exchange.unreachable(.upstreamFailed, now: 200) == .rest)
+    #expect(exchange.expired(now: 300) == .retry)
+    var expected = HTTPLocalAnswer(.upstreamFailed)
+    expected.flags.insert(.upstreamRetryLimitExceeded)
+    #expect(expected.flags.text == "UF,URX")
+    #expect(exchange.unreachable(.upstreamFailed, now: 400) == .answer(expected))
+    #expect(exchange.phase == .idle)
+    var none = self.begun(isSent: false)
+    #expect(none.unreachable(.noEndpoint, now: 200) == .answer(HTTPLocalAnswer(RoutingRefusal.noEndpoint)))
+    for isReset in [false, true] {
+      var lost = self.begun()
+      #expect(lost.upstreamFailed(isReset: isReset, now: 200) == .rest)
+    }
+    var nonsense = self.begun()
+    #expect(nonsense.upstreamFailed(fault: "status_line", now: 200) == .answer(.badAnswer("status_line")))
+    var refused = self.begun()
+    #expect(refused.upstreamRefused(isWhole: false, now: 200) == .rest)
+  }
+
+  @Test("what may not be said twice is not, and what cannot be is not")
+  func once() {
+    var unsafe = self.begun(isIdempotent: false)
+    #expect(unsafe.upstreamFailed(now: 200) == .answer(.upstreamClosed))
+    var gone = self.begun()
+    gone.lostBody()
+    #expect(!gone.mayRetry && gone.answers(503, now: 200) == .none && !gone.isExhausted)
+    #expect(gone.upstreamFailed(now: 200) == .answer(.upstreamClosed))
+    var answering = self.begun()
+    answering.answerBegan()
+    #expect(answering.upstreamFailed(now: 200) == .cut)
+  }
+
+  @Test("an attempt has its own time, and none while nothing is attempted; the request's holds over all")
+  func timeouts() {
+    var exchange = self.begun(attempts: 2, requestTimeout: 1000, backendTimeout: 300)
+    #expect(exchange.expired(now: 400) == .rest)
+    #expect(exchange.attemptDeadline == nil && exchange.deadline == 401)
+    #expect(exchange.expired(now: 500) == .retry)
+    #expect(exchange.attemptDeadline == 800)
+    exchange.sent(isReused: false)
+    #expect(exchange.expired(now: 800) == .rest)
+    #expect(exchange.requestDeadline == 1100)
+    #expect(exchange.expired(now: 1100) == .answer(.requestTimeout))
+    #expect(exchange.phase == .idle)
   }
 }
 

@@ -102,4 +102,40 @@ import Testing
       #expect(choice.workload == (try name("a/near")))
     }
   }
+
+  /// The targets of so many attempts at a request, each of which fails after it was connected.
+  private func rounds(_ count: Int, endpoints: Int) throws -> [SocketEndpoint] {
+    var random = Steps()
+    let table = try self.table(endpoints: endpoints)
+    let original = try endpoint("240.0.0.1:80")
+    let share = try table.share(to: original, using: &random).get()
+    var attempts = ConnectAttempts(table: table, original: original)
+    var action = attempts.begin(in: share, now: 0, using: &random)
+    var targets: [SocketEndpoint] = []
+    for round in 1...count {
+      guard case .dial(let choice, let deadline) = action else { break }
+      #expect(deadline == UInt64(round - 1) * 10 + 1000)
+      targets.append(choice.target)
+      action = attempts.again(in: share, of: table, now: UInt64(round) * 10, using: &random)
+    }
+    return targets
+  }
+
+  @Test("another attempt at a request goes to another endpoint as long as there is one, then to any but the last")
+  func rounds() throws {
+    let targets = try self.rounds(12, endpoints: 4)
+    #expect(targets.count == 12 && Set(targets.prefix(4)).count == 4)
+    for (one, next) in zip(targets, targets.dropFirst()) { #expect(one != next) }
+    #expect(try self.rounds(3, endpoints: 1).count == 3)
+  }
+
+  @Test("another attempt finds no endpoint any more, or no table")
+  func noRound() throws {
+    var random = Steps()
+    let table = try self.table(endpoints: 2)
+    var attempts = ConnectAttempts(table: table, original: try endpoint("240.0.0.1:80"))
+    _ = attempts.begin(now: 0, using: &random)
+    #expect(attempts.again(in: nil, of: table, now: 10, using: &random) == .refuse(.noEndpoint))
+    #expect(attempts.again(in: nil, of: nil, now: 10, using: &random) == .refuse(.notReady))
+  }
 }
