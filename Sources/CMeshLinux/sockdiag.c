@@ -90,29 +90,26 @@ static int visit(const struct nlmsghdr *answer, void *context)
     return cmesh_list_add(context, &item);
 }
 
-static int list_sockets(int socket, size_t limit, int with_bytes, struct cmesh_socket **found, size_t *count)
+/* The older request answers for both families at once (net/ipv4/inet_diag.c, inet_diag_dump_compat). A dump costs what the
+ * hash tables of the whole host cost, so that one is half of two. `states`: bits by state. */
+static int list_sockets(int socket, uint32_t states, int with_bytes, size_t limit, struct cmesh_socket **found, size_t *count)
 {
     *found = NULL;
     *count = 0;
     struct cmesh_list list = {.size = sizeof(struct cmesh_socket), .limit = limit};
-    const uint8_t families[] = {AF_INET, AF_INET6};
-    int result = 0;
-    for (unsigned int i = 0; i < 2 && result == 0; i++) {
-        struct request request = {
-            .header = {
-                .nlmsg_len = sizeof(request),
-                .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-                .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-                .nlmsg_seq = i + 1,
-            },
-            .body = {.sdiag_family = families[i], .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u,
-                     .idiag_ext = with_bytes ? 1 << (INET_DIAG_INFO - 1) : 0},
-        };
-        result = cmesh_netlink_request(socket, &request, visit, &list);
-        /* A kernel without IPv6 has no such handler: then there are no such sockets. */
-        if (result == -ENOENT && families[i] == AF_INET6)
-            result = 0;
-    }
+    struct {
+        struct nlmsghdr header;
+        struct inet_diag_req body;
+    } request = {
+        .header = {
+            .nlmsg_len = sizeof(request),
+            .nlmsg_type = TCPDIAG_GETSOCK,
+            .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+            .nlmsg_seq = 1,
+        },
+        .body = {.idiag_states = states, .idiag_ext = with_bytes ? 1 << (INET_DIAG_INFO - 1) : 0},
+    };
+    int result = cmesh_netlink_request(socket, &request, visit, &list);
     if (result < 0) {
         free(list.items);
         return result;
@@ -129,7 +126,7 @@ int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmes
     int socket = cmesh_netlink_open(netns, NETLINK_SOCK_DIAG);
     if (socket < 0)
         return socket;
-    int result = list_sockets(socket, limit, with_bytes, found, count);
+    int result = list_sockets(socket, ~0u, with_bytes, limit, found, count);
     close(socket);
     return result;
 }
@@ -138,40 +135,22 @@ int cmesh_diag_open(int netns) { return cmesh_netlink_open(netns, NETLINK_SOCK_D
 
 int cmesh_diag_listeners(int diag, size_t limit, struct cmesh_socket **found, size_t *count)
 {
-    *found = NULL;
-    *count = 0;
-    struct cmesh_list list = {.size = sizeof(struct cmesh_socket), .limit = limit};
-    /* The older request answers for both families at once (net/ipv4/inet_diag.c, inet_diag_dump_compat). A dump costs what
-     * the hash tables of the whole host cost, so that one is half of two. */
-    struct {
-        struct nlmsghdr header;
-        struct inet_diag_req body;
-    } request = {
-        .header = {
-            .nlmsg_len = sizeof(request),
-            .nlmsg_type = TCPDIAG_GETSOCK,
-            .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-            .nlmsg_seq = 1,
-        },
-        .body = {.idiag_states = 1u << TCP_LISTEN_STATE},
-    };
-    int result = cmesh_netlink_request(diag, &request, visit, &list);
-    if (result < 0) {
-        free(list.items);
-        return result;
-    }
-    *found = list.items;
-    *count = list.count;
-    return 0;
+    return list_sockets(diag, 1u << TCP_LISTEN_STATE, 0, limit, found, count);
 }
 
-static int in_use(int file, const char *label, uint32_t *count)
+#define COUNTS_SIZE 1024
+
+static int read_counts(int file, char text[COUNTS_SIZE])
 {
-    char text[1024];
-    ssize_t length = pread(file, text, sizeof(text) - 1, 0);
+    ssize_t length = pread(file, text, COUNTS_SIZE - 1, 0);
     if (length < 0)
         return -errno;
     text[length] = 0;
+    return 0;
+}
+
+static int count_in(const char *text, const char *label, uint32_t *count)
+{
     const char *line = strstr(text, label);
     if (!line)
         return -EBADMSG;
@@ -181,11 +160,20 @@ static int in_use(int file, const char *label, uint32_t *count)
     return end != digits ? 0 : -EBADMSG;
 }
 
-int cmesh_sockets_in_use(int v4, int v6, uint32_t *in_v4, uint32_t *in_v6)
+int cmesh_sockets_in_use(int sockstat, uint32_t *all, uint32_t *in_v4)
 {
-    *in_v6 = 0;
-    int error = in_use(v4, "TCP: inuse ", in_v4);
-    return error < 0 || v6 < 0 ? error : in_use(v6, "TCP6: inuse ", in_v6);
+    char text[COUNTS_SIZE];
+    int error = read_counts(sockstat, text);
+    if (error == 0)
+        error = count_in(text, "sockets: used ", all);
+    return error < 0 ? error : count_in(text, "TCP: inuse ", in_v4);
+}
+
+int cmesh_sockets_in_use6(int sockstat6, uint32_t *in_v6)
+{
+    char text[COUNTS_SIZE];
+    int error = read_counts(sockstat6, text);
+    return error < 0 ? error : count_in(text, "TCP6: inuse ", in_v6);
 }
 
 static int ignore(const struct nlmsghdr *answer, void *context)

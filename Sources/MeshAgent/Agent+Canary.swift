@@ -69,7 +69,6 @@ extension Agent {
   }
 
   private func look(_ name: ResourceName, _ watch: CanaryWatch, _ now: Int64) {
-    if let workload = self.enrolled[name] { self.keepListeners(of: workload) }
     let isAlarmed = !self.listenerAlarms.isEmpty && self.listenerAlarms[name] != nil
     if watch.wantsSurvey(isAlarmed: isAlarmed, now: now), let workload = self.enrolled[name] {
       watch.isIneffective = self.survey(name, workload, watch)

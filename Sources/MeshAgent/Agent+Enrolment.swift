@@ -24,6 +24,7 @@ extension Agent {
     if changed || readdressed || renamed || republished { self.updateTables() } else { self.settleNames() }
     if self.rest.isNew(for: .status) { self.followStatus() }
     self.guardAttachments()
+    self.keepListeners()
     self.proveEffect()
     self.sweepFlows()
     self.kernel.config.heartbeat(MonotonicClock.nanoseconds)

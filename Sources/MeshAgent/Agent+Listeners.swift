@@ -41,11 +41,29 @@ extension Agent {
     }
   }
 
-  /// Asks the relay listeners themselves, at every look: a list of sockets that changes while it is read can miss one,
+  /// Asks the relay listeners themselves, in every turn: a list of sockets that changes while it is read can miss one,
   /// and their number stays as it was if others came in the same moment.
   ///
   /// Somebody ended one (SOCK_DESTROY): another takes its place, and the proxy is given it.
-  func keepListeners(of workload: EnrolledWorkload) {
+  func keepListeners() {
+    if self.rest.isNew(for: .listeners) { self.pollListeners() }
+    for owner in Set(self.listenerPoll.ended().map { self.polledOwners[$0] }) {
+      if let workload = self.enrolled[owner] { self.keepListeners(of: workload) }
+    }
+  }
+
+  private func pollListeners() {
+    var descriptors: [CInt] = []
+    self.polledOwners = []
+    for (name, workload) in self.enrolled where workload.isAttached {
+      descriptors += workload.listeners.map { $0.descriptor.rawValue }
+      self.polledOwners += workload.listeners.map { _ in name }
+    }
+    self.listenerPoll = ListenerPoll(descriptors)
+  }
+
+  private func keepListeners(of workload: EnrolledWorkload) {
+    // Workloads of the host share theirs: the first of them had it done.
     guard !workload.listeners.allSatisfy({ $0.descriptor.isListening }) else { return }
     do throws(MeshError) {
       try self.reopenListeners(of: workload)

@@ -82,6 +82,9 @@ package actor Agent {
   /// In the host's own namespace, shared by all workloads there.
   var hostListeners: [RelayListener] = []
   var adoptedListeners: [ListenerAdoption.Key: RelayListener] = [:]
+  /// All relay listeners, asked at once, and whose each is.
+  var listenerPoll = ListenerPoll()
+  var polledOwners: [ResourceName] = []
   /// Of workloads that resolve names of the mesh.
   var naming: Naming
   var enrolmentProblems: [ResourceName: MeshError] = [:] { didSet { self.rest.changed() } }

@@ -64,7 +64,8 @@ final class CanaryWatch {
     // What an alarm refuses is let in as soon as its reason has gone.
     guard self.schedule.wantsCount(now: now) || isAlarmed else { return false }
     if self.surveyor == nil { self.surveyor = try? ListenerSurvey(of: self.namespace) }
-    return self.schedule.counted(isAlarmed ? nil : self.surveyor?.inUse(), now: now)
+    return self.schedule.counted(
+      isAlarmed ? nil : self.surveyor?.inUse(since: self.schedule.takeBasis()), now: now)
   }
 
   func listeners(now: Int64) throws(MeshError) -> [SocketRecord] {

@@ -22,7 +22,7 @@ struct RestBoard {
   private var half = false
 
   /// Who reads all of it only after a change.
-  enum Reader: Hashable { case places, named, directories, canaries, watches, readiness, status }
+  enum Reader: Hashable { case places, named, directories, canaries, listeners, watches, readiness, status }
 
   mutating func changed() { self.revision &+= 1 }
 

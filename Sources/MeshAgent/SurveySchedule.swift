@@ -14,6 +14,8 @@ struct SurveySchedule: Sendable, Equatable {
   private var nextCount: Int64
   private var nextList: Int64
   private var last: ListenerSurvey.InUse?
+  /// This time both families are counted.
+  private var countsBoth = false
   /// From a list to the next: the first time among the second half of forty seconds, so that not all namespaces are listed
   /// in one turn.
   private var interval: Int64
@@ -36,6 +38,13 @@ struct SurveySchedule: Sendable, Equatable {
     self.last = nil
     self.nextCount = now
     self.nextList = now
+  }
+
+  /// What a count may start from: every other time the one before, by which IPv6 is taken to be as it was while nothing else
+  /// is different.
+  mutating func takeBasis() -> ListenerSurvey.InUse? {
+    self.countsBoth.toggle()
+    return self.countsBoth ? nil : self.last
   }
 
   /// True if the listeners are to be listed now. `inUse`: nil if that cannot be told.

@@ -27,23 +27,30 @@ package final class ListenerSurvey: Sendable {
     return result < 0 ? nil : CountFile(Descriptor(owning: result))
   }
 
-  /// TCP sockets that listen or are connected, by family.
+  /// Sockets of any kind, and TCP sockets that listen or are connected, by family.
   package struct InUse: Hashable, Sendable {
+    package var all: UInt32
     package var v4: UInt32
     package var v6: UInt32
 
-    package init(v4: UInt32, v6: UInt32) {
+    package init(all: UInt32, v4: UInt32, v6: UInt32) {
+      self.all = all
       self.v4 = v4
       self.v6 = v6
     }
   }
 
   /// A listener that came or went changes it, unless another socket went or came in the same moment. Nil: not known.
-  package func inUse() -> InUse? {
+  ///
+  /// - Parameter last: while nothing else differs from it, IPv6 is taken to be as it was. That is wrong where a socket
+  ///   begins to listen that was there before, so give nil now and then.
+  package func inUse(since last: InUse? = nil) -> InUse? {
     guard let file = self.statistics?.descriptor.rawValue else { return nil }
-    var (v4, v6): (UInt32, UInt32) = (0, 0)
-    guard cmesh_sockets_in_use(file, self.statistics6?.descriptor.rawValue ?? -1, &v4, &v6) == 0 else { return nil }
-    return InUse(v4: v4, v6: v6)
+    var found = InUse(all: 0, v4: 0, v6: 0)
+    guard cmesh_sockets_in_use(file, &found.all, &found.v4) == 0 else { return nil }
+    if let last, last.all == found.all, last.v4 == found.v4 { return last }
+    guard let file6 = self.statistics6?.descriptor.rawValue else { return found }
+    return cmesh_sockets_in_use6(file6, &found.v6) == 0 ? found : nil
   }
 
   /// More than `limit` is an error. After an error make a new survey.

@@ -18,11 +18,11 @@ struct SurveyScheduleTests {
   @Test("listeners are listed when the number of sockets is another, in either family")
   func changes() {
     var schedule = SurveySchedule(now: 0, spread: 0)
-    #expect(schedule.counted(InUse(v4: 2, v6: 2), now: 0) == true)
-    #expect(schedule.counted(InUse(v4: 2, v6: 2), now: 4000) == false)
-    #expect(schedule.counted(InUse(v4: 3, v6: 2), now: 8000) == true)
-    #expect(schedule.counted(InUse(v4: 3, v6: 1), now: 12_000) == true)
-    #expect(schedule.counted(InUse(v4: 3, v6: 1), now: 16_000) == false)
+    #expect(schedule.counted(InUse(all: 9, v4: 2, v6: 2), now: 0) == true)
+    #expect(schedule.counted(InUse(all: 9, v4: 2, v6: 2), now: 4000) == false)
+    #expect(schedule.counted(InUse(all: 9, v4: 3, v6: 2), now: 8000) == true)
+    #expect(schedule.counted(InUse(all: 9, v4: 3, v6: 1), now: 12_000) == true)
+    #expect(schedule.counted(InUse(all: 9, v4: 3, v6: 1), now: 16_000) == false)
   }
 
   @Test("where sockets cannot be counted, listeners are listed each time")
@@ -36,13 +36,13 @@ struct SurveyScheduleTests {
     var moments: Set<Int64> = []
     for spread in UInt64(0)..<40 {
       var schedule = SurveySchedule(now: 0, spread: spread)
-      #expect(schedule.counted(InUse(v4: 1, v6: 1), now: 0) == true)
+      #expect(schedule.counted(InUse(all: 9, v4: 1, v6: 1), now: 0) == true)
       var now: Int64 = 0
-      repeat { now += 1000 } while !schedule.counted(InUse(v4: 1, v6: 1), now: now) && now < 60_000
+      repeat { now += 1000 } while !schedule.counted(InUse(all: 9, v4: 1, v6: 1), now: now) && now < 60_000
       #expect((19_000...40_000).contains(now))
       moments.insert(now)
       let first = now
-      repeat { now += 1000 } while !schedule.counted(InUse(v4: 1, v6: 1), now: now) && now < 120_000
+      repeat { now += 1000 } while !schedule.counted(InUse(all: 9, v4: 1, v6: 1), now: now) && now < 120_000
       #expect((39_000...40_000).contains(now - first))
     }
     #expect(moments.count == 20)
@@ -51,8 +51,22 @@ struct SurveyScheduleTests {
   @Test("what is forgotten is listed anew")
   func forgotten() {
     var schedule = SurveySchedule(now: 0, spread: 7)
-    #expect(schedule.wantsCount(now: 0) && schedule.counted(InUse(v4: 1, v6: 0), now: 0))
+    #expect(schedule.wantsCount(now: 0) && schedule.counted(InUse(all: 9, v4: 1, v6: 0), now: 0))
     schedule.forget(now: 100)
-    #expect(schedule.wantsCount(now: 100) && schedule.counted(InUse(v4: 1, v6: 0), now: 100))
+    #expect(schedule.wantsCount(now: 100) && schedule.counted(InUse(all: 9, v4: 1, v6: 0), now: 100))
+  }
+
+  @Test("both families are counted every other time, also after the last count was forgotten")
+  func basis() {
+    var schedule = SurveySchedule(now: 0, spread: 0)
+    let count = InUse(all: 9, v4: 1, v6: 2)
+    for turn in 0..<6 {
+      let basis = schedule.takeBasis()
+      #expect(basis == (turn % 2 == 0 ? nil : count))
+      _ = schedule.counted(count, now: Int64(turn) * 4000)
+    }
+    schedule.forget(now: 24_000)
+    let bases = [schedule.takeBasis(), schedule.takeBasis()]
+    #expect(bases == [nil, nil])
   }
 }

@@ -34,9 +34,12 @@ int cmesh_diag_open(int netns);
 /* Its TCP listeners, as above. After an error the socket is good for nothing more. */
 int cmesh_diag_listeners(int diag, size_t limit, struct cmesh_socket **found, size_t *count);
 
-/* How many TCP sockets listen or have a connection, without TIME_WAIT, as /proc/net/sockstat and sockstat6 say; both are
- * given open, `v6` -1 where there is no IPv6. Costs a tenth of a list. 0, or -errno. */
-int cmesh_sockets_in_use(int v4, int v6, uint32_t *in_v4, uint32_t *in_v6);
+/* How many TCP sockets listen or have a connection, without TIME_WAIT, and how many sockets of any kind there are, as
+ * /proc/net/sockstat, given open, says. Costs a tenth of a list. 0, or -errno. */
+int cmesh_sockets_in_use(int sockstat, uint32_t *all, uint32_t *in_v4);
+
+/* The same of TCP over IPv6, as /proc/net/sockstat6 says. */
+int cmesh_sockets_in_use6(int sockstat6, uint32_t *in_v6);
 
 /* SOCK_DESTROY: the owner's calls fail with ECONNABORTED, the peer gets RST. Named by addresses and cookie together.
  * 0, or -errno: -ENOENT if it is gone already, -EOPNOTSUPP without CONFIG_INET_DIAG_DESTROY. */
