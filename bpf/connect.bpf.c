@@ -23,13 +23,50 @@ static __always_inline int mesh_connect_refuse(const struct mesh_flow *flow)
     return MESH_STOP;
 }
 
+/* What remains when it is decided that a call may go on: the flow waits for its SYN. */
+static __always_inline int mesh_connect_admit(struct bpf_sock_addr *ctx, struct mesh_flow *flow)
+{
+    if (flow->tier == MESH_TIER_RELAY && !mesh_unbind_device(ctx)) {
+        mesh_refuse(flow, MESH_REASON_MAP_ERROR);
+        return mesh_connect_refuse(flow);
+    }
+    flow->socket_cookie = bpf_get_socket_cookie(ctx);
+    if (mesh_handoff_put(flow->socket_cookie, flow) != 0) {
+        mesh_refuse(flow, MESH_REASON_MAP_ERROR);
+        return mesh_connect_refuse(flow);
+    }
+    if (!(flow->flags & MESH_FLOW_CANARY))
+        mesh_count(MESH_HOOK_CONNECT, MESH_REASON_NONE);
+    return MESH_PROCEED;
+}
+
+static __always_inline void mesh_connect_stamp(struct mesh_flow *flow, __u64 netns)
+{
+    flow->netns_cookie = netns;
+    flow->start_ns = bpf_ktime_get_ns();
+    flow->pid = bpf_get_current_pid_tgid() >> 32;
+}
+
 /* Everything but the rewrite of the address, which differs between the families. Returns MESH_PROCEED with
  * flow->tier != NONE, or MESH_ASK, when `flow` holds a destination to write. */
 static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_call *call, struct mesh_flow *flow)
 {
     __u64 netns = bpf_get_netns_cookie(ctx);
-    const struct mesh_pod *pod = bpf_map_lookup_elem(&MESH_MAP(pods), &netns);
     const struct mesh_config *config = mesh_config_read();
+    /* The proxy's cgroup is a leaf that only root can divide, so that the current one suffices. */
+    int is_proxy = config && config->proxy_cgroup != 0 && bpf_get_current_cgroup_id() == config->proxy_cgroup;
+    __u64 epoch = 0;
+    if (config && !is_proxy && config->host_netns != netns) {
+        epoch = mesh_epoch_read();
+        if (epoch &&
+            mesh_memo_recall(epoch, netns, &call->address, call->port_be, config->generation, flow)) {
+            mesh_connect_stamp(flow, netns);
+            return mesh_connect_admit(ctx, flow);
+        }
+        mesh_memo_barrier();
+    }
+
+    const struct mesh_pod *pod = bpf_map_lookup_elem(&MESH_MAP(pods), &netns);
     if (config && config->host_netns != 0 && config->host_netns == netns) {
         call->in_host = 1;
         if (!pod) {
@@ -44,8 +81,7 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
         flow->reason = MESH_REASON_MAP_ERROR;
         return mesh_connect_refuse(flow);
     }
-    /* The proxy's cgroup is a leaf that only root can divide, so that the current one suffices. */
-    if (config->proxy_cgroup != 0 && bpf_get_current_cgroup_id() == config->proxy_cgroup) {
+    if (is_proxy) {
         const struct mesh_leg *leg = bpf_sk_storage_get(&MESH_MAP(legs), ctx->sk, 0, 0);
         if (!leg) {
             flow->tier = MESH_TIER_LEG;
@@ -71,7 +107,8 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
         return MESH_STOP;
     }
 
-    int action = mesh_decide(call, config, pod, flow);
+    struct mesh_pick pick = {0};
+    int action = mesh_decide(call, config, pod, flow, &pick);
     if (action == MESH_ACTION_PASS) {
         mesh_count(MESH_HOOK_CONNECT, MESH_REASON_NONE);
         flow->tier = MESH_TIER_NONE;
@@ -85,9 +122,9 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
         bpf_set_retval(-MESH_ACROSS_ERRNO);
         return MESH_STOP;
     }
-    flow->netns_cookie = netns;
-    flow->start_ns = bpf_ktime_get_ns();
-    flow->pid = bpf_get_current_pid_tgid() >> 32;
+    if (action == MESH_ACTION_ADMIT && flow->tier == MESH_TIER_KERNEL && pick.slots != 0 && epoch)
+        mesh_memo_keep(epoch, netns, &pick, flow);
+    mesh_connect_stamp(flow, netns);
     if (call->is_leg) {
         const struct mesh_flow *origin = bpf_sk_storage_get(&MESH_MAP(accept), ctx->sk, 0, 0);
         if (origin && mesh_leg_inherit(flow, origin, call->is_leg))
@@ -95,19 +132,7 @@ static __always_inline int mesh_connect(struct bpf_sock_addr *ctx, struct mesh_c
     }
     if (action != MESH_ACTION_ADMIT)
         return mesh_connect_refuse(flow);
-
-    if (flow->tier == MESH_TIER_RELAY && !mesh_unbind_device(ctx)) {
-        mesh_refuse(flow, MESH_REASON_MAP_ERROR);
-        return mesh_connect_refuse(flow);
-    }
-    flow->socket_cookie = bpf_get_socket_cookie(ctx);
-    if (mesh_handoff_put(flow->socket_cookie, flow) != 0) {
-        mesh_refuse(flow, MESH_REASON_MAP_ERROR);
-        return mesh_connect_refuse(flow);
-    }
-    if (!(flow->flags & MESH_FLOW_CANARY))
-        mesh_count(MESH_HOOK_CONNECT, MESH_REASON_NONE);
-    return MESH_PROCEED;
+    return mesh_connect_admit(ctx, flow);
 }
 
 /* The same for a UDP socket, which only port 53 concerns. */

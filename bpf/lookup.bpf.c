@@ -55,7 +55,12 @@ int mesh_lookup(struct bpf_sk_lookup *ctx)
     if (ctx->ingress_ifindex == MESH_LOOPBACK_INDEX)
         return SK_PASS;
     struct mesh_arrival arrival = mesh_arrival_of(ctx);
-    return mesh_lookup_decide(&arrival, bpf_map_lookup_elem(&MESH_MAP(wload), &arrival.local), mesh_config_read());
+    const struct mesh_config *config = mesh_config_read();
+    if (config && mesh_admit_known(&arrival, config)) {
+        mesh_count(MESH_HOOK_LOOKUP, MESH_REASON_NONE);
+        return SK_PASS;
+    }
+    return mesh_lookup_decide(&arrival, bpf_map_lookup_elem(&MESH_MAP(wload), &arrival.local), config);
 }
 
 SEC("sk_lookup")

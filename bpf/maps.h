@@ -114,6 +114,59 @@ struct {
     __type(value, struct mesh_config);
 } MESH_MAP(config) SEC(".maps");
 
+/* the one element that the agent counts up through a mapping: odd while rows of the tables above change, 0: nobody counts
+ * (lib/memo.h) */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u64);
+} MESH_MAP(epoch) SEC(".maps");
+
+/* slot by a hash of namespace, address and port -> the service that is called there, remembered by each CPU (lib/memo.h) */
+#define MESH_MEMO_SLOTS 512 /* a power of two: what calls whom at one time, with room */
+struct mesh_place {
+    __u64 sequence; /* odd while it is written */
+    __u64 epoch;
+    __u64 netns_cookie;
+    struct mesh_addr address;
+    __u32 source_workload;
+    __u32 service;
+    __u32 table;
+    __u32 slots;
+    __u16 port_be;
+    __u16 zero16;
+    __u32 zero32;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, MESH_MEMO_SLOTS);
+    __type(key, __u32);
+    __type(value, struct mesh_place);
+} MESH_MAP(places) SEC(".maps");
+
+/* slot by a hash of namespace, endpoint table and slot -> the endpoint, and that its workload may be reached, as `places` */
+struct mesh_way {
+    __u64 sequence;
+    __u64 epoch;
+    __u64 netns_cookie;
+    struct mesh_addr destination;
+    __u32 generation;
+    __u32 table;
+    __u32 slot;
+    __u32 destination_workload;
+    __u32 policy;
+    __u16 destination_port_be;
+    __u16 zero16;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, MESH_MEMO_SLOTS);
+    __type(key, __u32);
+    __type(value, struct mesh_way);
+} MESH_MAP(ways) SEC(".maps");
+
 /* slot by socket cookie -> flow, on the client's side from connect() to its SYN */
 #define MESH_HANDOFF_SLOTS 256 /* a power of two: connect() calls at one moment, with room */
 struct mesh_handoff {

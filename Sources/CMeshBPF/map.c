@@ -117,3 +117,13 @@ uint32_t cmesh_load_acquire(const uint32_t *address)
 {
     return __atomic_load_n(address, __ATOMIC_ACQUIRE);
 }
+
+void cmesh_epoch_store(uint64_t *address, uint64_t value)
+{
+    __atomic_store_n(address, value, __ATOMIC_SEQ_CST);
+}
+
+uint64_t cmesh_epoch_load(const uint64_t *address)
+{
+    return __atomic_load_n(address, __ATOMIC_SEQ_CST);
+}

@@ -22,11 +22,13 @@ extension BPFMap {
     while start < keys.count {
       let count = min(Self.batchSize, keys.count - start)
       var done: UInt32 = 0
-      let result = keys.withUnsafeBufferPointer { keys in
-        values.withUnsafeBufferPointer { values in
-          cmesh_map_put_batch(
-            self.descriptor.rawValue, keys.baseAddress?.advanced(by: start),
-            values.baseAddress?.advanced(by: start), UInt32(count), &done)
+      let result = try self.changing {
+        keys.withUnsafeBufferPointer { keys in
+          values.withUnsafeBufferPointer { values in
+            cmesh_map_put_batch(
+              self.descriptor.rawValue, keys.baseAddress?.advanced(by: start),
+              values.baseAddress?.advanced(by: start), UInt32(count), &done)
+          }
         }
       }
       if result == -ENOMEM, attempts < 64 {
@@ -70,9 +72,11 @@ extension BPFMap {
     while start < keys.count {
       let count = min(Self.batchSize, keys.count - start)
       var done: UInt32 = 0
-      let result = keys.withUnsafeBufferPointer { keys in
-        cmesh_map_delete_batch(
-          self.descriptor.rawValue, keys.baseAddress?.advanced(by: start), UInt32(count), &done)
+      let result = try self.changing {
+        keys.withUnsafeBufferPointer { keys in
+          cmesh_map_delete_batch(
+            self.descriptor.rawValue, keys.baseAddress?.advanced(by: start), UInt32(count), &done)
+        }
       }
       if result == -ENOENT {
         // The batch ends at the first missing key.

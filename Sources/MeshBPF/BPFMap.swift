@@ -8,6 +8,8 @@ package final class BPFMap<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyab
   package let name: String
   package let maxEntries: UInt32
   let descriptor: OwnedDescriptor
+  /// Of a map whose rows decide.
+  let epoch: DecisionEpoch?
 
   /// BPF_ANY, BPF_NOEXIST, BPF_EXIST.
   package enum Put: UInt64, Sendable {
@@ -16,9 +18,11 @@ package final class BPFMap<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyab
     case onlyExisting = 2
   }
 
-  /// - Parameter descriptor: is duplicated.
+  /// - Parameters:
+  ///   - descriptor: is duplicated.
+  ///   - epoch: is counted up around each change.
   /// - Throws: `conflict` if the kernel's sizes differ from those of `Key` and `Value`.
-  package init(name: String, descriptor: CInt) throws(MeshError) {
+  package init(name: String, descriptor: CInt, epoch: DecisionEpoch? = nil) throws(MeshError) {
     let layout = try Self.layout(descriptor, name)
     guard layout.keySize == MemoryLayout<Key>.size, layout.valueSize == MemoryLayout<Value>.size else {
       throw MeshError(
@@ -29,6 +33,7 @@ package final class BPFMap<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyab
     self.name = name
     self.maxEntries = layout.maxEntries
     self.descriptor = try OwnedDescriptor.duplicate(descriptor, name)
+    self.epoch = epoch
   }
 
   static func layout(_ descriptor: CInt, _ name: String) throws(MeshError) -> BPFObject.Layout {
@@ -57,6 +62,10 @@ package final class BPFMap<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyab
 
   /// - Throws: `exhausted` when the map is full, `conflict` or `notFound` for the two conditional forms.
   package func put(_ key: Key, _ value: Value, _ put: Put = .always) throws(MeshError) {
+    try self.changing { () throws(MeshError) in try self.write(key, value, put) }
+  }
+
+  private func write(_ key: Key, _ value: Value, _ put: Put) throws(MeshError) {
     var result: CInt = 0
     // A map that is not preallocated can be short of memory for an instant; the kernel refills in the background.
     for _ in 0..<8 {
@@ -74,10 +83,12 @@ package final class BPFMap<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyab
   /// - Returns: whether there was an entry.
   @discardableResult
   package func delete(_ key: Key) throws(MeshError) -> Bool {
-    let result = withUnsafePointer(to: key) { cmesh_map_delete(self.descriptor.rawValue, $0) }
-    if result == -ENOENT { return false }
-    guard result == 0 else { throw self.failure(result, "cannot delete") }
-    return true
+    try self.changing { () throws(MeshError) in
+      let result = withUnsafePointer(to: key) { cmesh_map_delete(self.descriptor.rawValue, $0) }
+      if result == -ENOENT { return false }
+      guard result == 0 else { throw self.failure(result, "cannot delete") }
+      return true
+    }
   }
 
   func failure(_ result: CInt, _ message: String) -> MeshError {

@@ -34,6 +34,7 @@ package final class KernelDatapath: Sendable {
   package let edges: PerCPUMap<mesh_edge_key, mesh_edge>
   package let counters: PerCPUMap<UInt32, UInt64>
   package let config: ConfigPage
+  package let epoch: DecisionEpoch
 
   let programs: [String: OwnedDescriptor]
   let maps: [String: OwnedDescriptor]
@@ -55,11 +56,11 @@ package final class KernelDatapath: Sendable {
       }
       return (name, map.rawValue)
     }
-    func map<K: BitwiseCopyable & Sendable, V: BitwiseCopyable & Sendable>(_ word: String) throws(MeshError)
-      -> BPFMap<K, V>
-    {
+    func map<K: BitwiseCopyable & Sendable, V: BitwiseCopyable & Sendable>(
+      _ word: String, _ epoch: DecisionEpoch? = nil
+    ) throws(MeshError) -> BPFMap<K, V> {
       let (name, value) = try descriptor(word)
-      return try BPFMap(name: name, descriptor: value)
+      return try BPFMap(name: name, descriptor: value, epoch: epoch)
     }
     func perCPU<K: BitwiseCopyable & Sendable, V: BitwiseCopyable & Sendable>(_ word: String) throws(MeshError)
       -> PerCPUMap<K, V>
@@ -67,16 +68,20 @@ package final class KernelDatapath: Sendable {
       let (name, value) = try descriptor(word)
       return try PerCPUMap(name: name, descriptor: value)
     }
-    self.pods = try map("pods")
-    self.units = try map("units")
-    self.ports = try map("ports")
-    self.workloads = try map("wload")
-    self.services = try map("svc")
-    self.endpoints = try map("ep")
-    self.guards = try map("guards")
-    self.classes = try map("classes")
-    self.networks = try map("nets")
-    self.policy = try map("policy")
+    // Before this version's programs are in place: what they remember is of a time in which every writer counted.
+    let (name, page) = try descriptor("epoch")
+    let epoch = try DecisionEpoch(descriptor: page, name: name)
+    self.epoch = epoch
+    self.pods = try map("pods", epoch)
+    self.units = try map("units", epoch)
+    self.ports = try map("ports", epoch)
+    self.workloads = try map("wload", epoch)
+    self.services = try map("svc", epoch)
+    self.endpoints = try map("ep", epoch)
+    self.guards = try map("guards", epoch)
+    self.classes = try map("classes", epoch)
+    self.networks = try map("nets", epoch)
+    self.policy = try map("policy", epoch)
     self.veths = VethTable(slots: try map("vslots"), beside: try map("veths"))
     self.pending = try map("pending")
     self.flows = FlowTable(slots: try map("slots"), beside: try map("flows"))

@@ -3,6 +3,7 @@
 
 #include "address.h"
 #include "flows.h"
+#include "memo.h"
 #include "policy.h"
 
 /* What arrived. */
@@ -20,6 +21,7 @@ struct mesh_known {
     __u32 source_workload;
     __u32 destination_workload;
     __u32 generation;
+    __u32 epoch;
     __u8 verdict;
 };
 
@@ -30,8 +32,35 @@ static __always_inline struct mesh_known mesh_known_of(const struct mesh_flow *f
     struct mesh_known known = {.source_workload = now->source_workload,
                                .destination_workload = now->destination_workload,
                                .generation = now->generation,
+                               .epoch = now->epoch,
                                .verdict = now->verdict};
     return known;
+}
+
+static __always_inline struct mesh_tuple mesh_arrival_tuple(const struct mesh_arrival *arrival)
+{
+    struct mesh_tuple tuple = {
+        .local = arrival->local,
+        .remote = arrival->remote,
+        .netns_cookie = arrival->netns_cookie,
+        .local_port_be = arrival->local_port_be,
+        .remote_port_be = arrival->remote_port_be,
+    };
+    return tuple;
+}
+
+/* Admits what connect() decided in this epoch and generation: no table has changed since, so that the address is still its
+ * workload's, and asking again would give the same. 0 decides nothing. Not in the host's namespace. */
+static __always_inline int mesh_admit_known(const struct mesh_arrival *arrival, const struct mesh_config *config)
+{
+    __u32 epoch = (__u32)mesh_epoch_read();
+    struct mesh_tuple tuple = mesh_arrival_tuple(arrival);
+    struct mesh_slot *slot = mesh_flow_slot(&tuple);
+    if (epoch == 0 || !slot || !mesh_slot_has(slot, &tuple))
+        return 0;
+    struct mesh_known known = mesh_known_of(&slot->flow);
+    return known.epoch == epoch && known.generation == config->generation && known.verdict == MESH_VERDICT_ALLOW &&
+           mesh_slot_has(slot, &tuple);
 }
 
 /* Fills `flow` (zero when it comes in) and returns 1 to admit, 0 to drop for flow->reason. `local`: the workload that is
@@ -65,13 +94,7 @@ static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival
     }
 
     struct mesh_judgement judgement;
-    struct mesh_tuple tuple = {
-        .local = arrival->local,
-        .remote = arrival->remote,
-        .netns_cookie = arrival->netns_cookie,
-        .local_port_be = arrival->local_port_be,
-        .remote_port_be = arrival->remote_port_be,
-    };
+    struct mesh_tuple tuple = mesh_arrival_tuple(arrival);
     struct mesh_published found = mesh_flow_find(&tuple);
     if (!found.flow && arrival->in_host)
         found = mesh_flow_beside(&tuple);

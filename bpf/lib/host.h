@@ -35,11 +35,12 @@ static __always_inline const struct mesh_workload *mesh_host_port(const struct m
     return bpf_map_lookup_elem(&MESH_MAP(ports), &key);
 }
 
-/* Who answers at an address and port: the owner of the address, or of the host's port. NULL: nobody that is known. */
-static __always_inline const struct mesh_workload *mesh_workload_at(const struct mesh_addr *address, __u16 port_be)
+/* Who answers at an address and port: the owner of the address, or of the host's port, which `in_host` tells. NULL: nobody
+ * that is known. */
+static __always_inline const struct mesh_workload *mesh_workload_at(const struct mesh_addr *address, __u16 port_be,
+                                                                    int *in_host)
 {
     const struct mesh_workload *owner = bpf_map_lookup_elem(&MESH_MAP(wload), address);
-    if (owner && (owner->flags & MESH_WORKLOAD_HOST))
-        return mesh_host_port(address, port_be);
-    return owner;
+    *in_host = owner && (owner->flags & MESH_WORKLOAD_HOST);
+    return *in_host ? mesh_host_port(address, port_be) : owner;
 }

@@ -3,6 +3,7 @@
 
 #include "address.h"
 #include "host.h"
+#include "memo.h"
 #include "policy.h"
 
 /* What a socket asked for. */
@@ -103,7 +104,8 @@ static __always_inline int mesh_steer_stranger(const struct mesh_config *config,
 static __always_inline const struct mesh_workload *mesh_steer_service(const struct mesh_service *service,
                                                                       const struct mesh_pod *pod,
                                                                       const struct mesh_config *config,
-                                                                      struct mesh_flow *flow, int *action)
+                                                                      struct mesh_flow *flow, struct mesh_pick *pick,
+                                                                      int *action)
 {
     flow->service = service->service;
     *action = MESH_ACTION_REFUSE;
@@ -145,10 +147,16 @@ static __always_inline const struct mesh_workload *mesh_steer_service(const stru
         *action = mesh_steer_stranger(config, flow);
         return 0;
     }
-    const struct mesh_workload *destination = mesh_workload_at(&endpoint->address, endpoint->port_be);
+    int in_host;
+    const struct mesh_workload *destination = mesh_workload_at(&endpoint->address, endpoint->port_be, &in_host);
     if (!destination || destination->workload != endpoint->workload) {
         mesh_refuse(flow, MESH_REASON_MAP_ERROR);
         return 0;
+    }
+    if (!in_host) {
+        pick->table = slot.table;
+        pick->slot = slot.slot;
+        pick->slots = service->slots;
     }
     return destination;
 }
@@ -168,10 +176,10 @@ static __always_inline int mesh_steer_canary(const struct mesh_service *service,
     return mesh_steer_relay(pod, flow);
 }
 
-/* `flow` is zero when it comes in. Fills everything that does not need the socket or the task. `pod` is NULL only for a
- * leg that is dialled from a namespace of no workload. */
+/* `flow` and `pick` are zero when they come in. Fills everything that does not need the socket or the task. `pod` is NULL only
+ * for a leg that is dialled from a namespace of no workload. */
 static __always_inline int mesh_decide(const struct mesh_call *call, const struct mesh_config *config,
-                                       const struct mesh_pod *pod, struct mesh_flow *flow)
+                                       const struct mesh_pod *pod, struct mesh_flow *flow, struct mesh_pick *pick)
 {
     flow->tier = call->is_leg ? MESH_TIER_LEG : MESH_TIER_KERNEL;
     flow->original = call->address;
@@ -220,7 +228,7 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
             return mesh_refuse(flow, MESH_REASON_QUARANTINED);
         if (service) {
             int action;
-            destination = mesh_steer_service(service, pod, config, flow, &action);
+            destination = mesh_steer_service(service, pod, config, flow, pick, &action);
             if (!destination)
                 return action;
         } else {

@@ -17,7 +17,8 @@ static __noinline int decide(const struct mesh_call *call, const struct mesh_pod
     if (!call || !config || !pod || !flow)
         return -1;
     __builtin_memset(flow, 0, sizeof(*flow));
-    return mesh_decide(call, config, pod, flow);
+    struct mesh_pick pick = {0};
+    return mesh_decide(call, config, pod, flow, &pick);
 }
 
 static __noinline int put_workload(__u32 ip_be, __u32 workload, __u32 flags)
@@ -273,7 +274,8 @@ static __noinline int admit(const struct mesh_arrival *arrival, const struct mes
     if (!arrival || !config || !flow)
         return -1;
     __builtin_memset(flow, 0, sizeof(*flow));
-    return mesh_admit_arrival(arrival, mesh_workload_at(&arrival->local, arrival->local_port_be), config, flow);
+    int in_host;
+    return mesh_admit_arrival(arrival, mesh_workload_at(&arrival->local, arrival->local_port_be, &in_host), config, flow);
 }
 
 #define ARRIVAL                                                                                                        \

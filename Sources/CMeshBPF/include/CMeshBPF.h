@@ -64,6 +64,9 @@ void cmesh_map_munmap(void *address, size_t length);
 /* One 32-bit store, after which every earlier store is visible too; and its counterpart. */
 void cmesh_store_release(uint32_t *address, uint32_t value);
 uint32_t cmesh_load_acquire(const uint32_t *address);
+/* The epoch of decisions. Sequentially consistent: no row is written before the store, or after the next. */
+void cmesh_epoch_store(uint64_t *address, uint64_t value);
+uint64_t cmesh_epoch_load(const uint64_t *address);
 
 /* Pins. */
 int cmesh_pin(int fd, const char *path);

@@ -224,7 +224,7 @@ struct mesh_flow {
     __u8 reason;
     __u8 flags;
     __u16 zero16;
-    __u32 zero32;
+    __u32 epoch; /* the lower half of the epoch in whose tables it was decided; 0: not told */
 };
 #define MESH_FLOW_HAS_LEG 1u /* in flows, of the tier RELAY: a leg was dialled, which speaks for this connection */
 #define MESH_FLOW_CANARY 2u  /* the agent's canary: nobody is told of it */
