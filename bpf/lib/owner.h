@@ -13,13 +13,20 @@ static __always_inline __u64 mesh_owner(const __u64 *cookie)
     return *(const volatile __u64 *)cookie;
 }
 
-/* Both are full barriers, also on weakly ordered machines: the rest of the slot is read and written between two. */
+/* The rest of the slot is read and written between two: what takes it is a full barrier, also on weakly ordered machines. */
 static __always_inline int mesh_own(__u64 *cookie, __u64 expected)
 {
     return __sync_val_compare_and_swap(cookie, expected, MESH_OWNER_BUSY) == expected;
 }
 
+/* Nobody else writes a cookie that is BUSY. Where the machine stores in order (x86, scripts/build-bpf), a plain store comes after
+ * all that was written to the slot; an exchange would wait until that is in the cache, which takes longer than the rest. */
 static __always_inline void mesh_disown(__u64 *cookie, __u64 next)
 {
+#ifdef MESH_STORES_IN_ORDER
+    asm volatile("" ::: "memory");
+    *(volatile __u64 *)cookie = next;
+#else
     __sync_lock_test_and_set(cookie, next);
+#endif
 }
