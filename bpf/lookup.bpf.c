@@ -56,10 +56,12 @@ int mesh_lookup(struct bpf_sk_lookup *ctx)
         return SK_PASS;
     struct mesh_arrival arrival = mesh_arrival_of(ctx);
     const struct mesh_config *config = mesh_config_read();
-    if (config && mesh_admit_known(&arrival, config)) {
+    arrival.epoch = mesh_epoch_read();
+    if (config && arrival.epoch && (mesh_admit_open(&arrival, config) || mesh_admit_known(&arrival, config))) {
         mesh_count(MESH_HOOK_LOOKUP, MESH_REASON_NONE);
         return SK_PASS;
     }
+    mesh_memo_barrier();
     return mesh_lookup_decide(&arrival, bpf_map_lookup_elem(&MESH_MAP(wload), &arrival.local), config);
 }
 

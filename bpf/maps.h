@@ -167,6 +167,22 @@ struct {
     __type(value, struct mesh_way);
 } MESH_MAP(ways) SEC(".maps");
 
+/* slot by a hash of both addresses -> that at the first one no policy stands between it and the other, as `places` */
+struct mesh_door {
+    __u64 sequence;
+    __u64 epoch;
+    struct mesh_addr local;
+    struct mesh_addr remote;
+    __u32 generation;
+    __u32 zero32;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, MESH_MEMO_SLOTS);
+    __type(key, __u32);
+    __type(value, struct mesh_door);
+} MESH_MAP(doors) SEC(".maps");
+
 /* slot by socket cookie -> flow, on the client's side from connect() to its SYN */
 #define MESH_HANDOFF_SLOTS 256 /* a power of two: connect() calls at one moment, with room */
 struct mesh_handoff {

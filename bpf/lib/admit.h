@@ -10,6 +10,7 @@
 struct mesh_arrival {
     struct mesh_addr local;
     struct mesh_addr remote;
+    __u64 epoch;        /* before any row was read; 0: nothing is to be remembered */
     __u64 netns_cookie; /* 0 unless the addresses are loopback */
     __u16 local_port_be;
     __u16 remote_port_be;
@@ -53,7 +54,7 @@ static __always_inline struct mesh_tuple mesh_arrival_tuple(const struct mesh_ar
  * workload's, and asking again would give the same. 0 decides nothing. Not in the host's namespace. */
 static __always_inline int mesh_admit_known(const struct mesh_arrival *arrival, const struct mesh_config *config)
 {
-    __u32 epoch = (__u32)mesh_epoch_read();
+    __u32 epoch = (__u32)arrival->epoch;
     struct mesh_tuple tuple = mesh_arrival_tuple(arrival);
     struct mesh_slot *slot = mesh_flow_slot(&tuple);
     if (epoch == 0 || !slot || !mesh_slot_has(slot, &tuple))
@@ -61,6 +62,14 @@ static __always_inline int mesh_admit_known(const struct mesh_arrival *arrival, 
     struct mesh_known known = mesh_known_of(&slot->flow);
     return known.epoch == epoch && known.generation == config->generation && known.verdict == MESH_VERDICT_ALLOW &&
            mesh_slot_has(slot, &tuple);
+}
+
+/* Admits what comes to a workload that no policy protects, if that was found out in this epoch and generation: also what has no
+ * socket any more, such as the end of a connection that the other side has reset. 0 decides nothing. */
+static __always_inline int mesh_admit_open(const struct mesh_arrival *arrival, const struct mesh_config *config)
+{
+    return !mesh_is_own_port(arrival->local_port_be) &&
+           mesh_door_is_open(arrival->epoch, &arrival->local, &arrival->remote, config->generation);
 }
 
 /* Fills `flow` (zero when it comes in) and returns 1 to admit, 0 to drop for flow->reason. `local`: the workload that is
@@ -137,6 +146,8 @@ static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival
                                         mesh_addr_is_v4(&arrival->remote) ? 4 : 6, local, arrival->local_port_be);
     else
         judgement = mesh_judge_address(config->generation, &arrival->remote, local, arrival->local_port_be);
+    if (judgement.is_open && arrival->epoch && !found.flow)
+        mesh_door_keep(arrival->epoch, &arrival->local, &arrival->remote, flow->generation);
     flow->policy = judgement.policy;
     flow->verdict = judgement.verdict;
     flow->reason = judgement.reason;

@@ -143,3 +143,37 @@ static __always_inline void mesh_memo_keep(__u64 epoch, __u64 netns, const struc
     way->policy = flow->policy;
     __sync_lock_test_and_set(&way->sequence, sequence + 1);
 }
+
+static __always_inline struct mesh_door *mesh_door_slot(const struct mesh_addr *local, const struct mesh_addr *remote)
+{
+    __u32 index = mesh_memo_index(local->hi_be ^ local->lo_be, remote->hi_be ^ remote->lo_be);
+    return bpf_map_lookup_elem(&MESH_MAP(doors), &index);
+}
+
+/* Whether all ports at `local`, but the mesh's own, are open to `remote`, with a flow or without. `epoch` is that of now, not 0. */
+static __always_inline int mesh_door_is_open(__u64 epoch, const struct mesh_addr *local, const struct mesh_addr *remote,
+                                             __u32 generation)
+{
+    const volatile struct mesh_door *door = mesh_door_slot(local, remote);
+    if (!door)
+        return 0;
+    __u64 sequence = door->sequence;
+    return !(sequence & 1) && door->epoch == epoch && door->generation == generation &&
+           door->local.hi_be == local->hi_be && door->local.lo_be == local->lo_be &&
+           door->remote.hi_be == remote->hi_be && door->remote.lo_be == remote->lo_be && door->sequence == sequence;
+}
+
+/* As read since `epoch`. */
+static __always_inline void mesh_door_keep(__u64 epoch, const struct mesh_addr *local, const struct mesh_addr *remote,
+                                           __u32 generation)
+{
+    struct mesh_door *door = mesh_door_slot(local, remote);
+    __u64 sequence = door ? mesh_memo_take(&door->sequence, epoch) : 0;
+    if (!sequence)
+        return;
+    door->epoch = epoch;
+    door->local = *local;
+    door->remote = *remote;
+    door->generation = generation;
+    __sync_lock_test_and_set(&door->sequence, sequence + 1);
+}

@@ -8,6 +8,7 @@ struct mesh_judgement {
     __u32 policy;
     __u8 verdict; /* ALLOW or DENY, never NONE */
     __u8 reason;
+    __u8 is_open; /* allowed whatever the port and whoever comes */
 };
 
 static __always_inline const struct mesh_config *mesh_config_read(void)
@@ -40,7 +41,8 @@ static __always_inline struct mesh_judgement mesh_judge_refuse(__u8 reason)
 
 static __always_inline struct mesh_judgement mesh_judge_allow(void)
 {
-    struct mesh_judgement result = {.policy = 0, .verdict = MESH_VERDICT_ALLOW, .reason = MESH_REASON_NONE};
+    struct mesh_judgement result = {
+        .policy = 0, .verdict = MESH_VERDICT_ALLOW, .reason = MESH_REASON_NONE, .is_open = 1};
     return result;
 }
 

@@ -160,10 +160,67 @@ CHECK(check_family)
     return 0;
 }
 
+static __noinline int put_rows(__u32 group, __u32 local_flags, __u32 remote_flags)
+{
+    struct mesh_addr local = mesh_addr_v4(bpf_htonl(SERVER_IP)), remote = mesh_addr_v4(bpf_htonl(0x0a000009));
+    struct mesh_workload here = {.workload = 2, .flags = MESH_WORKLOAD_LOCAL | local_flags};
+    struct mesh_workload there = {.workload = 3, .flags = MESH_WORKLOAD_LOCAL | remote_flags};
+    struct mesh_guard_key key = {.generation = GENERATION, .workload = 2};
+    struct mesh_guard guard = {.group = group};
+    struct mesh_policy_key any = {.generation = GENERATION, .group = group, .source_class = MESH_CLASS_ANY};
+    struct mesh_policy allow = {.verdict = MESH_VERDICT_ALLOW};
+    return bpf_map_update_elem(&MESH_MAP(wload), &local, &here, BPF_ANY) |
+           bpf_map_update_elem(&MESH_MAP(wload), &remote, &there, BPF_ANY) |
+           bpf_map_update_elem(&MESH_MAP(guards), &key, &guard, BPF_ANY) |
+           bpf_map_update_elem(&MESH_MAP(policy), &any, &allow, BPF_ANY);
+}
+
+/* 1: it was decided without a look; 2: it is admitted after one; 0: it is not. */
+__noinline int comes(__u64 epoch, __u16 port, __u32 generation)
+{
+    struct mesh_arrival arrival = {.local = mesh_addr_v4(bpf_htonl(SERVER_IP)),
+                                   .remote = mesh_addr_v4(bpf_htonl(0x0a000009)),
+                                   .epoch = epoch,
+                                   .local_port_be = bpf_htons(port),
+                                   .remote_port_be = bpf_htons(41000)};
+    struct mesh_config config = {.generation = generation};
+    if (mesh_admit_open(&arrival, &config))
+        return 1;
+    struct mesh_flow flow = {0};
+    const struct mesh_workload *local = bpf_map_lookup_elem(&MESH_MAP(wload), &arrival.local);
+    return 2 * mesh_admit_arrival(&arrival, local, &config, &flow);
+}
+
+/* A workload that no policy protects is open to all, but for the mesh's own ports. */
+CHECK(check_open)
+{
+    EXPECT(set_epoch(90) == 0 && put_rows(0, 0, 0) == 0);
+    EXPECT(comes(90, 80, GENERATION) == 2 && comes(90, 80, GENERATION) == 1 && comes(90, 81, GENERATION) == 1);
+    EXPECT(comes(90, MESH_PORT_INBOUND, GENERATION) == 0);
+    EXPECT(comes(90, 80, GENERATION + 1) == 0);
+    /* Rows that change, with the epoch. */
+    EXPECT(set_epoch(92) == 0 && put_rows(0, 0, MESH_WORKLOAD_QUARANTINED) == 0 && comes(92, 80, GENERATION) == 0);
+    EXPECT(set_epoch(94) == 0 && put_rows(0, MESH_WORKLOAD_QUARANTINED, 0) == 0 && comes(94, 80, GENERATION) == 0);
+    EXPECT(comes(94, 80, GENERATION) == 0);
+    return 0;
+}
+
+/* Policy that allows is asked each time; what was decided while a table changed is not kept. */
+CHECK(check_not_open)
+{
+    EXPECT(set_epoch(100) == 0 && put_rows(6, 0, 0) == 0);
+    EXPECT(comes(100, 80, GENERATION) == 2 && comes(100, 80, GENERATION) == 2);
+    EXPECT(set_epoch(101) == 0 && put_rows(0, 0, 0) == 0);
+    EXPECT(comes(100, 80, GENERATION) == 2 && comes(100, 80, GENERATION) == 2);
+    EXPECT(set_epoch(102) == 0 && comes(102, 80, GENERATION) == 2 && comes(102, 80, GENERATION) == 1);
+    return 0;
+}
+
 static __noinline int arrives(__u32 flow_epoch, __u32 generation, __u8 verdict)
 {
     struct mesh_arrival arrival = {.local = mesh_addr_v4(bpf_htonl(SERVER_IP)),
                                    .remote = mesh_addr_v4(bpf_htonl(0x0a000001)),
+                                   .epoch = mesh_epoch_read(),
                                    .local_port_be = bpf_htons(8080),
                                    .remote_port_be = bpf_htons(40000)};
     struct mesh_tuple tuple = mesh_arrival_tuple(&arrival);
@@ -178,10 +235,10 @@ static __noinline int arrives(__u32 flow_epoch, __u32 generation, __u8 verdict)
     struct mesh_config config = {.generation = GENERATION};
     if (mesh_flow_publish(&tuple, &flow) != 0)
         return -1;
-    int known = mesh_admit_known(&arrival, &config);
+    int known = arrival.epoch && mesh_admit_known(&arrival, &config);
     struct mesh_published found = mesh_flow_find(&tuple);
     mesh_flow_withdraw(&tuple, &found);
-    return known + 2 * mesh_admit_known(&arrival, &config);
+    return known + 2 * (arrival.epoch && mesh_admit_known(&arrival, &config));
 }
 
 /* At the destination a decision counts without a look only in its own epoch and generation. */

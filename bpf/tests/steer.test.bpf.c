@@ -338,17 +338,15 @@ CHECK(check_arrival_in_quarantine)
     return 0;
 }
 
-CHECK(check_arrival_of_a_flow)
+/* What connect() left of the arrival. */
+static __noinline int publish(const struct mesh_arrival *arrival, __u32 generation, __u32 destination)
 {
-    ARRIVAL;
-    EXPECT(put_deny_all(GENERATION, SERVER, 6) == 0);
-    struct mesh_tuple tuple = {.local = arrival.local,
-                               .remote = arrival.remote,
-                               .local_port_be = arrival.local_port_be,
-                               .remote_port_be = arrival.remote_port_be};
+    if (!arrival)
+        return -1;
+    struct mesh_tuple tuple = mesh_arrival_tuple(arrival);
     struct mesh_flow known = {.source_workload = CLIENT,
-                              .destination_workload = SERVER,
-                              .generation = GENERATION,
+                              .destination_workload = destination,
+                              .generation = generation,
                               .verdict = MESH_VERDICT_ALLOW,
                               .source = tuple.remote,
                               .destination = tuple.local,
@@ -356,17 +354,21 @@ CHECK(check_arrival_of_a_flow)
                               .destination_port_be = tuple.local_port_be,
                               .socket_cookie = 5,
                               .tier = MESH_TIER_KERNEL};
-    EXPECT(mesh_flow_publish(&tuple, &known) == 0);
+    return mesh_flow_publish(&tuple, &known);
+}
+
+CHECK(check_arrival_of_a_flow)
+{
+    ARRIVAL;
+    EXPECT(put_deny_all(GENERATION, SERVER, 6) == 0);
+    EXPECT(publish(&arrival, GENERATION, SERVER) == 0);
     EXPECT(admit(&arrival, &config, &flow) == 1);
     /* Another generation: the verdict of the past does not count. */
-    known.generation = GENERATION - 1;
-    EXPECT(mesh_flow_publish(&tuple, &known) == 0);
+    EXPECT(publish(&arrival, GENERATION - 1, SERVER) == 0);
     EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_NOT_ALLOWED);
     EXPECT(flow.source_workload == CLIENT && flow.tier == MESH_TIER_KERNEL);
     /* A flow to another workload says nothing about this one. */
-    known.generation = GENERATION;
-    known.destination_workload = REMOTE;
-    EXPECT(mesh_flow_publish(&tuple, &known) == 0);
+    EXPECT(publish(&arrival, GENERATION, REMOTE) == 0);
     EXPECT(admit(&arrival, &config, &flow) == 0 && flow.tier == MESH_TIER_OUTSIDE);
     return 0;
 }
