@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -135,9 +134,6 @@ static int prepare(const struct cmesh_spawn *spawn, int enter_cgroup, int *chann
         return fail(CMESH_SPAWN_DESCRIPTORS, report);
     if (chdir(spawn->directory != NULL ? spawn->directory : "/") < 0)
         return fail(CMESH_SPAWN_DIRECTORY, report);
-    /* Before the change of user, who may not. A child that starts later for it is better than none. */
-    if (spawn->niceness != 0)
-        syscall(SYS_setpriority, PRIO_PROCESS, 0, spawn->niceness);
     if (spawn->drop_privileges && drop_privileges(spawn) < 0)
         return fail(CMESH_SPAWN_PRIVILEGES, report);
     if (spawn->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

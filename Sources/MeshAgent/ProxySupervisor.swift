@@ -129,8 +129,6 @@ actor ProxySupervisor {
     child.cgroup = self.cgroup
     child.user = self.user
     child.noNewPrivileges = true
-    // Connections wait for one that takes a dead one's place. Its loops, which the runtime's threads start, have the usual priority.
-    if role == nil { child.niceness = Self.urgentNiceness }
     let process: ChildProcess
     if let role {
       var started: ChildProcess?
@@ -159,8 +157,6 @@ actor ProxySupervisor {
   }
 
   var drainingRole: ProxyRole { .draining(milliseconds: UInt64(self.configuration.drainSeconds) * 1000) }
-
-  private static let urgentNiceness: Int32 = -10
 
   static var now: Int64 { MonotonicClock.milliseconds }
 }

@@ -43,7 +43,6 @@ extension ChildProcess {
           spawn.drop_privileges = configuration.user == nil ? 0 : 1
           spawn.uid = configuration.user?.uid ?? 0
           spawn.gid = configuration.user?.gid ?? 0
-          spawn.niceness = configuration.niceness
           spawn.no_new_privileges = configuration.noNewPrivileges ? 1 : 0
           return cmesh_spawn(&spawn, &pid, &pidfd, &step)
         }

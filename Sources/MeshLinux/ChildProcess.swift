@@ -21,8 +21,6 @@ package final class ChildProcess: Sendable {
     package var user: User?
     /// No exec of it or its children gains privileges (PR_SET_NO_NEW_PRIVS).
     package var noNewPrivileges: Bool
-    /// What its first thread starts with, -20 (before all others) to 19. 0: as the caller.
-    package var niceness: Int32 = 0
     /// The way of kernels before 5.7, for tests.
     var movesIntoCgroup = false
 

@@ -6,20 +6,6 @@ import Testing
 @testable import MeshLinux
 
 @Suite(.serialized) struct ChildProcessRootTests {
-  @Test("A program starts with the niceness that it was given, also as another user; without one, with its starter's")
-  func niceness() throws {
-    let world = try World("niceness")
-    let node = try world.node("a")
-    for (given, found) in [(Int32(-10), CInt(-10)), (0, getpriority(.init(PRIO_PROCESS.rawValue), 0))] {
-      var configuration = ChildProcess.Configuration(
-        "/bin/sleep", ["1000"], cgroup: node.cgroup, user: ChildProcess.User(uid: 65534, gid: 65533))
-      configuration.niceness = given
-      let child = try ChildProcess.spawn(configuration)
-      defer { _ = try? child.kill() }
-      #expect(getpriority(.init(PRIO_PROCESS.rawValue), id_t(child.pid)) == found)
-    }
-  }
-
   @Test(
     "A program starts in its cgroup and namespace, as another user, without groups, capabilities and new privileges")
   func privileges() throws {

@@ -27,7 +27,6 @@ struct cmesh_spawn {
     uint32_t uid;
     uint32_t gid;
     int no_new_privileges; /* PR_SET_NO_NEW_PRIVS */
-    int niceness; /* 0: the caller's. As far as the caller may */
     int parent_death_signal; /* 0: the child survives its parent. Else sent when the THREAD that started it ends */
 };
 
