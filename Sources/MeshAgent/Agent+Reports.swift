@@ -166,7 +166,7 @@ extension Agent: AgentReporting {
         ports: service.ports.map { port in
           ServiceReport.Port(
             port: port.port, name: port.name, appProtocol: port.appProtocol.rawValue,
-            tier: port.appProtocol.needsProxy ? .relay : .kernel, route: port.route?.description,
+            tier: port.needsProxy ? .relay : .kernel, route: port.route?.description,
             backends: port.backends.map {
               .init(service: $0.service.description, port: $0.port, weight: $0.weight, valid: $0.isValid)
             })
@@ -176,19 +176,20 @@ extension Agent: AgentReporting {
     }
   }
 
-  /// What the proxy obeys; nothing, where it relays bytes.
+  /// What the proxy obeys; nothing of requests, where it relays bytes.
   package func routes() async throws(MeshError) -> [RuleReport] {
-    guard self.configuration.proxyParsesHTTP else { return [] }
+    let parses = self.configuration.proxyParsesHTTP
     let snapshot = self.planner.resolved.snapshot
     return snapshot.services.values.sorted { $0.value.name < $1.value.name }.flatMap { service in
       service.value.ports.flatMap { port in
-        (port.routing?.rules ?? []).map { rule in
-          RuleReport(rule, of: service, port) { backend in
-            (snapshot.endpoints[backend.service]?.value.endpoints ?? []).count { endpoint in
-              endpoint.isReady && endpoint.weight > 0 && endpoint.ports.contains { $0.servicePort == backend.port }
-            }
+        func ready(_ backend: ResourceName, _ port: UInt16) -> Int {
+          (snapshot.endpoints[backend]?.value.endpoints ?? []).count { endpoint in
+            endpoint.isReady && endpoint.weight > 0 && endpoint.ports.contains { $0.servicePort == port }
           }
         }
+        return (parses ? port.routing?.rules ?? [] : []).map { rule in
+          RuleReport(rule, of: service, port) { ready($0.service, $0.port) }
+        } + port.tlsRules.map { rule in RuleReport(rule, of: service, port) { ready($0.service, $0.port) } }
       }
     }
   }

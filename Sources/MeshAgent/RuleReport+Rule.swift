@@ -21,6 +21,18 @@ extension RuleReport {
       requestTimeoutMilliseconds: rule.requestTimeoutMilliseconds,
       backendTimeoutMilliseconds: rule.backendTimeoutMilliseconds, version: service.version.description)
   }
+
+  init(_ rule: TLSRule, of service: Versioned<ServiceEntry>, _ port: ServicePort, ready: (MeshSnapshot.Backend) -> Int)
+  {
+    self.init(
+      service: service.value.name.description,
+      addresses: service.value.addresses.map { SocketEndpoint($0, port.port).description }, port: port.port,
+      kind: "TLSRoute", route: rule.route.description, matches: rule.hostnames.map { "server name \($0)" },
+      backends: rule.backends.map {
+        Backend(
+          service: $0.service.description, port: $0.port, weight: $0.weight, valid: $0.isValid, ready: ready($0))
+      }, version: service.version.description)
+  }
 }
 
 extension HTTPMatch {

@@ -8,8 +8,10 @@ struct RoutedBackends {
 
 extension Compilation {
   /// What TCPRoutes say about service ports. Of two routes for one port the first holds; a port whose requests are routed for
-  /// all clients has no connections to route (GEP-1294).
-  mutating func compileConnectionRoutes(_ requests: RequestRouting) -> [PortKey: RoutedBackends] {
+  /// all clients, or whose TLS connections are, has no connections to route (GEP-1294).
+  mutating func compileConnectionRoutes(
+    _ requests: RequestRouting, _ names: [PortKey: [TLSRule]]
+  ) -> [PortKey: RoutedBackends] {
     var result: [PortKey: RoutedBackends] = [:]
     for route in self.routes {
       var status = RouteStatus(route.claim.resource.key, parents: route.spec.parents)
@@ -23,7 +25,7 @@ extension Compilation {
         case .success(let ports):
           for port in ports {
             let key = PortKey(service: parent.service, port: port.port)
-            if let refusal = self.conflict(of: route.name, at: key, result[key], requests) {
+            if let refusal = self.conflict(of: route.name, at: key, result[key], requests, names) {
               self.report(
                 route.claim, at: parent.position,
                 "\(refusal.message): this route is not used there", next: refusal.next)
@@ -37,13 +39,18 @@ extension Compilation {
       }
       self.routeStatuses.append(status)
     }
-    self.reportTLSRoutes()
     return result
   }
 
   private func conflict(
-    of route: ResourceName, at key: PortKey, _ other: RoutedBackends?, _ requests: RequestRouting
+    of route: ResourceName, at key: PortKey, _ other: RoutedBackends?, _ requests: RequestRouting,
+    _ names: [PortKey: [TLSRule]]
   ) -> RouteRefusal? {
+    if let first = names[key]?.first {
+      return RouteRefusal(
+        .conflicted, "Service \(key.service) port \(key.port) has TLSRoute \(first.route), which goes first",
+        next: "give each its port, or remove one of the routes")
+    }
     if requests.hasProducer(key) {
       return RouteRefusal(
         .conflicted,
@@ -57,26 +64,8 @@ extension Compilation {
       next: "join the two routes, or give each its port")
   }
 
-  /// Nothing chooses by the name in a ClientHello yet, and without it a TLSRoute would take connections that are not its own.
-  private mutating func reportTLSRoutes() {
-    for route in self.tlsRoutes {
-      var status = RouteStatus(route.claim.resource.key, parents: route.spec.parents)
-      let (_, unresolved) = self.backends(route.spec.backends, of: route.claim)
-      for (index, parent) in route.spec.parents.enumerated() {
-        status.parents[index].unresolved = unresolved
-        var refusal = RouteRefusal(
-          .unsupportedValue,
-          "connections are not yet chosen by the name that a TLS client asks for: the route is not in force",
-          next: "use a TCPRoute where one backend serves every name")
-        if case .failure(let found) = self.namedPorts(of: parent) { refusal = found }
-        self.refuse(refusal, at: parent.position, route.claim, &status.parents[index])
-      }
-      self.routeStatuses.append(status)
-    }
-  }
-
   /// A backend that does not resolve stays, with its weight, and refuses its share (Gateway API, BackendRef).
-  private mutating func backends(
+  mutating func backends(
     _ refs: [TCPRouteSpec.BackendRef], of claim: Claim
   ) -> ([Backend], unresolved: RouteRefusal?) {
     var first: RouteRefusal?

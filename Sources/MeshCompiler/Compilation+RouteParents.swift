@@ -18,13 +18,7 @@ extension Compilation {
     case .failure(let refusal): return .failure(refusal)
     case .success(let ports): all = ports
     }
-    if let index = self.serviceIndex[parent.service], self.services[index].spec.isHeadless {
-      return .failure(
-        RouteRefusal(
-          .noMatchingParent,
-          "Service \(parent.service) has no address of its own, so that nothing can be routed there",
-          next: "remove clusterIP: None"))
-    }
+    if let refusal = self.headlessRefusal(of: parent) { return .failure(refusal) }
     let isNamed = parent.port != nil || parent.portName != nil
     let speaking = all.filter {
       $0.speaksHTTP == true || $0.appProtocol == nil && $0.isNamedForHTTP == true
@@ -72,6 +66,13 @@ extension Compilation {
 
   private static func list(_ ports: [ServiceSpec.Port]) -> String {
     "port\(ports.count == 1 ? "" : "s") \(ports.map { "\($0.port)" }.joined(separator: ", "))"
+  }
+
+  func headlessRefusal(of parent: RouteParent) -> RouteRefusal? {
+    guard let index = self.serviceIndex[parent.service], self.services[index].spec.isHeadless else { return nil }
+    return RouteRefusal(
+      .noMatchingParent, "Service \(parent.service) has no address of its own, so that nothing can be routed there",
+      next: "remove clusterIP: None")
   }
 
   /// The ports of the parent that have the number and the name, whatever they speak.

@@ -87,8 +87,9 @@ struct Compilation {
     let policies = self.compilePolicies()
     self.compileWorkloads(policies)
     let requests = self.compileRequestRoutes()
-    let backends = self.compileConnectionRoutes(requests)
-    self.compileServices(backends, requests, now: now)
+    let names = self.compileTLSRoutes(requests)
+    let backends = self.compileConnectionRoutes(requests, names)
+    self.compileServices(backends, requests, names, now: now)
     self.compileEndpoints()
   }
 

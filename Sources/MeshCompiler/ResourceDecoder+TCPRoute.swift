@@ -20,7 +20,13 @@ extension ResourceDecoder {
     var hostnames: [String] = []
     if let list = spec.required("hostnames")?.list() {
       Self.limit(list, 1024)
-      hostnames = list.compactMap { Self.hostname($0, allowsWildcard: true) }
+      for field in list {
+        guard let name = Self.hostname(field, allowsWildcard: true) else { continue }
+        if hostnames.contains(name) {
+          field.fail("\(quotedForMessage(name)) stands twice", next: "remove one of them")
+        }
+        hostnames.append(name)
+      }
     }
     let backends = self.connectionRule(&spec)
     spec.finish()

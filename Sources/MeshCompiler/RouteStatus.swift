@@ -54,7 +54,6 @@ struct RouteRefusal: Error, Hashable, Sendable {
   enum Reason: String, Hashable, Sendable {
     case noMatchingParent = "NoMatchingParent"
     case notAllowedByListeners = "NotAllowedByListeners"
-    case unsupportedValue = "UnsupportedValue"
     case conflicted = "Conflicted"
     case backendNotFound = "BackendNotFound"
     case refNotPermitted = "RefNotPermitted"

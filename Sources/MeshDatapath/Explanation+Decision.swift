@@ -149,11 +149,13 @@ extension ResolvedSnapshot {
     of port: ServicePort, from source: ResourceName, isV4: Bool,
     _ request: ((HTTPRouting, ResourceName) -> RoutedRequest)?, _ result: inout Explanation
   ) {
-    let needsProxy = port.appProtocol.needsProxy
+    let needsProxy = port.needsProxy
     result.tier = needsProxy ? .relay : .kernel
     let answersRequests = self.answersRequests(at: port)
     var port = port
-    if self.parsesRequests, let routing = port.routing {
+    if !port.tlsRules.isEmpty {
+      port = self.everyBackend(of: port.tlsRules, port, &result)
+    } else if self.parsesRequests, let routing = port.routing {
       if let request {
         guard let led = self.lead(request(routing, source), port, &result) else { return }
         port = led
@@ -231,6 +233,21 @@ extension ResolvedSnapshot {
     let routes = Set(routing.rules.map { "\($0.origin.kind.rawValue) \($0.origin.name)" }).sorted()
     result.steps.append(
       "each request is led by the \(routing.rules.count) rules of \(routes.joined(separator: ", ")); shares are not known before"
+    )
+    return port
+  }
+
+  /// The same for TLS connections: only their ClientHello tells.
+  private func everyBackend(of rules: [TLSRule], _ port: ServicePort, _ result: inout Explanation) -> ServicePort {
+    var port = port
+    var seen: Set<Backend> = []
+    let backends = rules.flatMap(\.backends).filter { $0.weight > 0 }.map {
+      Backend(service: $0.service, port: $0.port, isValid: $0.isValid)
+    }.filter { seen.insert($0).inserted }
+    if !backends.isEmpty { port.backends = backends }
+    let names = rules.map { "TLSRoute \($0.route) (\($0.hostnames.joined(separator: ", ")))" }
+    result.steps.append(
+      "each connection is led by the name in its ClientHello: \(names.joined(separator: "; ")); others are closed, and shares are not known before"
     )
     return port
   }

@@ -52,7 +52,11 @@ package struct ResolvedSnapshot: Sendable {
   }
 
   /// Connections to the port reach the proxy in any case: it tells each request what is wrong, where a connection could only be
-  /// refused.
+  /// refused. Of a TLS connection only it knows where to.
+  func reachesProxy(at port: ServicePort) -> Bool {
+    self.answersRequests(at: port) || !port.tlsRules.isEmpty
+  }
+
   func answersRequests(at port: ServicePort) -> Bool {
     self.parsesRequests && port.appProtocol.needsProxy
   }

@@ -159,10 +159,10 @@ struct ServiceTables: Sendable {
     var seen: Set<UInt16> = [0]
     for port in entry.ports where seen.insert(port.port).inserted {
       state.backends.formUnion(port.backends.map(\.service))
-      if port.appProtocol.needsProxy {
+      if port.needsProxy {
         // Where the proxy answers requests it does so with 503, if nothing is ready; bytes are refused here.
         let ready =
-          resolved.answersRequests(at: port) ? 1 : resolved.shares(of: port, isV4: nil).count { $0.target != nil }
+          resolved.reachesProxy(at: port) ? 1 : resolved.shares(of: port, isV4: nil).count { $0.target != nil }
         for address in entry.addresses {
           state.rows[ServiceKey(address, port.port)] = Row(
             service: number, table: 0, slots: UInt32(truncatingIfNeeded: ready),

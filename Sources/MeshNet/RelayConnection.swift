@@ -14,14 +14,20 @@ final class RelayConnection: LoopMember {
   private var upstream: CInt = -1
   private var machine = RelayMachine()
   private var attempts: ConnectAttempts
-  private var outward = RelayStream()
+  private var outward: RelayStream
   private var homeward = RelayStream()
   private var bytesAtSweep: UInt64 = 0
   private var quietSweeps = 0
   private var isQueued = false
   private var upstreamDial: UpstreamDial
+  private let share: RoutingTable.Share?
 
-  init(number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: CInt) {
+  init(
+    number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: CInt, within share: RoutingTable.Share? = nil,
+    held: [UInt8] = []
+  ) {
+    self.share = share
+    self.outward = RelayStream(left: held)
     self.number = number
     self.flow = flow
     self.owner = loop
@@ -38,6 +44,7 @@ final class RelayConnection: LoopMember {
     number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: CInt, upstream: CInt, dial: UpstreamDial,
     sent: [UInt8], received: [UInt8]
   ) {
+    self.share = nil
     self.number = number
     self.flow = flow
     self.owner = loop
@@ -74,7 +81,10 @@ final class RelayConnection: LoopMember {
 
   func begin() {
     guard self.watch(self.client, .client) else { return self.refuse(.upstreamFailed) }
-    self.perform(self.attempts.begin(now: self.owner.now, using: &self.owner.random))
+    let now = self.owner.now
+    self.perform(
+      self.share.map { self.attempts.begin(in: $0, now: now, using: &self.owner.random) }
+        ?? self.attempts.begin(now: now, using: &self.owner.random))
   }
 
   private func perform(_ action: ConnectAttempts.Action) {

@@ -94,16 +94,21 @@ extension RelayLoop {
   func note(_ answer: HTTPLocalAnswer, _ flow: AcceptedFlow) {
     guard answer.isFailure else { return }
     self.count(answer.reason)
+    self.say(
+      "request answered by the proxy", flow, [LogKey.reason: "\(answer.reason)", "status": "\(answer.status)"])
+  }
+
+  /// A line about what a workload was not given, but not more often than a log bears.
+  func say(_ message: Logger.Message, _ flow: AcceptedFlow, _ words: Logger.Metadata) {
     guard self.httpScratch.lines.spend(now: self.now) else {
       self.httpScratch.unsaid += 1
       return
     }
-    var metadata: Logger.Metadata = [
-      LogKey.reason: "\(answer.reason)", "status": "\(answer.status)", LogKey.destination: "\(flow.original)",
-      LogKey.source: "\(self.caller(flow.sourceWorkload))",
-    ]
+    var metadata = words
+    metadata[LogKey.destination] = "\(flow.original)"
+    metadata[LogKey.source] = "\(self.caller(flow.sourceWorkload))"
     if self.httpScratch.unsaid > 0 { metadata["unsaid"] = "\(self.httpScratch.unsaid)" }
     self.httpScratch.unsaid = 0
-    self.logger.notice("request answered by the proxy", metadata: metadata)
+    self.logger.notice(message, metadata: metadata)
   }
 }

@@ -263,7 +263,21 @@ final class RelayLoop: ThreadLoop {
       self.add(connection)
       return connection.begin()
     }
-    let connection = RelayConnection(number: self.nextNumber(), flow: flow, loop: self, client: descriptor)
+    if self.readsHello(flow) {
+      let connection = TLSConnection(number: self.nextNumber(), flow: flow, loop: self, client: descriptor)
+      self.add(connection)
+      return connection.begin()
+    }
+    self.relay(descriptor, flow)
+  }
+
+  /// - share: who may be dialled; nil: whom the port's connections go to.
+  /// - held: of the client, received already.
+  func relay(
+    _ descriptor: CInt, _ flow: AcceptedFlow, within share: RoutingTable.Share? = nil, held: [UInt8] = []
+  ) {
+    let connection = RelayConnection(
+      number: self.nextNumber(), flow: flow, loop: self, client: descriptor, within: share, held: held)
     self.add(connection)
     self.dialling[connection.number] = connection
     self.nextExpiry = min(self.nextExpiry, self.now + Self.expiryInterval)

@@ -21,6 +21,13 @@ extension Martlet_Entries_V1_Service {
       message.backends = port.backends.map { Martlet_Entries_V1_Backend($0) }
       if let route = port.route { message.route = route.description }
       if let routing = port.routing { message.routing = Martlet_Entries_V1_HTTPRouting(routing) }
+      message.tlsRules = port.tlsRules.map { rule in
+        var message = Martlet_Entries_V1_TLSRule()
+        message.route = rule.route.description
+        message.hostnames = rule.hostnames
+        message.backends = rule.backends.map { Martlet_Entries_V1_Backend($0) }
+        return message
+      }
       return message
     }
   }
@@ -59,16 +66,22 @@ extension ServicePort {
     if !message.name.isEmpty { self.name = try field["name"].text(message.name, limit: 253) }
     if !message.route.isEmpty { self.route = try field["route"].resourceName(message.route) }
     if message.hasRouting { self.routing = try HTTPRouting(message.routing, field["routing"]) }
-    guard !message.backends.isEmpty else { throw field["backends"].error("missing") }
-    var total: UInt32 = 0
-    for (index, part) in message.backends.enumerated() {
-      let path = field["backends"][index]
-      self.backends.append(
-        Backend(
-          service: try path["service"].resourceName(part.service), port: try path["port"].port(part.port),
-          weight: part.weight, isValid: part.valid))
-      total = try path["weight"].sum(total, part.weight)
+    self.backends = try field["backends"].backends(message.backends)
+    for (index, part) in message.tlsRules.enumerated() {
+      self.tlsRules.append(try TLSRule(part, field["tls_rules"][index]))
     }
+  }
+}
+
+extension TLSRule {
+  init(_ message: Martlet_Entries_V1_TLSRule, _ field: FieldPath) throws(MeshError) {
+    try field.known(message)
+    guard !message.hostnames.isEmpty else { throw field["hostnames"].error("missing") }
+    self.init(
+      route: try field["route"].resourceName(message.route),
+      hostnames: try field["hostnames"].list(message.hostnames) { name, field throws(MeshError) in
+        try field.hostname(name, allowsWildcard: true)
+      }, backends: try field["backends"].backends(message.backends))
   }
 }
 
@@ -83,6 +96,21 @@ extension Martlet_Entries_V1_Backend {
 }
 
 extension FieldPath {
+  func backends(_ messages: [Martlet_Entries_V1_Backend]) throws(MeshError) -> [Backend] {
+    guard !messages.isEmpty else { throw self.error("missing") }
+    var total: UInt32 = 0
+    var result: [Backend] = []
+    for (index, part) in messages.enumerated() {
+      let path = self[index]
+      result.append(
+        Backend(
+          service: try path["service"].resourceName(part.service), port: try path["port"].port(part.port),
+          weight: part.weight, isValid: part.valid))
+      total = try path["weight"].sum(total, part.weight)
+    }
+    return result
+  }
+
   /// Weights are added up by whoever picks: their sum has to be a number.
   func sum(_ total: UInt32, _ weight: UInt32) throws(MeshError) -> UInt32 {
     let (sum, overflow) = total.addingReportingOverflow(weight)

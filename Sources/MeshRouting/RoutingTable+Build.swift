@@ -47,28 +47,34 @@ extension RoutingTable {
       let service = versioned.value
       let compiled = self.compile(service, versioned.version)
       for port in service.ports {
-        let first = self.backends.count
-        var total: UInt64 = 0
-        for backend in port.backends where backend.weight > 0 {
-          total += UInt64(backend.weight)
-          self.backends.append(
-            RoutingTable.Backend(
-              isValid: backend.isValid, cumulativeWeight: total,
-              upstream: backend.isValid
-                ? self.upstream(.init(service: backend.service, port: backend.port)) : Upstream.none))
-        }
+        let split = self.split(port.backends)
         let number = self.routes.count
         let http = compiled[port.port]
         self.routes.append(
           Route(
             service: service.name, port: port.port, appProtocol: port.appProtocol, http: http,
-            backends: first..<self.backends.count, totalWeight: total,
-            upstreams: (http?.upstreams ?? []).map { self.upstream($0) }))
+            backends: split.backends, totalWeight: split.totalWeight,
+            upstreams: (http?.upstreams ?? []).map { self.upstream($0) },
+            tls: TLSRoutes(port.tlsRules) { self.split($0) }))
         for address in service.addresses {
           let key = SocketEndpoint(address, port.port)
           if self.index[key] == nil { self.index[key] = number }
         }
       }
+    }
+
+    private mutating func split(_ backends: [MeshSnapshot.Backend]) -> (backends: Range<Int>, totalWeight: UInt64) {
+      let first = self.backends.count
+      var total: UInt64 = 0
+      for backend in backends where backend.weight > 0 {
+        total += UInt64(backend.weight)
+        self.backends.append(
+          RoutingTable.Backend(
+            isValid: backend.isValid, cumulativeWeight: total,
+            upstream: backend.isValid
+              ? self.upstream(.init(service: backend.service, port: backend.port)) : Upstream.none))
+      }
+      return (first..<self.backends.count, total)
     }
 
     private mutating func compile(_ service: ServiceEntry, _ version: ContentVersion) -> [UInt16: HTTPRoutes] {

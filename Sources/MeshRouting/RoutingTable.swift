@@ -32,6 +32,8 @@ package final class RoutingTable: Sendable {
     let totalWeight: UInt64
     /// Of `http`, in the order of its numbers.
     let upstreams: [Upstream]
+    /// Nil: no TLSRoute.
+    package let tls: TLSRoutes?
   }
 
   struct Backend: Sendable {
@@ -133,11 +135,18 @@ package final class RoutingTable: Sendable {
     to original: SocketEndpoint, using random: inout some RandomNumberGenerator
   ) -> Result<Share, RoutingFailure> {
     guard let route = self.route(to: original) else { return .failure(RoutingFailure(.noServicePort)) }
-    guard route.totalWeight > 0 else { return .failure(RoutingFailure(.noEndpoint)) }
-    let point = UInt64.random(in: 0..<route.totalWeight, using: &random)
-    guard let backend = self.backends[route.backends].first(where: { point < $0.cumulativeWeight }), backend.isValid
+    return self.share(
+      of: route.backends, totalWeight: route.totalWeight, isV4: original.address.isV4, using: &random)
+  }
+
+  func share(
+    of backends: Range<Int>, totalWeight: UInt64, isV4: Bool, using random: inout some RandomNumberGenerator
+  ) -> Result<Share, RoutingFailure> {
+    guard totalWeight > 0 else { return .failure(RoutingFailure(.noEndpoint)) }
+    let point = UInt64.random(in: 0..<totalWeight, using: &random)
+    guard let backend = self.backends[backends].first(where: { point < $0.cumulativeWeight }), backend.isValid
     else { return .failure(RoutingFailure(.invalidBackend)) }
-    guard let share = backend.upstream.share(isV4: original.address.isV4) else {
+    guard let share = backend.upstream.share(isV4: isV4) else {
       return .failure(RoutingFailure(.noEndpoint))
     }
     return .success(share)

@@ -111,7 +111,8 @@ package struct WorkloadEntry: Hashable, Sendable {
   }
 }
 
-/// What is spoken on a service port. It chooses the tier: everything but `tcp` and `tls` goes through the node proxy.
+/// What is spoken on a service port. It chooses the tier: everything but `tcp` and `tls` goes through the node proxy, and those
+/// too where a TLSRoute is attached.
 package enum AppProtocol: String, Hashable, Sendable, CaseIterable {
   case tcp
   case tls
@@ -154,10 +155,15 @@ package struct ServicePort: Hashable, Sendable {
   package var route: ResourceName?
   /// Nil: no HTTPRoute or GRPCRoute is attached, so every request goes to the backends.
   package var routing: HTTPRouting?
+  /// Empty: no TLSRoute is attached. Else connections go where these lead, and all others are closed.
+  package var tlsRules: [TLSRule]
+
+  /// Its connections go through the node proxy.
+  package var needsProxy: Bool { self.appProtocol.needsProxy || !self.tlsRules.isEmpty }
 
   package init(
     port: UInt16, name: String = "", appProtocol: AppProtocol = .tcp, backends: [Backend], route: ResourceName? = nil,
-    routing: HTTPRouting? = nil
+    routing: HTTPRouting? = nil, tlsRules: [TLSRule] = []
   ) {
     self.port = port
     self.name = name
@@ -165,6 +171,7 @@ package struct ServicePort: Hashable, Sendable {
     self.backends = backends
     self.route = route
     self.routing = routing
+    self.tlsRules = tlsRules
   }
 }
 

@@ -22,7 +22,7 @@ package struct RuleReport: Codable, Sendable, Hashable {
   package var service: String
   package var addresses: [String]
   package var port: UInt16
-  /// `HTTPRoute` or `GRPCRoute`.
+  /// `HTTPRoute`, `GRPCRoute` or `TLSRoute`.
   package var kind: String
   package var route: String
   /// Of the rule in its route, from 0.

@@ -215,16 +215,6 @@ struct RouteAttachmentTests {
       self.ports(partly).map { $0.routing?.rules.first?.origin.kind } == [.http, nil, .grpc, nil])
   }
 
-  @Test("a TLSRoute is read and resolved, but not in force yet")
-  func tls() {
-    let result = Samples.compile(RouteSamples.tls, RouteSamples.web, RouteSamples.next)
-    #expect(
-      self.conditions(result) == [
-        "secure Accepted false UnsupportedValue", "secure ResolvedRefs true ResolvedRefs",
-      ])
-    #expect(self.ports(result).map(\.route) == [nil, nil, nil, nil])
-  }
-
   @Test("a route that is broken now stays in force as it was, and says so")
   func kept() {
     var compiler = Compiler()

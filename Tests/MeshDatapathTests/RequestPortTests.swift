@@ -55,6 +55,44 @@ struct RequestPortTests {
   }
 }
 
+@Suite("A port with a TLSRoute")
+struct TLSPortTests {
+  @Test(
+    "its connections reach the proxy, whatever is ready and whether requests are parsed; explained with all backends")
+  func reachesProxy() throws {
+    for parsesRequests in [true, false] {
+      var configuration = DatapathPlanner.Configuration(node: "here")
+      configuration.parsesRequests = parsesRequests
+      var planner = DatapathPlanner(configuration)
+      guard case .service(var service) = Entry.service("n/web", ["240.0.0.1"], ports: [443: .tls]) else { return }
+      service.ports[0].tlsRules = [
+        TLSRule(
+          route: resourceName("n/r"), hostnames: ["a.example"],
+          backends: [Backend(service: resourceName("n/other"), port: 443)])
+      ]
+      let plan = planner.plan(
+        for: Snapshot(of: [
+          .config(vips: "240.0.0.0/8"), .workload("n/client", node: "here", namespacePath: "/run/netns/c"),
+          .service(service), .workload("n/other", node: "here", namespacePath: "/run/netns/o"),
+          .endpoints("n/other", ["n/other"], ports: [443: 8443]),
+        ]),
+        locals: [
+          LocalWorkload(name: resourceName("n/client"), netnsCookie: 1, addresses: [address("10.0.0.1")]),
+          LocalWorkload(name: resourceName("n/other"), netnsCookie: 2, addresses: [address("10.0.0.2")]),
+        ], now: .seconds(1))
+      var maps = SimulatedMaps()
+      for step in plan.steps { maps.apply(step) }
+      let target = SocketEndpoint(address("240.0.0.1"), 443)
+      #expect(maps.connect(cookie: 1, to: target) == [.relay])
+      let explanation = try planner.resolved.explain(
+        source: .workload(resourceName("n/client")), destination: .endpoint(target))
+      #expect(explanation.tier == .relay && explanation.verdict == .allowed)
+      #expect(explanation.outcomes.map(\.workload) == [resourceName("n/other")])
+      #expect(explanation.steps.contains { $0.contains("TLSRoute n/r (a.example)") })
+    }
+  }
+}
+
 @Suite("A request to a routed port, explained")
 struct RequestExplanationTests {
   private func backend(_ title: String, _ weight: UInt32 = 1) -> HTTPBackend {

@@ -264,6 +264,11 @@ struct EntryRefusalTests {
     // Field 15, varint 1: unknown to every message here.
     let unknown: [UInt8] = [0x78, 1]
     let cases: [(String, (inout Service) throws -> Void)] = [
+      ("tls_rules[0].hostnames: missing", { $0.ports[1].tlsRules[0].hostnames = [] }),
+      ("tls_rules[0].hostnames[0]: no name", { $0.ports[1].tlsRules[0].hostnames = ["*"] }),
+      ("tls_rules[0].backends: missing", { $0.ports[1].tlsRules[0].backends = [] }),
+      ("tls_rules[0].route: not a", { $0.ports[1].tlsRules[0].route = "x" }),
+      ("tls_rules[0]: holds", { try $0.ports[1].tlsRules[0].merge(serializedBytes: unknown) }),
       ("ports[2].routing: holds", { try $0.ports[2].routing.merge(serializedBytes: unknown) }),
       ("rules[0]: holds", { try $0.ports[2].routing.rules[0].merge(serializedBytes: unknown) }),
       ("matches[0]: holds", { try $0.ports[2].routing.rules[0].matches[0].merge(serializedBytes: unknown) }),

@@ -70,7 +70,14 @@ enum Sample {
             backends: [
               Backend(service: web, port: 80, weight: 9),
               Backend(service: backup, port: 81, weight: 0, isValid: false),
-            ], route: index == 0 ? nil : backup, routing: try self.routing(appProtocol))
+            ], route: index == 0 ? nil : backup, routing: try self.routing(appProtocol),
+            tlsRules: appProtocol != .tls
+              ? []
+              : [
+                TLSRule(
+                  route: backup, hostnames: ["a.example.com", "*.example.com"],
+                  backends: [Backend(service: backup, port: 443, weight: 3, isValid: false)])
+              ])
         }))
   }
 

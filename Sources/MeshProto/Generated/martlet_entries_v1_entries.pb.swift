@@ -564,6 +564,9 @@ package nonisolated struct Martlet_Entries_V1_Port: Sendable {
   /// Clears the value of `routing`. Subsequent reads from it will return its default value.
   package mutating func clearRouting() {self._routing = nil}
 
+  /// Empty: no TLSRoute is attached.
+  package var tlsRules: [Martlet_Entries_V1_TLSRule] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum ProtocolEnum: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -619,6 +622,24 @@ package nonisolated struct Martlet_Entries_V1_Port: Sendable {
   package init() {}
 
   fileprivate var _routing: Martlet_Entries_V1_HTTPRouting? = nil
+}
+
+/// Leads TLS connections by the name in their ClientHello.
+package nonisolated struct Martlet_Entries_V1_TLSRule: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var route: String = String()
+
+  /// `*.` at the front allowed.
+  package var hostnames: [String] = []
+
+  package var backends: [Martlet_Entries_V1_Backend] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct Martlet_Entries_V1_Backend: Sendable {
@@ -2172,7 +2193,7 @@ nonisolated extension Martlet_Entries_V1_Service: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Port"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}name\0\u{3}app_protocol\0\u{1}backends\0\u{1}route\0\u{1}routing\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}name\0\u{3}app_protocol\0\u{1}backends\0\u{1}route\0\u{1}routing\0\u{3}tls_rules\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2186,6 +2207,7 @@ nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProto
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.backends) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.route) }()
       case 6: try { try decoder.decodeSingularMessageField(value: &self._routing) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.tlsRules) }()
       default: break
       }
     }
@@ -2214,6 +2236,9 @@ nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProto
     try { if let v = self._routing {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     } }()
+    if !self.tlsRules.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.tlsRules, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2224,6 +2249,7 @@ nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProto
     if lhs.backends != rhs.backends {return false}
     if lhs.route != rhs.route {return false}
     if lhs._routing != rhs._routing {return false}
+    if lhs.tlsRules != rhs.tlsRules {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2231,6 +2257,46 @@ nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Martlet_Entries_V1_Port.ProtocolEnum: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PROTOCOL_UNSPECIFIED\0\u{1}PROTOCOL_TCP\0\u{1}PROTOCOL_TLS\0\u{1}PROTOCOL_HTTP\0\u{1}PROTOCOL_HTTP2\0\u{1}PROTOCOL_GRPC\0")
+}
+
+nonisolated extension Martlet_Entries_V1_TLSRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TLSRule"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}route\0\u{1}hostnames\0\u{1}backends\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.route) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.hostnames) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.backends) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.route.isEmpty {
+      try visitor.visitSingularStringField(value: self.route, fieldNumber: 1)
+    }
+    if !self.hostnames.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.hostnames, fieldNumber: 2)
+    }
+    if !self.backends.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.backends, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_TLSRule, rhs: Martlet_Entries_V1_TLSRule) -> Bool {
+    if lhs.route != rhs.route {return false}
+    if lhs.hostnames != rhs.hostnames {return false}
+    if lhs.backends != rhs.backends {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension Martlet_Entries_V1_Backend: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
