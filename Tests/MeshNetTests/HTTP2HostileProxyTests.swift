@@ -38,7 +38,27 @@ import Testing
       return Self.frame(.headers, ends ? [.endHeaders, .endStream] : .endHeaders, stream, payload: block)
     }
 
+    /// A head of these fields and no others.
+    func bare(_ stream: UInt32, _ fields: [(String, String)], ends: Bool) -> [UInt8] {
+      var block: [UInt8] = []
+      do {
+        try self.codec.encode(HTTP2Peer.block(fields), to: &block)
+      } catch {
+        Issue.record("cannot be encoded: \(error)")
+      }
+      return Self.frame(.headers, ends ? [.endHeaders, .endStream] : .endHeaders, stream, payload: block)
+    }
+
     func send(_ bytes: [UInt8]) { self.socket.send(bytes) }
+
+    /// Whether the stream's answer came to its end.
+    func isAnswered(on stream: UInt32) -> Bool {
+      while let (header, _) = self.next() {
+        if header.stream == stream, header.kind == .resetStream { return false }
+        if header.stream == stream, header.flags.contains(.endStream) { return true }
+      }
+      return false
+    }
 
     /// The next frame; nil: the connection has ended.
     func next() -> (header: HTTP2FrameHeader, payload: [UInt8])? {
@@ -139,6 +159,85 @@ import Testing
     let counters = try await bench.counters { $0.active == 0 }
     #expect(counters.active == 0 && counters.refused.keys.contains { $0.hasPrefix("http2_") && $0.hasSuffix("_flood") })
     #expect(bench.isUndialled())
+    await bench.end()
+  }
+
+  private static let start = [(":method", "GET"), (":scheme", "http"), (":authority", "web"), (":path", "/evil")]
+
+  /// Heads that are none, each with what is wrong about it.
+  private static let heads: [(String, [(String, String)])] = {
+    var rows: [(String, [(String, String)])] = []
+    for bad in ["\r", "\n", "\0", "\r\nx: y", " "] {
+      for index in Self.start.indices {
+        var fields = Self.start
+        fields[index].1 += bad + "x"
+        rows.append(("H2-12 \(fields[index].0)", fields))
+      }
+      if bad != " " { rows.append(("H2-12 value", Self.start + [("x", "a\(bad)b")])) }
+      rows.append(("H2-12 value", Self.start + [("x", bad + "b")]))
+      rows.append(("H2-12 value", Self.start + [("x", "b" + bad)]))
+    }
+    for index in [0, 1, 3] {
+      var fields = Self.start
+      fields.remove(at: index)
+      rows.append(("H2-13 without \(Self.start[index].0)", fields))
+    }
+    rows += [
+      ("H2-13 twice", Self.start + [(":path", "/")]), ("H2-13 unknown", Self.start + [(":x", "/")]),
+      ("H2-13 behind a field", [("x", "1")] + Self.start), ("H2-13 of an answer", Self.start + [(":status", "200")]),
+      ("H2-13 empty", Array(Self.start.dropLast()) + [(":path", "")]),
+      ("H2-13 not from /", Array(Self.start.dropLast()) + [(":path", "evil")]),
+      ("H2-13 another host", Self.start + [("host", "evil"), ("host", "web")]),
+      ("H2-14", Self.start + [("connection", "close")]), ("H2-14", Self.start + [("transfer-encoding", "chunked")]),
+      ("H2-14", Self.start + [("upgrade", "h2c")]), ("H2-14", Self.start + [("te", "gzip")]),
+      ("H2-14", Self.start + [("keep-alive", "1")]), ("H2-14", Self.start + [("proxy-connection", "close")]),
+      ("H2-14 upper case", Self.start + [("X-Upper", "1")]), ("HN-01", Self.start + [("content_length", "1")]),
+      ("H2-24", [(":method", "CONNECT")] + Self.start.dropFirst() + [(":protocol", "websocket")]),
+    ]
+    return rows
+  }()
+
+  @Test(
+    "a head that is none resets its stream, the backend sees nothing of it, and the stream beside it goes on (H2-12, H2-13, H2-14)",
+    arguments: [AppProtocol.http, .http2])
+  func heads(appProtocol: AppProtocol) async throws {
+    let bench = try await HTTPBench(appProtocol: appProtocol)
+    var server: HTTPBench.Peer?
+    var peer: HTTP2Peer?
+    for (number, (row, fields)) in Self.heads.enumerated() {
+      let rogue = Rogue(bench.dial())
+      rogue.send(rogue.bare(1, Self.start.dropLast() + [(":path", "/good-\(number)")], ends: false))
+      rogue.send(rogue.bare(3, fields, ends: true))
+      #expect(rogue.reset(of: 3) == Self.protocolError, "\(row): \(fields)")
+      rogue.send(Rogue.frame(.data, .endStream, 1, payload: Array("body".utf8)))
+      if server == nil { server = bench.accept() }
+      let backend = try #require(server)
+      if appProtocol == .http {
+        // One connection for all of them: what a bad head had left there would stand in front of the next one.
+        let head = backend.readHead()
+        #expect(head.hasPrefix("GET /good-\(number) HTTP/1.1\r\n"), "\(row): \(head)")
+        #expect(backend.read(through: "0\r\n\r\n") == "4\r\nbody\r\n0\r\n\r\n")
+        backend.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+      } else {
+        if peer == nil { peer = HTTP2Peer(backend, .server) }
+        let id = try #require(peer?.request(number + 1))
+        #expect(peer?.streams.count == number + 1, "\(row)")
+        #expect(peer?.streams[id]?.request == "GET web /good-\(number)", "\(row)")
+        peer?.answer(id)
+      }
+      #expect(rogue.isAnswered(on: 1), "\(row)")
+    }
+    #expect(bench.isUndialled())
+    await bench.end()
+  }
+
+  @Test("where :authority and Host differ the authority is what counts, and no other Host is passed on (H2-13)")
+  func authority() async throws {
+    let bench = try await HTTPBench(appProtocol: .http)
+    let rogue = Rogue(bench.dial())
+    rogue.send(rogue.bare(1, Self.start + [("host", "evil")], ends: true))
+    let head = bench.accept().readHead().lowercased()
+    #expect(head.contains("host: web\r\n") && !head.contains("evil\r\n"), "\(head)")
     await bench.end()
   }
 
