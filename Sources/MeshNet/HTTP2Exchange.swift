@@ -165,14 +165,16 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
     self.server.arm()
   }
 
-  private func dialFailed() {
+  private func dialFailed(as refusal: RoutingRefusal) {
     self.way = .none
     guard self.exchange.phase == .dialling else { return }
-    self.perform(self.attempts.failed(now: self.loop.now, using: &self.loop.random))
+    self.perform(self.attempts.failed(as: refusal, now: self.loop.now, using: &self.loop.random))
   }
 
-  func upstreamUnreachable(_ upstream: HTTPUpstream) { if self.isOn(upstream) { self.dialFailed() } }
-  func legUnreachable(_ leg: HTTP2Leg) { if self.isOn(leg) { self.dialFailed() } }
+  func upstreamUnreachable(_ upstream: HTTPUpstream) {
+    if self.isOn(upstream) { self.dialFailed(as: upstream.dial.refusal) }
+  }
+  func legUnreachable(_ leg: HTTP2Leg) { if self.isOn(leg) { self.dialFailed(as: leg.upstream.refusal) } }
 
   func isOn(_ upstream: HTTPUpstream) -> Bool {
     if case .http1(let mine) = self.way { mine === upstream } else { false }

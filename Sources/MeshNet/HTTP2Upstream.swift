@@ -1,6 +1,7 @@
 import CMeshRelay
 import Glibc
 import MeshHTTP
+import MeshRouting
 
 /// A connection toward an upstream that is spoken HTTP/2 on, shared by the requests of one loop that one workload sends to one
 /// endpoint. Streams are opened when the peer's first SETTINGS are there: then it is known how many it takes, and that it
@@ -33,6 +34,9 @@ final class HTTP2Upstream: HTTP2Wire {
   override var namespaces: [UInt64] { [self.key.namespaceCookie] + (self.dial.namespace.map { [$0] } ?? []) }
 
   // MARK: dialling
+
+  /// What its failure is told as, while it does not stand.
+  var refusal: RoutingRefusal { self.dial.refusal }
 
   func begin(client: CInt) {
     self.dialled(self.dial.begin(self.key.target, client: client))

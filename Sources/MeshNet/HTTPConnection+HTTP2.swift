@@ -40,7 +40,8 @@ extension HTTPConnection {
     guard leg === self.leg else { return }
     self.leg = nil
     guard self.exchange.phase == .dialling else { return }
-    self.perform(self.attempts.failed(now: self.loop.now, using: &self.loop.random))
+    self.perform(
+      self.attempts.failed(as: leg.upstream.refusal, now: self.loop.now, using: &self.loop.random))
     self.runSoon()
   }
 

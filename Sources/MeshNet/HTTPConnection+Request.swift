@@ -91,7 +91,8 @@ extension HTTPConnection {
     guard upstream === self.upstream else { return }
     self.upstream = nil
     guard self.exchange.phase == .dialling else { return }
-    self.perform(self.attempts.failed(now: self.loop.now, using: &self.loop.random))
+    self.perform(
+      self.attempts.failed(as: upstream.dial.refusal, now: self.loop.now, using: &self.loop.random))
     self.pump()
   }
 

@@ -37,6 +37,7 @@ struct HTTPLocalAnswer: Equatable, Error {
       case .invalidBackend: .noCluster
       case .noEndpoint, .noTunnel: .noHealthyUpstream
       case .upstreamFailed, .connectTimeout: .upstreamConnectionFailure
+      case .noLocalPort: [.upstreamConnectionFailure, .upstreamOverflow]
       }
     self.init(refusal == .invalidBackend ? 500 : 503, refusal.rawValue, flags)
   }

@@ -126,7 +126,8 @@ final class RelayConnection: LoopMember {
   private func dialFailed() {
     if self.upstream >= 0 { close(self.upstream) }
     self.upstream = -1
-    self.perform(self.attempts.failed(now: self.owner.now, using: &self.owner.random))
+    self.perform(
+      self.attempts.failed(as: self.upstreamDial.refusal, now: self.owner.now, using: &self.owner.random))
   }
 
   func expire(now: UInt64) {

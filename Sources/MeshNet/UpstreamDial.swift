@@ -1,6 +1,7 @@
 import CMeshABI
 import CMeshRelay
 import Glibc
+import Logging
 import MeshBase
 import MeshRouting
 
@@ -12,7 +13,7 @@ struct UpstreamDial {
     case connecting(CInt)
     /// For a socket of the agent.
     case waits
-    /// The endpoint cannot be reached.
+    /// The endpoint cannot be reached; `refusal` says why.
     case failed
     /// No socket is to be had.
     case noSocket
@@ -25,6 +26,8 @@ struct UpstreamDial {
   private var waiting: (shelf: StockRoom.Shelf, target: SocketEndpoint)?
   /// Of the upstream socket, if it is not the client's.
   private(set) var namespace: UInt64?
+  /// What a failure of the last attempt is told as.
+  private(set) var refusal = RoutingRefusal.upstreamFailed
 
   init(loop: RelayLoop, member: UInt64, flow: AcceptedFlow) {
     self.loop = loop
@@ -34,6 +37,7 @@ struct UpstreamDial {
 
   /// - client: the accepted socket, whose flow the upstream's leg is told with.
   mutating func begin(_ target: SocketEndpoint, client: CInt) -> Outcome {
+    self.refusal = .upstreamFailed
     let isV4 = target.address.isV4
     guard let stock = self.loop.stock else {
       let socket = cmesh_relay_socket(isV4 ? 1 : 0)
@@ -90,6 +94,15 @@ struct UpstreamDial {
     switch error {
     case 0: return .connected(socket)
     case -EINPROGRESS: return .connecting(socket)
+    case -EADDRNOTAVAIL:
+      // A source is never bound here: the kernel chooses it in connect(), with a port that only has to be free toward this
+      // target. So it is this target's ports that are used up.
+      close(socket)
+      self.refusal = .noLocalPort
+      self.loop.say(
+        "no local port is left toward an upstream", self.flow,
+        [LogKey.reason: "\(self.refusal.rawValue)", "upstream": "\(target)"])
+      return .failed
     default:
       close(socket)
       return .failed

@@ -74,9 +74,12 @@ package struct ConnectAttempts {
   }
 
   /// The endpoint dialled last could not be reached.
-  package mutating func failed(now: UInt64, using random: inout some RandomNumberGenerator) -> Action {
+  /// - refusal: why, if it was the last one.
+  package mutating func failed(
+    as refusal: RoutingRefusal = .upstreamFailed, now: UInt64, using random: inout some RandomNumberGenerator
+  ) -> Action {
     guard now < self.deadline else { return .refuse(.connectTimeout) }
-    return self.next(.upstreamFailed, using: &random)
+    return self.next(refusal, using: &random)
   }
 
   private mutating func next(

@@ -15,6 +15,8 @@ package enum RoutingRefusal: String, Sendable, CaseIterable {
   case upstreamFailed = "upstream_failed"
   /// The connect timeout passed, in attempts or in waiting for an upstream socket.
   case connectTimeout = "connect_timeout"
+  /// No local port is left toward the endpoint: net.ipv4.ip_local_port_range is used up.
+  case noLocalPort = "no_local_port"
 }
 
 /// Where connections go, by what the application dialled. Built once from a snapshot, then only read; a class, so that

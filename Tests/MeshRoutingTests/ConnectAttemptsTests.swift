@@ -45,6 +45,8 @@ import Testing
       return
     }
     #expect(attempts.failed(now: 1, using: &random) == .refuse(.upstreamFailed))
+    _ = attempts.begin(now: 0, using: &random)
+    #expect(attempts.failed(as: .noLocalPort, now: 1, using: &random) == .refuse(.noLocalPort))
   }
 
   @Test("after the connect timeout no other endpoint is tried")
