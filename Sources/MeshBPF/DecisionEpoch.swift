@@ -13,17 +13,23 @@ package final class DecisionEpoch: @unchecked Sendable {
   private let length: Int
   private let writing = Mutex(())
 
-  /// Begins an epoch: nothing counts that was remembered before, by whatever wrote rows until now.
-  init(descriptor: CInt, name: String) throws(MeshError) {
+  private init(page: UnsafeMutablePointer<UInt64>, length: Int) {
+    self.page = page
+    self.length = length
+  }
+
+  /// Begins an epoch: nothing counts that was remembered before, by whatever wrote rows until now. (No throwing initializer:
+  /// Swift 6.3's optimizer crashes on one, of a class that bears a mutex, in other modules.)
+  static func begin(descriptor: CInt, name: String) throws(MeshError) -> DecisionEpoch {
     let length = Int(sysconf(CInt(_SC_PAGESIZE)))
     var failure: CInt = 0
     guard let address = cmesh_map_mmap(descriptor, length, &failure) else {
       throw BPFFailure.error(failure, name, "cannot map the page of the epoch")
     }
-    self.length = length
-    self.page = address.bindMemory(to: UInt64.self, capacity: 1)
+    let epoch = DecisionEpoch(page: address.bindMemory(to: UInt64.self, capacity: 1), length: length)
     // A predecessor can have died while it wrote.
-    cmesh_epoch_store(self.page, (self.current | 1) &+ 1)
+    cmesh_epoch_store(epoch.page, (epoch.current | 1) &+ 1)
+    return epoch
   }
 
   deinit {

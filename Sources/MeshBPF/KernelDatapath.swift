@@ -70,7 +70,7 @@ package final class KernelDatapath: Sendable {
     }
     // Before this version's programs are in place: what they remember is of a time in which every writer counted.
     let (name, page) = try descriptor("epoch")
-    let epoch = try DecisionEpoch(descriptor: page, name: name)
+    let epoch = try DecisionEpoch.begin(descriptor: page, name: name)
     self.epoch = epoch
     self.pods = try map("pods", epoch)
     self.units = try map("units", epoch)
