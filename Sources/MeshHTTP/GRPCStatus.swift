@@ -19,14 +19,26 @@ package enum GRPCStatus: UInt8, Hashable, Sendable, CaseIterable {
   /// `grpc-status` of a head or of trailers, also one that gRPC has no name for. Nil: none.
   package static func told(by head: HTTP2Head) -> UInt8? {
     for field in head.fields where head.text(field.name).elementsEqual("grpc-status".utf8) {
-      var code: UInt8? = field.value.isEmpty ? nil : 0
-      for byte in head.text(field.value) {
-        guard let before = code, before < 25, HTTPBytes.isDigit(byte) else { return nil }
-        code = before * 10 + (byte - 0x30)
-      }
-      return code
+      return Self.code(head.text(field.value))
     }
     return nil
+  }
+
+  /// The same of HTTP/1.1.
+  package static func told(by fields: [HTTP1Field], _ input: Span<UInt8>) -> UInt8? {
+    for field in fields where input.matches(field.nameRange, "grpc-status") {
+      return Self.code(field.valueRange.map { input[$0] })
+    }
+    return nil
+  }
+
+  private static func code(_ text: some Collection<UInt8>) -> UInt8? {
+    var code: UInt8? = text.isEmpty ? nil : 0
+    for byte in text {
+      guard let before = code, before < 25, HTTPBytes.isDigit(byte) else { return nil }
+      code = before * 10 + (byte - 0x30)
+    }
+    return code
   }
 
   /// For metrics and logs (google.rpc.Code).

@@ -18,8 +18,8 @@ extension HTTP2Connection {
     _ header: HTTP2FrameHeader, _ payload: Span<UInt8>, now: UInt64, to output: inout [UInt8]
   ) throws(HTTP2Failure) -> Event? {
     guard var block = self.block else { throw .connection(.protocolError, .continuation) }
-    block.frames += 1
-    guard block.frames <= self.limits.blockFrames, block.bytes.count + payload.count <= self.limits.fieldListSize else {
+    if payload.count < HTTP2Settings.smallestFrameLimit { block.frames += 1 }
+    guard block.frames <= self.limits.blockFrames, block.bytes.count + payload.count <= self.limits.blockBytes else {
       throw .connection(.enhanceYourCalm, .blockTooLong)
     }
     self.block = nil

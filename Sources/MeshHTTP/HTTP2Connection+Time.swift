@@ -63,6 +63,13 @@ extension HTTP2Connection {
     self.clocks.drain = now
   }
 
+  /// The end, now: the peer hears which stream was the last, and those that are open are cut.
+  package mutating func dismiss(to output: inout [UInt8]) {
+    guard !self.hasFailed else { return }
+    self.finishDrain(to: &output)
+    for id in self.streams.all.map(\.id) { self.reset(id, .cancel, to: &output) }
+  }
+
   mutating func finishDrain(to output: inout [UInt8]) {
     output.appendGoAway(self.lastAccepted, .noError)
     self.shutdown = .final

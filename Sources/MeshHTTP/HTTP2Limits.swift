@@ -13,10 +13,10 @@ package struct HTTP2Limits: Hashable, Sendable {
 
   /// Open at one time: what a peer may open, and what is opened toward one that has not said yet how many it takes.
   package var concurrentStreams = 100
-  /// Of a head, as SETTINGS_MAX_HEADER_LIST_SIZE counts; its block may be as long.
+  /// Of a head, as SETTINGS_MAX_HEADER_LIST_SIZE counts: unpacked.
   package var fieldListSize = 32 * 1024
   package var fieldCount = 128
-  /// HEADERS and its CONTINUATIONs, which may be empty: a head of the largest size needs three.
+  /// HEADERS and its CONTINUATIONs, which may be empty. Those that are full are bounded by `blockBytes`.
   package var blockFrames = 5
   package var allowsUnderscores = false
   package var allowsConnect = false
@@ -53,6 +53,10 @@ package struct HTTP2Limits: Hashable, Sendable {
   package static let defaults = HTTP2Limits()
 
   package init() {}
+
+  /// Of a head as it is sent. Huffman's code has up to 30 bits for a byte (RFC 7541, appendix B), so that a list within its bound
+  /// can be nearly four times as long.
+  var blockBytes: Int { self.fieldListSize / 4 * 15 }
 
   var headRules: HTTP2HeadRules {
     var rules = HTTP2HeadRules()

@@ -139,6 +139,7 @@ extension HTTP2Exchange {
       let block = HTTPBridge.response(
         response, upstream.machine.fields, input, edit: self.answerEdit, via: self.loop.passage.via)
     else { return self.upstreamFailed(.interim) }
+    if self.isCall { self.account.told(upstream.machine.fields, input) }
     _ = self.began(response.status, block, ends: response.framing.isEmpty)
   }
 
@@ -149,6 +150,7 @@ extension HTTP2Exchange {
 
   func answerEnded(_ upstream: HTTPUpstream, _ input: Span<UInt8>, isReusable: Bool) {
     let trailers = HTTPBridge.trailers(upstream.machine.trailers, input)
+    if self.isCall { self.account.told(upstream.machine.trailers, input) }
     self.way = .none
     upstream.held = []
     if isReusable { upstream.rest() } else { upstream.close() }

@@ -50,6 +50,8 @@ final class HTTP2Server: HTTP2Wire {
     self.exchanges[id] = nil
   }
 
+  override func withdraw() { self.dismiss() }
+
   override func lost(_ reason: HTTP2Reason?) {
     for exchange in Array(self.exchanges.values) { exchange.cancelled() }
   }

@@ -408,6 +408,20 @@ class HTTP2Wire: LoopMember {
 
   func abort() { self.broken() }
 
+  func withdraw() { self.broken() }
+
+  /// Ends with GOAWAY. What the socket does not take of it at once nobody waits for.
+  final func dismiss() {
+    guard self.phase == .open else { return self.broken() }
+    self.machine.dismiss(to: &self.output.bytes)
+    self.finish()
+    self.held = []
+    self.lost(nil)
+    self.flush()
+    guard self.output.isEmpty else { return self.broken() }
+    self.settle()
+  }
+
   private func end(byReset: Bool) {
     guard self.phase != .over else { return }
     self.phase = .over

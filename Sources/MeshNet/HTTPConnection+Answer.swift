@@ -47,6 +47,7 @@ extension HTTPConnection {
     }
     self.plan = plan
     self.account.status = response.status
+    if self.account.isGRPC { self.account.told(upstream.machine.fields, input) }
     if self.exchange.isExhausted { self.account.flags.insert(.upstreamRetryLimitExceeded) }
     HTTP1Writer.response(
       response, upstream.machine.fields, input, plan: plan, edit: self.answerEdit, via: self.loop.passage.via,
@@ -74,6 +75,7 @@ extension HTTPConnection {
 
   /// `input` begins with the trailers.
   func answerEnded(_ upstream: HTTPUpstream, _ input: Span<UInt8>, isReusable: Bool) {
+    if self.account.isGRPC { self.account.told(upstream.machine.trailers, input) }
     if self.plan?.framing == .chunked {
       HTTP1Writer.lastChunk(upstream.machine.trailers, input, to: &self.output.bytes)
     }

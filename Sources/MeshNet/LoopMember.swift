@@ -20,6 +20,12 @@ protocol LoopMember: AnyObject {
   func delivered(_ socket: CInt) -> Bool
   /// The process ends: what is under way is the last.
   func drain()
+  /// Its workload or namespace is gone: ends now, and says so where the protocol has a word for it.
+  func withdraw()
   /// Closes with RST.
   func abort()
+}
+
+extension LoopMember {
+  func withdraw() { self.abort() }
 }

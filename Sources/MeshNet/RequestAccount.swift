@@ -87,6 +87,11 @@ struct RequestAccount {
     draft.note(.traceparent, passage.traceparent)
   }
 
+  /// What a head of an upstream of HTTP/1.1, or its trailers, say of a call's end.
+  mutating func told(_ fields: [HTTP1Field], _ input: Span<UInt8>) {
+    self.grpcStatus = GRPCStatus.told(by: fields, input) ?? self.grpcStatus
+  }
+
   /// The endpoint that is dialled.
   mutating func sent(to choice: RoutingTable.Choice, _ ledger: inout RequestLedger) {
     self.destination.become(choice.workload, &ledger)

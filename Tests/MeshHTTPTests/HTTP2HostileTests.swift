@@ -32,9 +32,33 @@ struct HTTP2HostileTests {
     }
     let long = frame(.headers, [], 1, [UInt8](repeating: 0, count: 16_384))
     let more = frame(.continuation, [], 1, [UInt8](repeating: 0, count: 16_384))
-    #expect(self.served { _ in long + more + frame(.continuation, [], 1, [0]) }.first == "failed 11 block_too_long")
+    let most = long + (0..<6).flatMap { _ in more }
+    #expect(self.served { _ in most + frame(.continuation, [], 1, [UInt8](repeating: 0, count: 8192)) }.isEmpty)
+    #expect(self.served { _ in most + more }.first == "failed 11 block_too_long")
     #expect(self.served { _ in long + frame(.ping, [], 0, word(0) + word(0)) }.first == "failed 1 continuation")
     #expect(self.served { _ in long + frame(.continuation, [], 3, [0]) }.first == "failed 1 continuation")
+  }
+
+  @Test(
+    "a list within its bound is taken, also where Huffman's code makes it longer than that; one beyond is answered with 431"
+  )
+  func longFields() {
+    for (count, told) in [(28_000, "head 1 GET a / ends"), (33_000, "refused 1 0 fields_too_large")] {
+      let answer = self.served { rig in
+        let block = rig.block(HTTP2Rig.get + [("x", String(repeating: "\\", count: count))])
+        #expect(block.count > 64 << 10)
+        var frames: [UInt8] = []
+        for start in stride(from: 0, to: block.count, by: 16_384) {
+          let end = min(start + 16_384, block.count)
+          let flags: HTTP2FrameHeader.Flags = end == block.count ? .endHeaders : []
+          frames += frame(
+            start == 0 ? .headers : .continuation, start == 0 ? flags.union(.endStream) : flags, 1,
+            Array(block[start..<end]))
+        }
+        return frames
+      }
+      #expect(answer.first == told, "\(count): \(answer)")
+    }
   }
 
   @Test(

@@ -267,6 +267,23 @@ import Testing
     await bench.end()
   }
 
+  @Test("a client whose workload is withdrawn hears GOAWAY, its streams are reset, and both connections end")
+  func withdrawn() async throws {
+    let bench = try await self.bench(.http2)
+    let client = HTTP2Peer(bench.dial(), .client)
+    let id = client.open()
+    let server = HTTP2Peer(bench.accept(), .server)
+    _ = server.request()
+    bench.relay.withdraw(workload: 7)
+    #expect(client.reset(of: id) == .cancel)
+    client.wait { $0.hasEnded }
+    #expect(client.goAways == [.noError] && client.hasEnded)
+    server.wait { $0.hasEnded }
+    #expect(server.hasEnded)
+    #expect(try await bench.counters { $0.active == 0 }.active == 0)
+    await bench.end()
+  }
+
   // MARK: routes
 
   @Test("rules lead streams of one connection to their backends, edit both heads, rewrite and redirect")

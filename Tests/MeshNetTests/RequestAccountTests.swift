@@ -1,4 +1,5 @@
 import MeshBase
+import MeshHTTP
 import MeshNet
 import MeshSnapshot
 import MeshTelemetry
@@ -45,6 +46,29 @@ import Testing
     #expect(count.service?.description == "a/web-0" && count.destination == nil)
     #expect(counts.reduce(0) { $0 + $1.requestBytes.sum } == 5)
     #expect(counts.reduce(0) { $0 + $1.responseBytes.sum } == 12)
+    await bench.end()
+  }
+
+  @Test(
+    "how a call ended is read from an upstream of HTTP/1.1 as well: its trailers, or its head",
+    arguments: [
+      "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nGrpc-Status: 5\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: 5\r\nContent-Length: 0\r\n\r\n",
+    ], [true, false])
+  func call(answer: String, isHTTP2: Bool) async throws {
+    let bench = try await HTTPBench()
+    let first = bench.dial()
+    if isHTTP2 {
+      _ = HTTP2Peer(first, .client).open("POST", "/a.B/C", [("content-type", "application/grpc"), ("te", "trailers")])
+    } else {
+      first.send("POST /a.B/C HTTP/1.1\r\nHost: web\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n")
+    }
+    let server = bench.accept()
+    #expect(server.readHead().hasPrefix("POST /a.B/C HTTP/1.1\r\n"))
+    server.send(answer)
+    let count = try await self.only(bench)
+    #expect(count.series.kind == .grpc && count.series.status == 200 && count.series.grpcStatus == 5)
+    withExtendedLifetime(first) {}
     await bench.end()
   }
 
