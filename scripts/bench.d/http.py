@@ -5,6 +5,7 @@ and sets a field; metrics are on, access logs off. The backend is nginx; the loa
 `http small`       requests of HTTP/1.1, keep-alive, answers of 100 bytes: requests in a second of the proxy's CPU, all threads
 `http 16k`         the same, answers of 16 KiB
 `h2 small`         clients speak HTTP/2 by prior knowledge, 64 streams on 4 connections; nghttpx beside
+`grpc small`       calls of gRPC, 64 streams on 4 connections, HTTP/2 on both sides, the backend nghttpd
 `http latency`     open loop at 30 % of the slowest proxy's rate: milliseconds until 50 and 99 % of the answers were whole
 `idle connections` resident memory for each of 5,000 client connections that made one request and rest
 
@@ -20,6 +21,7 @@ import statistics
 import subprocess
 import time
 
+import calls
 import harness
 
 CONNECTIONS, STREAMS, H2_CONNECTIONS = 64, 16, 4
@@ -28,7 +30,7 @@ HOST = "bench.test"
 
 
 def rows(bench):
-    names = ("http small", "http 16k", "h2 small", "http latency", "idle connections")
+    names = ("http small", "http 16k", "h2 small", "grpc small", "http latency", "idle connections")
     if not any(bench.wants(name) for name in names):
         return
     cpus = sorted(os.sched_getaffinity(0))
@@ -50,6 +52,8 @@ def rows(bench):
         # nginx speaks HTTP/2 on a port of its own kind only, and HAProxy's is the peer of nobody here.
         chosen = {name: sides[name] for name in ("martlet", "envoy", "nghttpx")}
         yield from requests(bench, "h2 small", chosen, "small", ["-c", H2_CONNECTIONS, "-m", STREAMS], load_cpus, {})
+    if bench.wants("grpc small"):
+        yield from grpc(bench, proxy_cpu, load_cpus)
     if bench.wants("http latency"):
         yield from latency(bench, sides, rates, load_cpus)
     if bench.wants("idle connections"):
@@ -57,6 +61,22 @@ def rows(bench):
 
 
 # ---- what is measured
+
+
+def grpc(bench, proxy_cpu, load_cpus):
+    backend, *ports = bench.free_ports(4)
+    calls.start_backend(bench, backend, load_cpus)
+    options = calls.options(bench, H2_CONNECTIONS, STREAMS)
+    starts = {
+        "martlet": calls.start_martlet,
+        "envoy": lambda *place: start_envoy(*place, speaks_http2=True),
+        "nghttpx": lambda *place: calls.start_nghttpx(*place, HOST),
+    }
+    sides = {name: (start(bench, port, backend, proxy_cpu), port) for (name, start), port in zip(starts.items(), ports)}
+    sides["direct"] = (None, backend)
+    for name, (_, port) in sides.items():
+        calls.check(bench, name, port, HOST)
+    yield from requests(bench, "grpc small", sides, "small", options, load_cpus, {})
 
 
 def requests(bench, row, sides, path, options, cpu, rates):
@@ -233,8 +253,13 @@ backend up
     return bench.start([bench.haproxy(), "-db", "-f", path], ready_port=port, cpu=cpu)
 
 
-def start_envoy(bench, port, backend, cpu):
-    path = bench.work / "http" / "envoy.yaml"
+def start_envoy(bench, port, backend, cpu, speaks_http2=False):
+    path = bench.work / "http" / ("envoy-http2.yaml" if speaks_http2 else "envoy.yaml")
+    http2 = """
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}""" if speaks_http2 else ""
     path.write_text(f"""static_resources:
   listeners:
   - name: http
@@ -260,7 +285,7 @@ def start_envoy(bench, port, backend, cpu):
   clusters:
   - name: up
     type: STATIC
-    connect_timeout: 5s
+    connect_timeout: 5s{http2}
     circuit_breakers: {{thresholds: [{{max_connections: 20000, max_pending_requests: 20000, max_requests: 20000}}]}}
     load_assignment:
       cluster_name: up
