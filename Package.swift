@@ -75,7 +75,8 @@ let floor3: [Target] = [
 
 let floor4: [Target] = [
   .target(
-    name: "MeshCompiler", dependencies: ["MeshBase", "MeshSnapshot", "MeshPolicy", "MeshProto", yams],
+    name: "MeshCompiler",
+    dependencies: ["MeshBase", "MeshSnapshot", "MeshPolicy", "MeshProto", "MeshTelemetry", yams],
     swiftSettings: pure),
   .target(name: "MeshRouting", dependencies: ["MeshBase", "MeshSnapshot", "MeshHTTP"], swiftSettings: pure),
   .target(
@@ -84,7 +85,8 @@ let floor4: [Target] = [
 
 let floor5: [Target] = [
   .target(
-    name: "MeshArguments", dependencies: ["MeshBase", "MeshTelemetry", "MeshRouting", arguments], swiftSettings: driver),
+    name: "MeshArguments", dependencies: ["MeshBase", "MeshTelemetry", "MeshSnapshot", arguments], swiftSettings: driver
+  ),
   .target(name: "MeshLinux", dependencies: ["CMeshLinux", "MeshBase"], swiftSettings: driver),
   .target(name: "MeshBPF", dependencies: ["CMeshABI", "CMeshBPF", "MeshBase"], swiftSettings: driver),
   .target(
@@ -129,8 +131,8 @@ let floor6: [Target] = [
   .target(
     name: "MeshProxy",
     dependencies: [
-      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshTelemetry", "MeshRouting", "MeshLink", "MeshNet", nio, nioPosix,
-      logging, lifecycle,
+      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshTelemetry", "MeshHTTP", "MeshRouting", "MeshLink", "MeshNet", nio,
+      nioPosix, logging, lifecycle,
     ],
     swiftSettings: driver),
   .target(
@@ -205,8 +207,8 @@ let side: [Target] = [
   tests(
     "MeshProxy",
     [
-      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshRouting", "MeshLink", "MeshNet", "MeshTestSupport", "martlet-proxy",
-      nioPosix, logging,
+      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshTelemetry", "MeshHTTP", "MeshRouting", "MeshLink", "MeshNet",
+      "MeshTestSupport", "martlet-proxy", nioPosix, logging,
     ]),
   tests("MeshWire", ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTestSupport", grpc, logging]),
   tests("MeshStore", ["MeshBase", "MeshSnapshot", "MeshCompiler", "MeshTestSupport", nio, nioPosix, logging]),

@@ -1,6 +1,6 @@
 package import ArgumentParser
 import MeshBase
-package import MeshRouting
+package import MeshSnapshot
 package import MeshTelemetry
 
 /// What the proxy does with requests besides routing them. The agent has the same options, and hands them on.
@@ -11,8 +11,8 @@ package struct RequestOptions: ParsableArguments {
       valueName: "path"))
   package var accessLog: String?
 
-  @Option(help: ArgumentHelp("json, or combined: Apache's.", valueName: "format"))
-  package var accessLogFormat = "json"
+  @Option(help: ArgumentHelp("json (default), or combined: Apache's.", valueName: "format"))
+  package var accessLogFormat: String?
 
   @Option(
     help: ArgumentHelp(
@@ -33,41 +33,44 @@ package struct RequestOptions: ParsableArguments {
     if let accessLog, AccessLogConfiguration.Target(accessLog) == nil {
       throw ValidationError("--access-log \(accessLog) is no full path of a file, and not stdout")
     }
-    guard AccessLogFormat(rawValue: self.accessLogFormat) != nil else {
-      throw ValidationError("--access-log-format \(self.accessLogFormat) is not json or combined")
+    if let format = self.accessLogFormat, AccessLogFormat(rawValue: format) == nil {
+      throw ValidationError("--access-log-format \(format) is not json or combined")
     }
     if let filter = self.accessLogFilter, AccessLogFilter(filter) == nil {
       throw ValidationError(
         "--access-log-filter \(filter) is not of sample=0 to 100, errors=100 to 599, slow=MILLISECONDS, each once")
     }
-    guard self.accessLog != nil || self.accessLogFilter == nil else {
-      throw ValidationError("--access-log-filter is given without --access-log")
+    for (option, value) in [
+      ("--access-log-filter", self.accessLogFilter), ("--access-log-format", self.accessLogFormat),
+    ] {
+      guard self.accessLog != nil || value == nil else {
+        throw ValidationError("\(option) is given without --access-log")
+      }
     }
     do throws(MeshError) {
-      _ = try HTTPForwarding(self.fields)
+      _ = try ForwardingField.list(self.fields)
     } catch {
       throw ValidationError("--http-field \(error)")
     }
   }
 
-  /// Nil: off.
-  package var log: AccessLogConfiguration? {
+  /// Nil: the mesh says whether there is one.
+  package var log: AccessLogOptions? {
     guard let target = self.accessLog.flatMap({ AccessLogConfiguration.Target($0) }) else { return nil }
-    return AccessLogConfiguration(
-      target, format: AccessLogFormat(rawValue: self.accessLogFormat) ?? .json,
-      filter: self.accessLogFilter.flatMap { AccessLogFilter($0) } ?? .all)
+    return AccessLogOptions(
+      target, format: self.accessLogFormat.flatMap { AccessLogFormat(rawValue: $0) },
+      filter: self.accessLogFilter.flatMap { AccessLogFilter($0) })
   }
 
-  package var forwarding: HTTPForwarding { (try? HTTPForwarding(self.fields)) ?? .defaults }
+  package var forwarding: [ForwardingField] { (try? ForwardingField.list(self.fields)) ?? [] }
 
   /// The same again, for a proxy that is started.
   package var words: [String] {
     var words: [String] = []
     if let log {
-      words += [
-        "--access-log", log.target.description, "--access-log-format", log.format.rawValue, "--access-log-filter",
-        log.filter.description,
-      ]
+      words += ["--access-log", log.target.description]
+      if let format = log.format { words += ["--access-log-format", format.rawValue] }
+      if let filter = log.filter { words += ["--access-log-filter", filter.description] }
     }
     return words + self.fields.flatMap { ["--http-field", $0] }
   }

@@ -83,7 +83,7 @@ struct Compilation {
       .config(
         ConfigEntry(
           trustDomain: self.config.trustDomain, vipRangeV4: self.config.vipRangeV4, vipRangeV6: self.config.vipRangeV6,
-          connectTimeoutMilliseconds: self.config.connectTimeoutMilliseconds)))
+          connectTimeoutMilliseconds: self.config.connectTimeoutMilliseconds, proxy: self.config.proxy)))
     let policies = self.compilePolicies()
     self.compileWorkloads(policies)
     let requests = self.compileRequestRoutes()

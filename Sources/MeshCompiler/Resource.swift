@@ -100,6 +100,7 @@ package struct MeshConfigSpec: Hashable, Sendable {
   package var vipRangeV4: IPPrefix?
   package var vipRangeV6: IPPrefix?
   package var connectTimeoutMilliseconds: UInt32 = 10_000
+  package var proxy = ProxySettings.defaults
 
   /// 65,536 addresses of 240.0.0.0/4, which no network routes, and a prefix of RFC 4193's unique local addresses.
   package static let defaults = MeshConfigSpec(

@@ -27,6 +27,7 @@ extension ResourceDecoder {
     if let field = spec.optional("connectTimeout"), let milliseconds = Self.duration(field) {
       result.connectTimeoutMilliseconds = milliseconds
     }
+    result.proxy = Self.proxySettings(&spec)
     spec.finish()
     return result
   }

@@ -84,6 +84,20 @@ package final class Relay: Sendable {
     await withCheckedContinuation { done in self.use(table) { done.resume() } }
   }
 
+  /// What holds for requests from now on, on every loop. `whenUsed` is called when no loop writes to another log any more.
+  package func use(
+    _ http: HTTPConfiguration, accessLog: AccessLog?, whenUsed: @escaping @Sendable () -> Void = {}
+  ) {
+    let left = Countdown(self.threads.count)
+    for thread in self.threads {
+      let isTaken = thread.post { loop in
+        loop.use(http, accessLog)
+        if left.isLast() { whenUsed() }
+      }
+      if !isTaken, left.isLast() { whenUsed() }
+    }
+  }
+
   /// Accepts on a listening socket, which is the relay's from here on.
   package func listen(_ descriptor: CInt, _ listener: Listener) throws(MeshError) -> RelayListener {
     guard cmesh_relay_is_listener(descriptor) != 0, cmesh_set_nonblocking(descriptor) == 0 else {
@@ -121,21 +135,21 @@ package final class Relay: Sendable {
     for thread in self.threads { thread.post { $0.name(workload, name) } }
   }
 
-  /// Closes the connections of a source workload with RST, and its stock.
+  /// Ends the connections of a source workload, with GOAWAY or RST, and its stock.
   package func withdraw(workload: UInt32) {
     self.stock?.withdraw(workload: workload)
     for thread in self.threads {
       thread.post { loop in
-        loop.abortAll { $0.sourceWorkload == workload }
+        loop.withdrawAll { $0.sourceWorkload == workload }
         loop.forget(workload)
       }
     }
   }
 
-  /// Closes the connections from and into a namespace with RST, and what is in stock to dial into it.
+  /// Ends the connections from and into a namespace, with GOAWAY or RST, and what is in stock to dial into it.
   package func withdraw(namespaceCookie: UInt64) {
     self.stock?.withdraw { $0 == namespaceCookie }
-    for thread in self.threads { thread.post { $0.abortAll { $0.namespaces.contains(namespaceCookie) } } }
+    for thread in self.threads { thread.post { $0.withdrawAll { $0.namespaces.contains(namespaceCookie) } } }
   }
 
   /// Closes what is in stock to dial into every other namespace.
@@ -143,9 +157,9 @@ package final class Relay: Sendable {
     self.stock?.withdraw { !kept.contains($0) }
   }
 
-  /// Closes the connections from and into every other namespace with RST.
+  /// Ends the connections from and into every other namespace, with GOAWAY or RST.
   package func retain(namespaceCookies kept: Set<UInt64>) {
-    for thread in self.threads { thread.post { $0.abortAll { !kept.isSuperset(of: $0.namespaces) } } }
+    for thread in self.threads { thread.post { $0.withdrawAll { !kept.isSuperset(of: $0.namespaces) } } }
   }
 
   /// Of every connection the message that is under way is the last, where there are messages.

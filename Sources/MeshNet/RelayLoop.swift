@@ -25,9 +25,9 @@ final class RelayLoop: ThreadLoop {
   /// Of requests that are over.
   var requests = RequestLedger()
   var random = LoopRandom(seed: UInt64.random(in: 0...UInt64.max))
-  /// Nil: ports that speak HTTP are relayed too.
-  private let httpOrNone: HTTPConfiguration?
-  let http: HTTPConfiguration
+  /// False: ports that speak HTTP are relayed too.
+  private let parsesHTTP: Bool
+  private(set) var http: HTTPConfiguration
   var httpScratch = HTTPScratch()
   var callers = RelayCallers()
   var pool = UpstreamPool()
@@ -39,7 +39,7 @@ final class RelayLoop: ThreadLoop {
   let sweepInterval: UInt64
   private let idleSweeps: Int?
   let logger: Logger
-  let accessLog: AccessLog?
+  private(set) var accessLog: AccessLog?
   private(set) var connections: [UInt64: any LoopMember] = [:]
   private var lastConnection: UInt64 = 0
   /// Connections whose upstream does not stand yet: they have a deadline.
@@ -72,7 +72,7 @@ final class RelayLoop: ThreadLoop {
     http: HTTPConfiguration?, accessLog: AccessLog?, logger: Logger
   ) {
     self.accessLog = accessLog
-    self.httpOrNone = http
+    self.parsesHTTP = http != nil
     self.http = http ?? .defaults
     self.httpScratch.passage = self.http.forwarding.passage
     self.thread = thread
@@ -94,6 +94,16 @@ final class RelayLoop: ThreadLoop {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return UInt64(time.tv_sec) * 1_000_000 + UInt64(time.tv_nsec) / 1000
+  }
+
+  /// What holds for requests from here on; a connection keeps the limits of heads that it began with.
+  func use(_ http: HTTPConfiguration, _ accessLog: AccessLog?) {
+    self.tellAccessLog()
+    self.accessLog = accessLog
+    guard http != self.http else { return }
+    self.http = http
+    self.httpScratch.passage = http.forwarding.passage
+    self.httpScratch.clients = [:]
   }
 
   // MARK: the loop
@@ -245,7 +255,7 @@ final class RelayLoop: ThreadLoop {
     self.counters.accepted += 1
     switch flow {
     case .success(let flow) where !listener.isWithdrawn:
-      if self.httpOrNone != nil, self.waitsForName(flow) { return self.hold(descriptor, flow) }
+      if self.parsesHTTP, self.waitsForName(flow) { return self.hold(descriptor, flow) }
       self.start(descriptor, flow)
     case .success:
       self.count("withdrawn")
@@ -258,7 +268,7 @@ final class RelayLoop: ThreadLoop {
 
   /// The socket is a connection's from here on.
   func start(_ descriptor: CInt, _ flow: AcceptedFlow) {
-    if self.httpOrNone != nil, self.speaksHTTP(flow) {
+    if self.parsesHTTP, self.speaksHTTP(flow) {
       let connection = HTTPConnection(number: self.nextNumber(), flow: flow, loop: self, client: descriptor)
       self.add(connection)
       return connection.begin()
@@ -323,6 +333,10 @@ final class RelayLoop: ThreadLoop {
   /// A socket that a connection waited for. False: nobody waits any more, the socket is the caller's.
   func deliver(_ socket: CInt, to connection: UInt64) -> Bool {
     self.connections[connection]?.delivered(socket) ?? false
+  }
+
+  func withdrawAll(where condition: (any LoopMember) -> Bool) {
+    for connection in Array(self.connections.values) where condition(connection) { connection.withdraw() }
   }
 
   func abortAll(where condition: (any LoopMember) -> Bool) {

@@ -8,6 +8,7 @@ extension Martlet_Entries_V1_Config {
     if let range = entry.vipRangeV4 { self.vipRangeV4 = Martlet_Entries_V1_Prefix(range) }
     if let range = entry.vipRangeV6 { self.vipRangeV6 = Martlet_Entries_V1_Prefix(range) }
     self.connectTimeoutMilliseconds = entry.connectTimeoutMilliseconds
+    if entry.proxy != .defaults { self.proxy = [Martlet_Entries_V1_ProxySettings(entry.proxy)] }
   }
 }
 
@@ -21,6 +22,8 @@ extension ConfigEntry {
     guard message.connectTimeoutMilliseconds > 0 else { throw field["connect_timeout_milliseconds"].error("missing") }
     self.init(
       trustDomain: message.trustDomain, connectTimeoutMilliseconds: message.connectTimeoutMilliseconds)
+    guard message.proxy.count <= 1 else { throw field["proxy"].error("more than one") }
+    for part in message.proxy { self.proxy = try ProxySettings(part, field["proxy"][0]) }
     if message.hasVipRangeV4 {
       let path = field["vip_range_v4"]
       let range = try path.prefix(message.vipRangeV4)

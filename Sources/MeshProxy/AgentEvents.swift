@@ -49,7 +49,7 @@ final class AgentEvents: Sendable {
   private let stock: StockRoom
   private let listeners: ProxyListeners
   private let names: ProxyNames
-  private let accessLog: AccessLog?
+  private let requests: RequestSwitch
   private let orders: Orders
   private let logger: Logger
   private let drain: DrainOrders
@@ -64,10 +64,10 @@ final class AgentEvents: Sendable {
   }
 
   init(
-    relay: Relay, stock: StockRoom, listeners: ProxyListeners, names: ProxyNames, accessLog: AccessLog?,
+    relay: Relay, stock: StockRoom, listeners: ProxyListeners, names: ProxyNames, requests: RequestSwitch,
     orders: Orders, drain: DrainOrders, logger: Logger
   ) {
-    self.accessLog = accessLog
+    self.requests = requests
     self.drain = drain
     self.names = names
     self.relay = relay
@@ -98,7 +98,7 @@ final class AgentEvents: Sendable {
       }
       let orders = self.orders
       self.names.use(snapshot)
-      self.accessLog?.use(NameDirectory(snapshot))
+      self.requests.use(snapshot)
       self.relay.use(table) {
         self.adoptEarlyListeners()
         orders.send(.applied(revision: revision))

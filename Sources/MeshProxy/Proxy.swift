@@ -28,7 +28,7 @@ package struct Proxy: Service {
 
   package func run() async throws {
     signal(SIGPIPE, SIG_IGN)
-    if self.configuration.staticRelays.isEmpty, self.configuration.staticHTTP.isEmpty {
+    if self.configuration.staticEntries.isEmpty {
       // The link has a loop of its own, so that a large revision delays no connection.
       let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
       let result: Result<Void, any Error>
@@ -45,19 +45,11 @@ package struct Proxy: Service {
     }
   }
 
-  private func makeRelay(_ stock: StockRoom?, http: HTTPConfiguration?, accessLog: AccessLog?) throws -> Relay {
-    var http = http
-    http?.forwarding = self.configuration.forwarding
-    // Between requests nothing flows either.
-    http?.idleTimeout = UInt64(clamping: (self.configuration.idleTimeoutSeconds ?? 0) * 1000)
-    return try Relay(
+  private func makeRelay(_ stock: StockRoom?, _ settings: RequestSettings, accessLog: AccessLog?) throws -> Relay {
+    try Relay(
       loops: self.configuration.loops > 0 ? self.configuration.loops : System.coreCount, stock: stock,
-      idleTimeout: self.configuration.idleTimeoutSeconds.map { .seconds($0) }, http: http,
-      accessLog: accessLog, logger: self.logger)
-  }
-
-  private func openAccessLog() throws -> AccessLog? {
-    try self.configuration.accessLog.map { try AccessLog.open($0, logger: self.logger) }
+      idleTimeout: self.configuration.idleTimeoutSeconds.map { .seconds($0) },
+      http: settings.parsesHTTP ? settings.http(.defaults) : nil, accessLog: accessLog, logger: self.logger)
   }
 
   private func serve(_ group: MultiThreadedEventLoopGroup) async throws {
@@ -70,13 +62,16 @@ package struct Proxy: Service {
             workload: shelf.workload, isV4: shelf.isV4, count: UInt32(clamping: count), destination: shelf.destination)
         ))
     }
-    let accessLog = try self.openAccessLog()
-    let relay = try self.makeRelay(stock, http: self.configuration.http, accessLog: accessLog)
+    let settings = RequestSettings(self.configuration)
+    let logs = AccessLogs(logger: self.logger)
+    let relay = try self.makeRelay(
+      stock, settings, accessLog: try logs.become(settings.accessLog(.defaults)).log)
     let listeners = ProxyListeners(relay: relay, flow: self.flow)
     let names = try ProxyNames(stock: stock, order: { orders.send(.stockWanted($0)) }, logger: self.logger)
     let agent = AgentEvents(
-      relay: relay, stock: stock, listeners: listeners, names: names, accessLog: accessLog, orders: orders,
-      drain: drain, logger: self.logger)
+      relay: relay, stock: stock, listeners: listeners, names: names,
+      requests: RequestSwitch(settings, relay: relay, logs: logs, logger: self.logger), orders: orders, drain: drain,
+      logger: self.logger)
     let link = ProxyLinkClient(
       configuration: .init(runDirectory: self.configuration.runDirectory), group: group, logger: self.logger,
       onEvent: { agent.handle($0) })
@@ -94,7 +89,7 @@ package struct Proxy: Service {
           guard report.isDue() else { continue }
           await Self.tellRequests(of: relay, to: link)
           let stats = ProxyStats(await relay.counters())
-          let asked = await names.tick() + Self.tell(accessLog, since: &logged, self.logger)
+          let asked = await names.tick() + Self.tell(logs.counters, since: &logged, self.logger)
           guard report.isNews(stats, asked) else { continue }
           link.send(.stats(stats))
           if !asked.isEmpty { link.send(.nameStats(asked)) }
@@ -115,15 +110,14 @@ package struct Proxy: Service {
     await Self.tellRequests(of: relay, to: link)
     link.stop()
     await relay.stop()
-    await accessLog?.stop()
+    await logs.stop()
   }
 
   /// What became of the entries of the access log; what is new of those that were dropped is said as well.
   private static func tell(
-    _ log: AccessLog?, since last: inout AccessLog.Counters, _ logger: Logger
+    _ counters: AccessLog.Counters?, since last: inout AccessLog.Counters, _ logger: Logger
   ) -> [NamedCount] {
-    guard let log else { return [] }
-    let counters = log.counters
+    guard let counters else { return [] }
     let (overflowed, failed) = (counters.overflowed - last.overflowed, counters.failed - last.failed)
     if overflowed > 0 || failed > 0 {
       logger.warning(
@@ -150,11 +144,17 @@ package struct Proxy: Service {
   private static let requestsInFrame = 1_000
 
   private func serveStatic() async throws {
-    let accessLog = try self.openAccessLog()
-    let relay = try self.makeRelay(nil, http: .defaults, accessLog: accessLog)
-    await relay.use(try RoutingTable(static: self.configuration.staticRelays, http: self.configuration.staticHTTP))
+    var settings = RequestSettings(self.configuration)
+    settings.parsesHTTP = true
+    let logs = AccessLogs(logger: self.logger)
+    let relay = try self.makeRelay(
+      nil, settings, accessLog: try logs.become(settings.accessLog(.defaults)).log)
+    await relay.use(
+      try RoutingTable(
+        static: self.configuration.staticRelays, http: self.configuration.staticHTTP,
+        grpc: self.configuration.staticGRPC))
     var listeners: [RelayListener] = []
-    for entry in self.configuration.staticRelays + self.configuration.staticHTTP {
+    for entry in self.configuration.staticEntries {
       let flow = AcceptedFlow(original: entry.listen, sourceWorkload: 0, namespaceCookie: 0)
       listeners.append(try relay.listen(try LocalListener.open(entry.listen), .init { _ in .success(flow) }))
       self.logger.info("static relay", metadata: [LogKey.path: "\(entry)"])
@@ -166,7 +166,7 @@ package struct Proxy: Service {
     let deadline = ContinuousClock.now + .seconds(self.configuration.drainTimeoutSeconds)
     await self.drain(relay, until: { deadline })
     await relay.stop()
-    await accessLog?.stop()
+    await logs.stop()
   }
 
   /// Waits until the last connection is done, or the deadline, which may come nearer, is over; then what is left ends with RST.
@@ -192,9 +192,9 @@ extension RoutingTable {
   /// A table for relays that no control plane knows.
   ///
   /// - http: of requests; those to `bench.test/api` go on with a field more, so that benchmarks measure a route.
-  convenience init(static relays: [StaticRelay], http: [StaticRelay] = []) throws(MeshError) {
+  convenience init(static relays: [StaticRelay], http: [StaticRelay] = [], grpc: [StaticRelay] = []) throws(MeshError) {
     var snapshot = Snapshot()
-    for (number, relay) in (relays + http).enumerated() {
+    for (number, relay) in (relays + http + grpc).enumerated() {
       guard let name = ResourceName(namespace: "static", name: "relay-\(number)") else { continue }
       guard
         snapshot.services.values.allSatisfy({
@@ -205,7 +205,7 @@ extension RoutingTable {
       var port = ServicePort(
         port: relay.listen.port, backends: [Backend(service: name, port: relay.listen.port)])
       if number >= relays.count {
-        port.appProtocol = .http
+        port.appProtocol = number < relays.count + http.count ? .http : .grpc
         port.routing = HTTPRouting(rules: Self.staticRules(name, port: relay.listen.port))
       }
       let endpoint = Endpoint(

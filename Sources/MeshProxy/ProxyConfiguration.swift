@@ -1,6 +1,6 @@
 package import MeshBase
 package import MeshNet
-package import MeshRouting
+package import MeshSnapshot
 package import MeshTelemetry
 
 package struct ProxyConfiguration: Sendable {
@@ -16,12 +16,17 @@ package struct ProxyConfiguration: Sendable {
   package var staticRelays: [StaticRelay]
   /// The same, of requests of HTTP.
   package var staticHTTP: [StaticRelay]
+  /// The same, of calls of gRPC.
+  package var staticGRPC: [StaticRelay] = []
   /// Nil: ports that speak HTTP are relayed as bytes.
   package var http: HTTPConfiguration?
-  /// What requests tell of their way.
-  package var forwarding = HTTPForwarding.defaults
-  /// Nil: none is written.
-  package var accessLog: AccessLogConfiguration?
+  /// What this host says of fields that tell a request's way; of others the mesh does.
+  package var forwarding: [ForwardingField] = []
+  /// Nil: the mesh says whether one is written.
+  package var accessLog: AccessLogOptions?
+
+  /// All of these.
+  var staticEntries: [StaticRelay] { self.staticRelays + self.staticHTTP + self.staticGRPC }
 
   package init(
     runDirectory: String, loops: Int, drainTimeoutSeconds: Int64 = 300, idleTimeoutSeconds: Int64? = 3600,

@@ -1,5 +1,6 @@
 package import MeshBase
 package import MeshHTTP
+package import MeshSnapshot
 
 /// What the proxy does with the fields that tell a request's way: what came of the client, and what it says itself.
 package struct HTTPForwarding: Sendable, Hashable {
@@ -29,60 +30,29 @@ package struct HTTPForwarding: Sendable, Hashable {
   /// The name in `Via`, of requests and answers. Empty: none is written; neither of the mesh's proxies is asked for by anyone.
   package private(set) var via = ""
 
-  package static let defaults = HTTPForwarding()
+  package static let defaults = HTTPForwarding([])
 
-  private init() {}
-
-  /// `x-forwarded-for=append`, `via=NAME`, each field at most once.
-  package init(_ texts: [String]) throws(MeshError) {
-    var seen: Set<Substring> = []
-    for text in texts {
-      let pair = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      guard pair.count == 2 else {
-        throw MeshError(.invalid, text, "is not FIELD=MODE", next: "as in x-forwarded-for=append")
-      }
-      guard seen.insert(pair[0]).inserted else { throw MeshError(.invalid, text, "says a field a second time") }
-      try self.set(pair[0], pair[1], text)
-    }
+  /// Of a field that stands twice the last counts.
+  package init(_ fields: [ForwardingField]) {
+    for field in fields { self.set(field) }
   }
 
-  private mutating func set(_ field: Substring, _ word: Substring, _ text: String) throws(MeshError) {
-    if field == "via" {
-      let name = String(word)
-      guard word == "off" || HTTPText.isToken(name) && name.utf8.count <= 64 else {
-        throw MeshError(
-          .invalid, text, "is no name for Via", next: "give off, or letters, digits and - of at most 64 bytes")
-      }
-      self.via = word == "off" ? "" : name
+  private mutating func set(_ field: ForwardingField) {
+    guard field.name != "via" else {
+      self.via = field.mode == "off" ? "" : field.mode
       return
     }
-    guard let modes = Self.modes[String(field)] else {
-      throw MeshError(
-        .invalid, text, "names no field that the proxy writes",
-        next: "one of via, " + Self.modes.keys.sorted().joined(separator: ", "))
-    }
-    guard let mode = Mode(rawValue: String(word)), modes.contains(mode) else {
-      throw MeshError(
-        .invalid, text, "is no mode of \(field)", next: "one of \(modes.map(\.rawValue).joined(separator: ", "))")
-    }
-    switch field {
+    guard let mode = Mode(rawValue: field.mode) else { return }
+    switch field.name {
     case "x-forwarded-for": self.forwardedFor = mode
     case "x-forwarded-proto": self.forwardedProto = mode
     case "x-forwarded-host": self.forwardedHost = mode
     case "forwarded": self.forwarded = mode
     case "x-request-id": self.requestID = mode
-    default: self.traceparent = mode
+    case "traceparent": self.traceparent = mode
+    default: break
     }
   }
-
-  private static let modes: [String: [Mode]] = [
-    "x-forwarded-for": [.append, .replace, .keep, .remove],
-    "x-forwarded-proto": [.add, .replace, .keep, .remove],
-    "x-forwarded-host": [.add, .replace, .keep, .remove],
-    "forwarded": [.replace, .remove],
-    "x-request-id": [.add, .replace, .keep, .remove],
-    "traceparent": [.add, .keep, .remove],
-  ]
 
   /// What is the same for every request; the client and the ids are the loop's to fill in.
   package var passage: HTTP1Passage {

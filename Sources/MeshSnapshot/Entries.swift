@@ -14,11 +14,13 @@ package struct ConfigEntry: Hashable, Sendable {
   package var vipRangeV6: IPPrefix?
   /// How long the proxy tries to reach an upstream.
   package var connectTimeoutMilliseconds: UInt32
+  package var proxy: ProxySettings
 
   package init(
     trustDomain: String, vipRangeV4: IPPrefix? = nil, vipRangeV6: IPPrefix? = nil,
-    connectTimeoutMilliseconds: UInt32 = 10_000
+    connectTimeoutMilliseconds: UInt32 = 10_000, proxy: ProxySettings = .defaults
   ) {
+    self.proxy = proxy
     self.trustDomain = trustDomain
     self.vipRangeV4 = vipRangeV4
     self.vipRangeV6 = vipRangeV6

@@ -1,3 +1,5 @@
+package import MeshSnapshot
+
 /// Where the access log goes, how it looks, what is in it. Off is: none of these.
 package struct AccessLogConfiguration: Sendable, Hashable {
   package enum Target: Sendable, Hashable {
@@ -14,6 +16,45 @@ package struct AccessLogConfiguration: Sendable, Hashable {
     self.target = target
     self.format = format
     self.filter = filter
+  }
+}
+
+/// What a host's command line says of the access log; what it does not say is the mesh's to say.
+package struct AccessLogOptions: Sendable, Hashable {
+  package var target: AccessLogConfiguration.Target
+  package var format: AccessLogFormat?
+  package var filter: AccessLogFilter?
+
+  package init(_ target: AccessLogConfiguration.Target, format: AccessLogFormat? = nil, filter: AccessLogFilter? = nil)
+  {
+    self.target = target
+    self.format = format
+    self.filter = filter
+  }
+
+  /// The log that holds. Nil: neither says that there is one. What the mesh alone switches on goes to standard output.
+  package static func configuration(_ host: AccessLogOptions?, _ mesh: AccessLogSettings?) -> AccessLogConfiguration? {
+    guard host != nil || mesh != nil else { return nil }
+    return AccessLogConfiguration(
+      host?.target ?? .standardOutput, format: host?.format ?? mesh.map { AccessLogFormat($0.format) } ?? .json,
+      filter: host?.filter ?? mesh.map { AccessLogFilter($0) } ?? .all)
+  }
+}
+
+extension AccessLogFormat {
+  fileprivate init(_ format: AccessLogSettings.Format) {
+    switch format {
+    case .json: self = .json
+    case .combined: self = .combined
+    }
+  }
+}
+
+extension AccessLogFilter {
+  fileprivate init(_ settings: AccessLogSettings) {
+    self.init(
+      sampled: settings.sampled, errorsFrom: settings.errorsFrom,
+      slowMicroseconds: settings.slowMilliseconds.map { UInt64($0) * 1000 })
   }
 }
 

@@ -50,6 +50,10 @@ import UnixSignals
   @Option(name: .customLong("static-http"), help: .private)
   var staticHTTP: [String] = []
 
+  /// The same, of calls of gRPC, to an upstream of HTTP/2.
+  @Option(name: .customLong("static-grpc"), help: .private)
+  var staticGRPC: [String] = []
+
   @Flag(
     name: .customLong("no-http"),
     help: "Relay bytes on every port, instead of parsing those that speak HTTP/1.1 and routing their requests.")
@@ -72,7 +76,9 @@ import UnixSignals
         "--log-level \(self.logLevel) is not trace, debug, info, notice, warning, error or critical")
     }
     guard !self.runDir.isEmpty else { throw ValidationError("--run-dir is empty; give a path") }
-    for (name, texts) in [("--static-relay", self.staticRelay), ("--static-http", self.staticHTTP)] {
+    for (name, texts) in [
+      ("--static-relay", self.staticRelay), ("--static-http", self.staticHTTP), ("--static-grpc", self.staticGRPC),
+    ] {
       guard texts.allSatisfy({ StaticRelay($0) != nil }) else {
         throw ValidationError("\(name) is LISTEN=UPSTREAM, both loopback, as 127.0.0.1:7001=127.0.0.1:7000")
       }
@@ -94,6 +100,7 @@ import UnixSignals
       idleTimeoutSeconds: self.idleTimeout == 0 ? nil : self.idleTimeout,
       staticRelays: self.staticRelay.compactMap { StaticRelay($0) },
       staticHTTP: self.staticHTTP.compactMap { StaticRelay($0) }, speaksHTTP: !self.relaysHTTP)
+    configuration.staticGRPC = self.staticGRPC.compactMap { StaticRelay($0) }
     configuration.forwarding = self.requests.forwarding
     configuration.accessLog = self.requests.log
     let proxy = Proxy(configuration, logger: logger)

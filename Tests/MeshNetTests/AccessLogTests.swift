@@ -2,6 +2,8 @@ import Foundation
 import Logging
 import MeshBase
 import MeshNet
+import MeshRouting
+import MeshSnapshot
 import MeshTelemetry
 import Testing
 
@@ -86,8 +88,46 @@ import Testing
     await log.stop()
   }
 
+  @Test("what holds for requests changes while a connection goes on: another log, none, other fields")
+  func changes() async throws {
+    let directory = try Self.directory()
+    let (first, second) = (try self.open(directory + "/1"), try self.open(directory + "/2"))
+    let bench = try await HTTPBench()
+    let client = bench.dial()
+    client.send("GET /1 HTTP/1.1\r\nHost: web\r\n\r\n")
+    let server = bench.accept()
+    #expect(server.readHead().contains("x-request-id: "))
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    _ = client.readHead()
+    func ask(_ number: Int) -> String {
+      client.send("GET /\(number) HTTP/1.1\r\nHost: web\r\n\r\n")
+      let head = server.readHead()
+      server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+      _ = client.readHead()
+      return head
+    }
+    func use(_ log: AccessLog?, _ http: HTTPConfiguration = .defaults) async {
+      await withCheckedContinuation { done in bench.relay.use(http, accessLog: log) { done.resume() } }
+    }
+    await use(first)
+    _ = ask(2)
+    #expect(try await self.lines(directory + "/1", 1).map { $0["path"] as? String } == ["/2"])
+    var http = HTTPConfiguration.defaults
+    http.forwarding = HTTPForwarding([try ForwardingField("x-request-id", "remove"), try ForwardingField("via", "m")])
+    await use(second, http)
+    let head = ask(3)
+    #expect(!head.contains("x-request-id") && head.contains("via: 1.1 m\r\n"), "\(head)")
+    #expect(try await self.lines(directory + "/2", 1).map { $0["path"] as? String } == ["/3"])
+    await use(nil)
+    #expect(ask(4).contains("x-request-id: "))
+    await bench.end()
+    await first.stop()
+    await second.stop()
+    #expect(first.counters.written == 1 && second.counters.written == 1)
+  }
+
   @Test(
-    "no byte of a request ends a line or leaves it: quotes, backslashes, bytes that are no UTF-8, escapes of terminals",
+    "no byte of a request ends a line or leaves it (HN-07): quotes, backslashes, bytes that are no UTF-8, escapes of terminals",
     arguments: ["\"}", "\\", "\u{7f}", "é", "\u{2028}", "'; rm"])
   func hostile(_ text: String) async throws {
     let path = try Self.directory() + "/access.log"

@@ -11,7 +11,20 @@ enum Sample {
     .config(
       ConfigEntry(
         trustDomain: "mesh.example", vipRangeV4: IPPrefix("240.0.0.0/8"), vipRangeV6: IPPrefix("fd00:1::/32"),
-        connectTimeoutMilliseconds: 2500))
+        connectTimeoutMilliseconds: 2500, proxy: try self.settings()))
+  }
+
+  static func settings() throws -> ProxySettings {
+    var settings = ProxySettings(
+      accessLog: AccessLogSettings(format: .combined, sampled: 250, errorsFrom: 500, slowMilliseconds: 1000),
+      fields: [try ForwardingField("via", "mesh"), try ForwardingField("x-request-id", "remove")])
+    settings.limits.headBytes = 8192
+    settings.limits.fieldCount = 64
+    settings.limits.headMilliseconds = 1000
+    settings.limits.stallMilliseconds = 2000
+    settings.limits.idleMilliseconds = 3000
+    settings.limits.upstreamIdleMilliseconds = 4000
+    return settings
   }
 
   static func policy() throws -> Entry {

@@ -1,5 +1,6 @@
 import MeshBase
 import MeshHTTP
+import MeshSnapshot
 import Testing
 
 @testable import MeshRouting
@@ -8,7 +9,7 @@ import Testing
   @Test(
     "defaults: the client's address, the scheme and an id are said; the rest is the client's, and Forwarded nobody's")
   func defaults() throws {
-    let forwarding = try HTTPForwarding([])
+    let forwarding = HTTPForwarding([])
     #expect(forwarding == .defaults)
     #expect(forwarding.tellsClient && forwarding.addsRequestID && forwarding.traceparent == .keep)
     let passage = forwarding.passage
@@ -16,9 +17,13 @@ import Testing
     #expect(passage.forwardedProto == Array("http".utf8))
   }
 
+  private static func forwarding(_ texts: [String]) throws -> HTTPForwarding {
+    HTTPForwarding(try ForwardingField.list(texts))
+  }
+
   @Test("each field has its modes")
   func modes() throws {
-    let forwarding = try HTTPForwarding([
+    let forwarding = try Self.forwarding([
       "x-forwarded-for=replace", "x-forwarded-proto=remove", "x-forwarded-host=add", "forwarded=replace", "via=mesh-1",
       "x-request-id=replace", "traceparent=add",
     ])
@@ -26,8 +31,11 @@ import Testing
     let passage = forwarding.passage
     #expect(passage.via == Array("mesh-1".utf8) && passage.tellsHost && passage.forwardedProto.isEmpty)
     #expect(passage.removed == [.xForwardedFor, .xForwardedProto, .xRequestID])
-    #expect(try !HTTPForwarding(["x-forwarded-for=keep"]).tellsClient)
-    #expect(try HTTPForwarding(["via=off"]) == .defaults)
+    #expect(try !Self.forwarding(["x-forwarded-for=keep"]).tellsClient)
+    #expect(try Self.forwarding(["via=off"]) == .defaults)
+    // Of two lists one behind the other the second has the last word.
+    let both = HTTPForwarding([try ForwardingField("via", "mesh"), try ForwardingField("via", "host")])
+    #expect(both == (try Self.forwarding(["via=host"])))
   }
 
   @Test(
@@ -37,7 +45,7 @@ import Testing
       ["via="], ["via=a b"], ["via=a\r\nb"], ["via=" + String(repeating: "a", count: 65)], ["X-Forwarded-For=append"],
       ["traceparent=replace"], ["via=off", "via=mesh"], [""], ["=keep"],
     ])
-  func refused(_ texts: [String]) { #expect(throws: MeshError.self) { try HTTPForwarding(texts) } }
+  func refused(_ texts: [String]) { #expect(throws: MeshError.self) { try ForwardingField.list(texts) } }
 
   @Test("an element of Forwarded quotes an address with colons (RFC 7239, section 6)")
   func element() throws {

@@ -115,6 +115,49 @@ struct RequestRootTests {
     }
   }
 
+  @Test(
+    "the access log is switched on and off, and fields are changed, by the mesh's configuration while everything runs")
+  func switchedLive() throws {
+    try self.with("requestswitch", options: ["--http-field", "via=host"], mirrors: true) { trio in
+      let mesh = trio.mesh
+      let pids = try mesh.proxies()
+      func apply(_ spec: String) throws {
+        try mesh.apply(
+          "apiVersion: martlet.dev/v1alpha1\nkind: MeshConfig\nmetadata: {name: mesh}\nspec: \(spec)\n",
+          file: "config.yaml")
+      }
+      func fields(_ path: String) throws -> String {
+        try trio.client.run(["curl", "-s", "-m", "5", "http://\(Self.vip):8080\(path)"]).stdout
+      }
+      func logged(_ path: String) -> Bool {
+        mesh.agent?.stdout.split(separator: "\n").contains { $0.contains("\"path\":\"\(path)\"") } == true
+      }
+      let before = try fields("/before")
+      #expect(before.contains("x-request-id: ") && before.contains("via: 1.1 host\n"))
+      try apply("{accessLog: {enabled: true}, forwarding: {x-request-id: remove, via: mesh}}")
+      // The host's option wins over the mesh's setting, and the proxy says so.
+      let isChanged = try eventually(within: .seconds(20)) { try !fields("/asked").contains("x-request-id: ") }
+      #expect(isChanged)
+      #expect(try fields("/on").contains("via: 1.1 host\n"))
+      #expect(eventually { logged("/on") }, "\(mesh.agent?.stdout ?? "")")
+      #expect(!logged("/before"))
+      #expect(eventually { mesh.agent?.stderr.contains("options of this host go before") == true })
+      try apply("{}")
+      #expect(try eventually(within: .seconds(20)) { try fields("/asked").contains("x-request-id: ") })
+      _ = try fields("/off")
+      try apply("{accessLog: {enabled: true, filter: errors=400}}")
+      let isRefused = try eventually(within: .seconds(20)) {
+        _ = try trio.get(8081, "/error")
+        return logged("/error")
+      }
+      #expect(isRefused, "\(mesh.agent?.stdout ?? "")")
+      _ = try fields("/good")
+      _ = try trio.get(8081, "/last")
+      #expect(eventually { logged("/last") } && !logged("/good") && !logged("/off"))
+      #expect(try mesh.proxies() == pids)
+    }
+  }
+
   @Test("requests and refused ones are in the agent's metrics, with Istio's labels")
   func metrics() throws {
     try self.with("requestmetrics", options: []) { trio in

@@ -89,12 +89,115 @@ package nonisolated struct Martlet_Entries_V1_Config: Sendable {
 
   package var connectTimeoutMilliseconds: UInt32 = 0
 
+  /// One at most, for the reason of `Workload.readiness`. None: the defaults.
+  package var proxy: [Martlet_Entries_V1_ProxySettings] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _vipRangeV4: Martlet_Entries_V1_Prefix? = nil
   fileprivate var _vipRangeV6: Martlet_Entries_V1_Prefix? = nil
+}
+
+/// What proxies do with requests besides routing them. Of numbers 0 says nothing.
+package nonisolated struct Martlet_Entries_V1_ProxySettings: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// None: off. One at most.
+  package var accessLog: [Martlet_Entries_V1_AccessLog] = []
+
+  /// Sorted by name.
+  package var fields: [Martlet_Entries_V1_ForwardingField] = []
+
+  package var headBytes: UInt32 = 0
+
+  package var fieldCount: UInt32 = 0
+
+  package var headMilliseconds: UInt32 = 0
+
+  package var stallMilliseconds: UInt32 = 0
+
+  package var idleMilliseconds: UInt32 = 0
+
+  package var upstreamIdleMilliseconds: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_AccessLog: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var format: Martlet_Entries_V1_AccessLog.Format = .unspecified
+
+  /// Of ten thousand.
+  package var sampled: UInt32 = 0
+
+  package var errorsFrom: UInt32 = 0
+
+  package var slowMilliseconds: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Format: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+    case json // = 1
+    case combined // = 2
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .json
+      case 2: self = .combined
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .json: return 1
+      case .combined: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [Martlet_Entries_V1_AccessLog.Format] = [
+      .unspecified,
+      .json,
+      .combined,
+    ]
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_ForwardingField: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String = String()
+
+  package var mode: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct Martlet_Entries_V1_Policy: Sendable {
@@ -1366,7 +1469,7 @@ nonisolated extension Martlet_Entries_V1_Prefix: SwiftProtobuf.Message, SwiftPro
 
 nonisolated extension Martlet_Entries_V1_Config: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Config"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}trust_domain\0\u{3}vip_range_v4\0\u{3}vip_range_v6\0\u{3}connect_timeout_milliseconds\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}trust_domain\0\u{3}vip_range_v4\0\u{3}vip_range_v6\0\u{3}connect_timeout_milliseconds\0\u{1}proxy\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1378,6 +1481,7 @@ nonisolated extension Martlet_Entries_V1_Config: SwiftProtobuf.Message, SwiftPro
       case 2: try { try decoder.decodeSingularMessageField(value: &self._vipRangeV4) }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._vipRangeV6) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.connectTimeoutMilliseconds) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.proxy) }()
       default: break
       }
     }
@@ -1400,6 +1504,9 @@ nonisolated extension Martlet_Entries_V1_Config: SwiftProtobuf.Message, SwiftPro
     if self.connectTimeoutMilliseconds != 0 {
       try visitor.visitSingularUInt32Field(value: self.connectTimeoutMilliseconds, fieldNumber: 4)
     }
+    if !self.proxy.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.proxy, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1408,6 +1515,156 @@ nonisolated extension Martlet_Entries_V1_Config: SwiftProtobuf.Message, SwiftPro
     if lhs._vipRangeV4 != rhs._vipRangeV4 {return false}
     if lhs._vipRangeV6 != rhs._vipRangeV6 {return false}
     if lhs.connectTimeoutMilliseconds != rhs.connectTimeoutMilliseconds {return false}
+    if lhs.proxy != rhs.proxy {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_ProxySettings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ProxySettings"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}access_log\0\u{1}fields\0\u{3}head_bytes\0\u{3}field_count\0\u{3}head_milliseconds\0\u{3}stall_milliseconds\0\u{3}idle_milliseconds\0\u{3}upstream_idle_milliseconds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.accessLog) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.fields) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.headBytes) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.fieldCount) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.headMilliseconds) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.stallMilliseconds) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.idleMilliseconds) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.upstreamIdleMilliseconds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.accessLog.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.accessLog, fieldNumber: 1)
+    }
+    if !self.fields.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.fields, fieldNumber: 2)
+    }
+    if self.headBytes != 0 {
+      try visitor.visitSingularUInt32Field(value: self.headBytes, fieldNumber: 3)
+    }
+    if self.fieldCount != 0 {
+      try visitor.visitSingularUInt32Field(value: self.fieldCount, fieldNumber: 4)
+    }
+    if self.headMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.headMilliseconds, fieldNumber: 5)
+    }
+    if self.stallMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.stallMilliseconds, fieldNumber: 6)
+    }
+    if self.idleMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.idleMilliseconds, fieldNumber: 7)
+    }
+    if self.upstreamIdleMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.upstreamIdleMilliseconds, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_ProxySettings, rhs: Martlet_Entries_V1_ProxySettings) -> Bool {
+    if lhs.accessLog != rhs.accessLog {return false}
+    if lhs.fields != rhs.fields {return false}
+    if lhs.headBytes != rhs.headBytes {return false}
+    if lhs.fieldCount != rhs.fieldCount {return false}
+    if lhs.headMilliseconds != rhs.headMilliseconds {return false}
+    if lhs.stallMilliseconds != rhs.stallMilliseconds {return false}
+    if lhs.idleMilliseconds != rhs.idleMilliseconds {return false}
+    if lhs.upstreamIdleMilliseconds != rhs.upstreamIdleMilliseconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_AccessLog: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".AccessLog"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}format\0\u{1}sampled\0\u{3}errors_from\0\u{3}slow_milliseconds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.format) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.sampled) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.errorsFrom) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.slowMilliseconds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.format != .unspecified {
+      try visitor.visitSingularEnumField(value: self.format, fieldNumber: 1)
+    }
+    if self.sampled != 0 {
+      try visitor.visitSingularUInt32Field(value: self.sampled, fieldNumber: 2)
+    }
+    if self.errorsFrom != 0 {
+      try visitor.visitSingularUInt32Field(value: self.errorsFrom, fieldNumber: 3)
+    }
+    if self.slowMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.slowMilliseconds, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_AccessLog, rhs: Martlet_Entries_V1_AccessLog) -> Bool {
+    if lhs.format != rhs.format {return false}
+    if lhs.sampled != rhs.sampled {return false}
+    if lhs.errorsFrom != rhs.errorsFrom {return false}
+    if lhs.slowMilliseconds != rhs.slowMilliseconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_AccessLog.Format: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FORMAT_UNSPECIFIED\0\u{1}FORMAT_JSON\0\u{1}FORMAT_COMBINED\0")
+}
+
+nonisolated extension Martlet_Entries_V1_ForwardingField: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ForwardingField"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}mode\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.mode) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.mode.isEmpty {
+      try visitor.visitSingularStringField(value: self.mode, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_ForwardingField, rhs: Martlet_Entries_V1_ForwardingField) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.mode != rhs.mode {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
