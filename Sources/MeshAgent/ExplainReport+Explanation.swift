@@ -38,7 +38,7 @@ extension ExplainReport {
     if question.request != nil, answer.rule != nil || answer.answered != nil {
       self.request = Request(
         rule: answer.rule.map { "\($0.origin.kind.rawValue) \($0.origin.name), rule \($0.origin.rule)" },
-        matches: answer.rule?.matches.map(\.words) ?? [], filters: answer.rule?.filters.map(\.words) ?? [],
+        matches: answer.rule?.matches.map(\.words) ?? [], filters: answer.rule?.works ?? [],
         status: answer.answered?.status, reason: answer.answered?.reason)
     }
     self.source =

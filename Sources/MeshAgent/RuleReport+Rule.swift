@@ -10,10 +10,7 @@ extension RuleReport {
       addresses: service.value.addresses.map { SocketEndpoint($0, port.port).description }, port: port.port,
       kind: rule.origin.kind.rawValue, route: rule.origin.name.description, rule: rule.origin.rule,
       ruleName: rule.origin.ruleName, clients: rule.consumerNamespace, matches: rule.matches.map(\.words),
-      filters: rule.filters.map(\.words)
-        + rule.backends.flatMap { backend in
-          backend.filters.map { "\($0.words) at \(backend.service):\(backend.port)" }
-        },
+      filters: rule.works,
       backends: rule.backends.map {
         Backend(
           service: $0.service.description, port: $0.port, weight: $0.weight, valid: $0.isValid, ready: ready($0))
@@ -32,6 +29,33 @@ extension RuleReport {
         Backend(
           service: $0.service.description, port: $0.port, weight: $0.weight, valid: $0.isValid, ready: ready($0))
       }, version: service.version.description)
+  }
+}
+
+extension HTTPRule {
+  /// What it does with requests, beside leading them to backends.
+  var works: [String] {
+    self.filters.map(\.words)
+      + self.backends.flatMap { backend in
+        backend.filters.map { "\($0.words) at \(backend.service):\(backend.port)" }
+      } + (self.retry.map { [$0.words] } ?? []) + (self.persistence.map { [$0.words] } ?? [])
+  }
+}
+
+extension HTTPRetry {
+  var words: String {
+    (["retry \(self.attempts) times after \(self.backoffMilliseconds)ms"]
+      + (self.codes.isEmpty ? [] : ["codes " + self.codes.map(String.init).joined(separator: ",")])).joined(
+        separator: " ")
+  }
+}
+
+extension SessionPersistence {
+  var words: String {
+    switch self.kind {
+    case .header: "session header \(self.name)"
+    case .cookie(let isPermanent): "session \(isPermanent ? "permanent " : "")cookie \(self.name)"
+    }
   }
 }
 

@@ -74,6 +74,7 @@ extension HTTP2Exchange {
     guard case .response(let status) = head.start else { return self.answerEnds(HTTPBridge.trailers(head)) }
     let isFinal = status >= 200
     if isFinal, case .rest = self.exchange.answers(status, now: self.loop.now) { return self.perform(.rest, []) }
+    if isFinal, let session = self.session { self.answerEdit = session.edit(self.answerEdit, for: self.choice) }
     guard
       let block = HTTPBridge.response(
         head, edit: isFinal ? self.answerEdit : HTTP1FieldEdit(), via: isFinal ? self.loop.passage.via : [])
@@ -135,6 +136,7 @@ extension HTTP2Exchange {
   func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>, rest: Span<UInt8>) {
     guard let response = upstream.machine.response else { return self.upstreamFailed(.interim) }
     if case .rest = self.exchange.answers(response.status, now: self.loop.now) { return self.perform(.rest, []) }
+    if let session = self.session { self.answerEdit = session.edit(self.answerEdit, for: self.choice) }
     guard
       let block = HTTPBridge.response(
         response, upstream.machine.fields, input, edit: self.answerEdit, via: self.loop.passage.via)

@@ -75,6 +75,7 @@ extension HTTP2Exchange {
     if self.account.flags.isEmpty { self.account.flags = .downstreamConnectionTermination }
     self.loop.ended(&self.account)
     self.exchange.ended()
+    if !self.mirrors.isEmpty { self.abandonMirrors() }
     self.dropWay()
     self.dropBody()
     self.server.remove(self.id)

@@ -42,6 +42,10 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
   var framing = HTTP1Framing.none
   /// Nil: the request's rule asks for no second attempt, or there can be none.
   var retry: HTTPRetryDraft?
+  /// Nil: the request's rule has no sessions.
+  var session: HTTPSessionDraft?
+  /// Those that have not got all of the request.
+  var mirrors: [HTTPMirrorCall] = []
   /// Of the leg's outflow: bytes that an earlier attempt was given too.
   var repeated = 0
 
@@ -131,13 +135,17 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
     }
     self.answerEdit = direction.answerEdit
     self.retry = direction.retry
+    self.session = direction.session
     self.exchange.begin(
       isReplayable: self.isWhole && isIdempotent, requestTimeout: direction.requestTimeout,
       backendTimeout: direction.backendTimeout,
       retries: direction.retry?.retries(isIdempotent: isIdempotent, seed: self.loop.random.next()),
       now: self.loop.now)
+    if !direction.mirrors.isEmpty { self.beginMirrors(direction) }
     self.attempts = ConnectAttempts(table: self.loop.table, original: self.server.flow.original)
-    self.perform(self.attempts.begin(in: direction.share, now: self.loop.now, using: &self.loop.random))
+    self.perform(
+      self.attempts.begin(
+        in: direction.share, first: direction.session?.choice, now: self.loop.now, using: &self.loop.random))
   }
 
   func perform(_ action: ConnectAttempts.Action) {
@@ -207,6 +215,7 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
     self.held += input.count
     self.account.requestBytes &+= UInt64(input.count)
     self.movedAt = self.loop.now
+    for mirror in self.mirrors { mirror.body(input) }
     if self.dropsBody {
       self.giveBack(input.count)
     } else if self.pending.isEmpty, case .http2(let leg) = self.way, leg.id > 0 {
@@ -215,14 +224,19 @@ final class HTTP2Exchange: HTTPUpstreamUser, HTTP2LegUser {
     } else {
       self.pending.append(input)
     }
-    if ends { self.requestHasEnded = true }
+    if ends { self.requestIsWhole() }
     self.pushBody()
   }
 
   func requestTrailers(_ head: HTTP2Head) {
     self.trailers = head
-    self.requestHasEnded = true
+    self.requestIsWhole()
     self.pushBody()
+  }
+
+  private func requestIsWhole() {
+    self.requestHasEnded = true
+    if !self.mirrors.isEmpty { self.mirrorEnd() }
   }
 
   /// Passes on what waits, as far as it may go.

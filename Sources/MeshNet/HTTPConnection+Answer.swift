@@ -48,6 +48,7 @@ extension HTTPConnection {
     self.plan = plan
     self.account.status = response.status
     if self.account.isGRPC { self.account.told(upstream.machine.fields, input) }
+    if let session = self.session { self.answerEdit = session.edit(self.answerEdit, for: self.choice) }
     if self.exchange.isExhausted { self.account.flags.insert(.upstreamRetryLimitExceeded) }
     HTTP1Writer.response(
       response, upstream.machine.fields, input, plan: plan, edit: self.answerEdit, via: self.loop.passage.via,
@@ -88,6 +89,7 @@ extension HTTPConnection {
   /// All of it is in the output.
   func answerEnded() {
     self.exchange.ended()
+    if !self.mirrors.isEmpty { self.abandonMirrors() }
     self.loop.ended(&self.account)
     self.dropsBody = true
     self.after(self.server.answerEnded())
@@ -140,6 +142,7 @@ extension HTTPConnection {
     self.loop.note(local, self.flow)
     self.dropUpstream()
     self.exchange.ended()
+    if !self.mirrors.isEmpty { self.abandonMirrors() }
     self.dropsBody = true
     let isHead = self.server.request?.isHead ?? false
     // Without a request there is nothing to plan: what came is none, and the connection ends.

@@ -141,6 +141,7 @@ extension HTTPConnection {
     self.client = -1
     self.held = []
     self.output = OutputQueue()
+    if !self.mirrors.isEmpty { self.abandonMirrors() }
     self.dropUpstream()
     self.loop.ended(self)
   }

@@ -67,6 +67,7 @@ extension HTTPConnection {
     }
     self.plan = plan
     self.account.status = status
+    if let session = self.session { self.answerEdit = session.edit(self.answerEdit, for: self.choice) }
     if self.exchange.isExhausted { self.account.flags.insert(.upstreamRetryLimitExceeded) }
     _ = HTTPBridge.response(
       head, plan: plan, edit: self.answerEdit, via: self.loop.passage.via, to: &self.output.bytes)

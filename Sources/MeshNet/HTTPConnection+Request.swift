@@ -53,13 +53,17 @@ extension HTTPConnection {
     self.answerEdit = direction.answerEdit
     let isIdempotent = HTTPExchange.isIdempotent(input, request.method)
     self.retry = direction.retry
+    self.session = direction.session
     self.exchange.begin(
       isReplayable: request.framing.isEmpty && isIdempotent, requestTimeout: direction.requestTimeout,
       backendTimeout: direction.backendTimeout,
       retries: direction.retry?.retries(isIdempotent: isIdempotent, seed: self.loop.random.next()),
       now: self.loop.now)
+    if !direction.mirrors.isEmpty { self.beginMirrors(request, input, direction, authority: authority) }
     self.attempts = ConnectAttempts(table: self.loop.table, original: self.flow.original)
-    self.perform(self.attempts.begin(in: direction.share, now: self.loop.now, using: &self.loop.random))
+    self.perform(
+      self.attempts.begin(
+        in: direction.share, first: direction.session?.choice, now: self.loop.now, using: &self.loop.random))
   }
 
   func perform(_ action: ConnectAttempts.Action) {
@@ -113,6 +117,7 @@ extension HTTPConnection {
   func forwardBody(_ input: Span<UInt8>, _ range: Range<Int>) {
     self.account.requestBytes &+= UInt64(range.count)
     if let draft = self.retry { self.keepBody(input.extracting(range), of: draft) }
+    for mirror in self.mirrors { mirror.body(input.extracting(range)) }
     if !self.dropsBody, let leg = self.leg { return _ = leg.send(input.extracting(range)) }
     guard !self.dropsBody, let upstream = self.upstream, let request = self.server.request else { return }
     if request.framing == .chunked {
@@ -134,6 +139,7 @@ extension HTTPConnection {
   func requestEnded(_ input: Span<UInt8>) {
     self.requestHasEnded = true
     if let draft = self.retry { self.keepEnd(input, of: draft) }
+    if !self.mirrors.isEmpty { self.mirrorEnd(input) }
     if !self.dropsBody, let leg = self.leg { return leg.end(HTTPBridge.trailers(self.server.trailers, input)) }
     guard !self.dropsBody, let upstream = self.upstream, let request = self.server.request else { return }
     if request.framing == .chunked {

@@ -69,6 +69,10 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   var choice: RoutingTable.Choice?
   /// Nil: the request's rule asks for no second attempt, or there can be none.
   var retry: HTTPRetryDraft?
+  /// Nil: the request's rule has no sessions.
+  var session: HTTPSessionDraft?
+  /// Those that have not got all of the request that is open.
+  var mirrors: [HTTPMirrorCall] = []
   /// Of the request that is open.
   var account = RequestAccount()
 

@@ -18,6 +18,10 @@ struct HTTPDirection {
   var backendTimeout: UInt32?
   /// Nil: the rule asks for no second attempt.
   var retry: HTTPRetryDraft?
+  /// Which get a copy.
+  var mirrors: [HTTPMirrorTarget] = []
+  /// Nil: the rule has no sessions.
+  var session: HTTPSessionDraft?
 }
 
 /// What becomes of a request whose head is whole.
@@ -110,11 +114,23 @@ extension RelayLoop {
     }
     let isV4 = flow.original.address.isV4
     var ready: RoutingTable.Share?
-    let pick = action.pick(using: &self.random) { backend in
-      ready = table.share(of: backend.upstream, at: route, isV4: isV4)
-      return ready != nil
+    var session: HTTPSessionDraft?
+    var pick: HTTPRouteAction.Pick?
+    if let sessions = action.sessions {
+      let found = self.session(sessions, of: action, table, in: input) { backend in
+        backend.isValid ? table.share(of: backend.upstream, at: route, isV4: isV4) : nil
+      }
+      session = found.draft
+      pick = found.place.map { .backend($0.index) }
+      ready = found.place?.share
     }
-    switch (pick, ready) {
+    let picked =
+      pick
+      ?? action.pick(using: &self.random) { backend in
+        ready = table.share(of: backend.upstream, at: route, isV4: isV4)
+        return ready != nil
+      }
+    switch (picked, ready) {
     case (.refused(let refusal), _): return .answer(HTTPLocalAnswer(refusal))
     case (.backend, nil): return .answer(HTTPLocalAnswer(HTTPRefusal.noEndpoint))
     case (.backend(let index), let share?):
@@ -123,6 +139,7 @@ extension RelayLoop {
       let isCall = action.rule.origin.kind == .grpc
       var direction = HTTPDirection(
         share: share, speaksHTTP2: self.speaksHTTP2(share, at: route, isCall: isCall, input))
+      direction.session = session
       direction.requestEdit = effects.requestEdit
       // CORS of the rule has the last word.
       direction.answerEdit = effects.responseEdit.followed(by: ofCORS)
@@ -130,6 +147,11 @@ extension RelayLoop {
       direction.backendTimeout = action.rule.backendTimeoutMilliseconds
       if let retry = action.rule.retry, let targets = route.http?.upstreams {
         direction.retry = HTTPRetryDraft(retry, targets[action.backends[index].upstream])
+      }
+      if !effects.mirrors.isEmpty {
+        direction.mirrors = self.mirrors(effects.mirrors, at: route, of: flow) {
+          self.speaksHTTP2($0, at: route, isCall: isCall, input)
+        }
       }
       direction.authority = effects.rewrite?.hostname.map { Array($0.utf8) }
       if let rewrite = effects.rewrite?.path {

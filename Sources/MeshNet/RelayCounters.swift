@@ -8,6 +8,8 @@ package struct RelayCounters: Sendable, Equatable {
   package var requests: UInt64 = 0
   /// Attempts at them after the first, because a rule asks for it.
   package var retries: UInt64 = 0
+  /// Copies of them that were sent to mirrors.
+  package var mirrored: UInt64 = 0
   /// From clients to upstreams.
   package var sentBytes: UInt64 = 0
   /// From upstreams to clients.
@@ -24,6 +26,7 @@ package struct RelayCounters: Sendable, Equatable {
     sum.relayed += b.relayed
     sum.requests &+= b.requests
     sum.retries &+= b.retries
+    sum.mirrored &+= b.mirrored
     sum.sentBytes &+= b.sentBytes
     sum.receivedBytes &+= b.receivedBytes
     sum.refused.merge(b.refused, uniquingKeysWith: +)

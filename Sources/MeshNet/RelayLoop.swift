@@ -29,6 +29,8 @@ final class RelayLoop: ThreadLoop {
   private let parsesHTTP: Bool
   private(set) var http: HTTPConfiguration
   var httpScratch = HTTPScratch()
+  /// Copies of requests that are under way.
+  var mirrorCalls = 0
   var callers = RelayCallers()
   var pool = UpstreamPool()
   /// Those that may take requests, and those whose last are under way.

@@ -88,8 +88,10 @@ package struct Proxy: Service {
           stock.tick()
           guard report.isDue() else { continue }
           await Self.tellRequests(of: relay, to: link)
-          let stats = ProxyStats(await relay.counters())
-          let asked = await names.tick() + Self.tell(logs.counters, since: &logged, self.logger)
+          let counters = await relay.counters()
+          let stats = ProxyStats(counters)
+          let asked =
+            await names.tick() + Self.tell(logs.counters, since: &logged, self.logger) + Self.routeWork(counters)
           guard report.isNews(stats, asked) else { continue }
           link.send(.stats(stats))
           if !asked.isEmpty { link.send(.nameStats(asked)) }
@@ -130,6 +132,13 @@ package struct Proxy: Service {
       NamedCount(AccessLogMetrics.overflowed, counters.overflowed),
       NamedCount(AccessLogMetrics.failed, counters.failed),
     ]
+  }
+
+  /// Nothing of what no route has asked for yet.
+  private static func routeWork(_ counters: RelayCounters) -> [NamedCount] {
+    [
+      NamedCount(RouteWorkMetrics.retries, counters.retries), NamedCount(RouteWorkMetrics.mirrored, counters.mirrored),
+    ].filter { $0.count > 0 }
   }
 
   /// In frames of a bounded size. What is told while no agent is there is not counted.

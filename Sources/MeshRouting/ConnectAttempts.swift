@@ -51,13 +51,19 @@ package struct ConnectAttempts {
     }
   }
 
-  /// As `begin`, with a share of the same table that was chosen already: that of a request.
+  /// As `begin`, with a share of the same table that was chosen already: that of a request. `first`: an endpoint of it that comes
+  /// before all others.
   package mutating func begin(
-    in share: RoutingTable.Share, now: UInt64, using random: inout some RandomNumberGenerator
+    in share: RoutingTable.Share, first: RoutingTable.Choice? = nil, now: UInt64,
+    using random: inout some RandomNumberGenerator
   ) -> Action {
     guard let table = self.table else { return .refuse(.notReady) }
     self.deadline = now + UInt64(table.connectTimeoutMilliseconds)
     self.share = share
+    if let first {
+      self.tried = [first]
+      return .dial(first, deadline: self.deadline)
+    }
     return self.next(.noEndpoint, using: &random)
   }
 

@@ -25,7 +25,7 @@ package struct HTTPRouteAction: Sendable {
     package let port: UInt16
     /// Number of its endpoints, for `RoutingTable.share(of:at:isV4:)`.
     package let upstream: Int
-    let isValid: Bool
+    package let isValid: Bool
     /// Sum of the weights up to and with this one.
     let cumulativeWeight: UInt64
     /// The rule's filters, then the backend's.
@@ -39,15 +39,17 @@ package struct HTTPRouteAction: Sendable {
   }
 
   package let rule: HTTPRule
+  /// Nil: requests have none.
+  package let sessions: HTTPSessions?
   /// What is known before a backend is picked: a redirect, CORS.
   package let effects: HTTPEffects
-  /// Those with weight.
+  /// Those with weight; for sessions the others too, behind which no request falls.
   package let backends: [Backend]
 
   init(_ rule: HTTPRule, _ upstreams: inout HTTPUpstreams) {
     var backends: [Backend] = []
     var total: UInt64 = 0
-    for backend in rule.backends where backend.weight > 0 {
+    for backend in rule.backends where backend.weight > 0 || rule.persistence != nil {
       total += UInt64(backend.weight)
       backends.append(
         Backend(
@@ -56,6 +58,7 @@ package struct HTTPRouteAction: Sendable {
           effects: HTTPEffects(rule.filters + backend.filters, &upstreams)))
     }
     self.rule = rule
+    self.sessions = rule.persistence.map { HTTPSessions($0, of: rule.origin) }
     self.effects = HTTPEffects(rule.filters, &upstreams)
     self.backends = backends
   }
@@ -64,7 +67,7 @@ package struct HTTPRouteAction: Sendable {
   package func pick(
     using random: inout some RandomNumberGenerator, isReady: (Backend) -> Bool
   ) -> Pick {
-    guard let total = self.backends.last?.cumulativeWeight else { return .refused(.noBackend) }
+    guard let total = self.backends.last?.cumulativeWeight, total > 0 else { return .refused(.noBackend) }
     let point = UInt64.random(in: 0..<total, using: &random)
     guard let index = self.backends.firstIndex(where: { point < $0.cumulativeWeight }),
       self.backends[index].isValid

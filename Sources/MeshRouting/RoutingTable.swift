@@ -167,6 +167,11 @@ package final class RoutingTable: Sendable {
     return self.share(of: number, at: route, isV4: original.address.isV4)
   }
 
+  /// The endpoint of the share for which it holds.
+  package func endpoint(in share: Share, where holds: (Choice) -> Bool) -> Choice? {
+    self.endpoints[share.endpoints].first { !$0.choice.needsTunnel && holds($0.choice) }?.choice
+  }
+
   /// Chooses an endpoint of the share by weight, none of `tried` (few). Nil: all were tried.
   package func endpoint(
     in share: Share, except tried: [Choice], using random: inout some RandomNumberGenerator

@@ -53,6 +53,7 @@ package struct AgentMetrics: Sendable {
     TCPMetrics.families(self.edges, names: self.names) + HTTPMetrics.families(self.requests, names: self.names)
       + self.datapath + self.proofFamilies + self.agent
       + NameMetrics.families(self.nameCounts) + AccessLogMetrics.families(self.nameCounts)
+      + RouteWorkMetrics.families(self.nameCounts)
   }
 
   private var datapath: [MetricFamily] {

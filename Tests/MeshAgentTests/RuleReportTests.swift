@@ -30,7 +30,8 @@ struct RuleReportTests {
         .rewrite(HTTPRewrite(hostname: "h", path: .prefix("/n"))),
       ],
       backends: [self.backend("shop/one", 9), self.backend("shop/gone", 1, isValid: false)],
-      requestTimeoutMilliseconds: 1000)
+      requestTimeoutMilliseconds: 1000, retry: HTTPRetry(codes: [500, 503], attempts: 2, backoffMilliseconds: 25),
+      persistence: SessionPersistence(name: "s", kind: .cookie(isPermanent: true)))
     let report = RuleReport(rule, of: Versioned(service, version: ContentVersion(value: 0xab)), port) { backend in
       backend.isValid ? 3 : 0
     }
@@ -39,7 +40,10 @@ struct RuleReportTests {
         == RuleReport(
           service: "shop/web", addresses: ["240.0.0.1:80"], port: 80, route: "shop/canary", rule: 2, ruleName: "new",
           clients: "client", matches: ["GET /a/* header x-v=2 query q~a+", "=/b"],
-          filters: ["request headers x-a=1,-x-b", "rewrite h prefix /n"],
+          filters: [
+            "request headers x-a=1,-x-b", "rewrite h prefix /n", "retry 2 times after 25ms codes 500,503",
+            "session permanent cookie s",
+          ],
           backends: [
             .init(service: "shop/one", port: 80, weight: 9, ready: 3),
             .init(service: "shop/gone", port: 80, weight: 1, valid: false, ready: 0),
