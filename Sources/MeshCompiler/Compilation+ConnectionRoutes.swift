@@ -30,6 +30,8 @@ extension Compilation {
                 route.claim, at: parent.position,
                 "\(refusal.message): this route is not used there", next: refusal.next)
               status.parents[index].refusal = refusal
+              // Of two of the same kind both are accepted, and the first holds (Gateway API, conflicts).
+              if result[key] != nil { status.parents[index].isAccepted = true }
             } else {
               result[key] = RoutedBackends(route: route.name, backends: backends)
               status.parents[index].isAccepted = true

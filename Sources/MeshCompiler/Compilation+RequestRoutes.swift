@@ -4,7 +4,7 @@ import MeshSnapshot
 /// What HTTPRoutes and GRPCRoutes say about service ports.
 struct RequestRouting {
   var rules: [PortKey: [HTTPRule]] = [:]
-  /// What a port speaks whose Service does not say it.
+  /// What a port speaks whose Service does not say it. No consumer does: the others' connections there stay bytes.
   var protocols: [PortKey: AppProtocol] = [:]
 
   /// A route of the Service's own namespace: it is for every client.
@@ -34,19 +34,13 @@ extension Compilation {
       RouteStatus($0.claim.resource.key, parents: $0.spec.parents)
     }
     var attachments: [Attachment] = []
-    // Producers first: they say what a port speaks, and consumers may not.
-    var spoken: Set<PortKey> = []
-    for isConsumer in [false, true] {
-      for (number, route) in self.requestRoutes.enumerated() {
-        for (index, parent) in route.spec.parents.enumerated()
-        where (parent.service.namespace != route.name.namespace) == isConsumer {
-          switch self.ports(of: parent, route.claim, spoken: isConsumer ? spoken : nil) {
-          case .failure(let refusal):
-            self.refuse(refusal, at: parent.position, route.claim, &statuses[number].parents[index])
-          case .success(let keys):
-            attachments += keys.map { Attachment(route: number, parent: index, key: $0) }
-            if !isConsumer { spoken.formUnion(keys) }
-          }
+    for (number, route) in self.requestRoutes.enumerated() {
+      for (index, parent) in route.spec.parents.enumerated() {
+        switch self.ports(of: parent, route.claim) {
+        case .failure(let refusal):
+          self.refuse(refusal, at: parent.position, route.claim, &statuses[number].parents[index])
+        case .success(let keys):
+          attachments += keys.map { Attachment(route: number, parent: index, key: $0) }
         }
       }
     }
@@ -85,7 +79,7 @@ extension Compilation {
       routing.rules[attachment.key, default: []] += route.spec.rules.map {
         references.apply(to: $0, consumers: scope.consumers)
       }
-      if routing.protocols[attachment.key] == nil {
+      if scope.consumers == nil, routing.protocols[attachment.key] == nil {
         routing.protocols[attachment.key] = self.kind(attachment.route) == .grpc ? .grpc : .http
       }
     }

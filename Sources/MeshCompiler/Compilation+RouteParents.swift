@@ -2,17 +2,10 @@ import MeshBase
 import MeshSnapshot
 
 extension Compilation {
-  /// The ports of a parent that an HTTPRoute or GRPCRoute is attached to.
-  ///
-  /// A port that is named is taken unless its Service says that it speaks something else. Where none is named, those that
-  /// speak HTTP are taken, by `appProtocol` or else by the beginning of their name (`http`, `grpc`; as in Istio); where none
-  /// says so, all that say nothing: bytes of another protocol that are taken for HTTP would be lost.
-  ///
-  /// - spoken: of a consumer route: ports that have a route of their own namespace. Others have to say themselves that they
-  ///   speak HTTP: nobody of another namespace may change what a port is for all its clients.
-  mutating func ports(
-    of parent: RouteParent, _ claim: Claim, spoken: Set<PortKey>?
-  ) -> Result<[PortKey], RouteRefusal> {
+  /// The ports of a parent that an HTTPRoute or GRPCRoute is attached to: those that are named, or all (GEP-1294), but for those
+  /// whose Service says that they speak something else, by `appProtocol` or else by the beginning of their name (`tcp`, `tls`; as
+  /// in Istio): bytes that are taken for HTTP would be lost.
+  mutating func ports(of parent: RouteParent, _ claim: Claim) -> Result<[PortKey], RouteRefusal> {
     let all: [ServiceSpec.Port]
     switch self.namedPorts(of: parent) {
     case .failure(let refusal): return .failure(refusal)
@@ -20,14 +13,9 @@ extension Compilation {
     }
     if let refusal = self.headlessRefusal(of: parent) { return .failure(refusal) }
     let isNamed = parent.port != nil || parent.portName != nil
-    let speaking = all.filter {
-      $0.speaksHTTP == true || $0.appProtocol == nil && $0.isNamedForHTTP == true
+    let chosen = all.filter {
+      $0.speaksHTTP ?? (isNamed || $0.isNamedForHTTP != false)
     }
-    var chosen =
-      isNamed
-      ? all.filter { $0.speaksHTTP != false }
-      : speaking.isEmpty
-        ? all.filter { $0.appProtocol == nil && $0.isNamedForHTTP == nil } : speaking
     guard !chosen.isEmpty else {
       return .failure(
         RouteRefusal(
@@ -35,31 +23,12 @@ extension Compilation {
           "Service \(parent.service) \(isNamed ? "says that the port does not speak HTTP" : "has no port that may speak HTTP")",
           next: "correct appProtocol of the port, or the route"))
     }
-    if !isNamed {
-      let silent = all.filter { port in
-        port.appProtocol == nil && port.isNamedForHTTP == nil
-          && !chosen.contains { $0.port == port.port }
-      }
-      if !silent.isEmpty {
-        self.report(
-          claim, at: parent.position, severity: .warning,
-          "Service \(parent.service) does not say what \(Self.list(silent)) speaks: the route is for \(Self.list(chosen)) only",
-          next: "write appProtocol: http there, or the port in parentRefs")
-      }
-    }
-    if let spoken {
-      let allowed = chosen.filter {
-        $0.speaksHTTP == true || $0.isNamedForHTTP == true
-          || spoken.contains(PortKey(service: parent.service, port: $0.port))
-      }
-      guard !allowed.isEmpty else {
-        return .failure(
-          RouteRefusal(
-            .notAllowedByListeners,
-            "Service \(parent.service) does not say that \(Self.list(chosen)) speaks HTTP, and a route of another namespace cannot",
-            next: "let the Service write appProtocol: http"))
-      }
-      chosen = allowed
+    let silent = chosen.filter { $0.speaksHTTP == nil && $0.isNamedForHTTP == nil }
+    if !isNamed, !silent.isEmpty, silent.count < chosen.count {
+      self.report(
+        claim, at: parent.position, severity: .warning,
+        "Service \(parent.service) does not say what \(Self.list(silent)) speaks: the route takes it for HTTP",
+        next: "write appProtocol there, or the port in parentRefs")
     }
     return .success(chosen.map { PortKey(service: parent.service, port: $0.port) })
   }

@@ -76,12 +76,12 @@ extension RequestRouteDecoder {
     case .responseHeaders: return Self.edit(body).map { .responseHeaders($0) }
     case .mirror: return self.mirror(body).map { .mirror($0) }
     case .rewrite: return Self.rewrite(body, rule).map { .rewrite($0) }
-    case .redirect, .cors:
+    case .redirect: return Self.redirect(body, rule).map { .redirect($0) }
+    case .cors:
       if isBackend {
         type.fail("answers before a backend is chosen", next: "write it in the rule's own filters")
       }
-      return kind == .redirect
-        ? Self.redirect(body, rule).map { .redirect($0) } : Self.cors(body).map { .cors($0) }
+      return Self.cors(body).map { .cors($0) }
     case .externalAuth, .extensionRef:
       type.fail("not supported: requests would pass without it", next: "remove the filter")
       return nil

@@ -11,9 +11,9 @@ package struct RouteStatus: Hashable, Sendable {
 
   package struct Parent: Hashable, Sendable {
     package var parent: RouteParent
-    /// One port of it takes the route.
+    /// One port of it takes the route, or would, did it not have another of the kind.
     var isAccepted = false
-    /// Why no port of it does.
+    /// Why a port of it does not.
     var refusal: RouteRefusal?
     /// Why a reference does not resolve.
     var unresolved: RouteRefusal?
@@ -21,7 +21,7 @@ package struct RouteStatus: Hashable, Sendable {
     package var conditions: [Condition] {
       [
         self.isAccepted
-          ? Condition(type: "Accepted", isTrue: true, reason: "Accepted", message: "")
+          ? Condition(type: "Accepted", isTrue: true, reason: "Accepted", message: self.refusal?.message ?? "")
           : self.condition("Accepted", self.refusal),
         self.unresolved.map { self.condition("ResolvedRefs", $0) }
           ?? Condition(type: "ResolvedRefs", isTrue: true, reason: "ResolvedRefs", message: ""),

@@ -151,16 +151,16 @@ extension ResolvedSnapshot {
   ) {
     let needsProxy = port.needsProxy
     result.tier = needsProxy ? .relay : .kernel
-    let answersRequests = self.answersRequests(at: port)
+    let answersRequests = self.parsesRequests && port.speaksHTTP(toClientsIn: source.namespace)
     var port = port
     if !port.tlsRules.isEmpty {
       port = self.everyBackend(of: port.tlsRules, port, &result)
-    } else if self.parsesRequests, let routing = port.routing {
+    } else if answersRequests, let routing = port.routing {
       if let request {
         guard let led = self.lead(request(routing, source), port, &result) else { return }
         port = led
       } else {
-        port = self.everyBackend(of: routing, port, &result)
+        port = self.everyBackend(of: routing.rules(forClientsIn: source.namespace), port, &result)
       }
     } else if request != nil {
       result.steps.append(
@@ -222,17 +222,18 @@ extension ResolvedSnapshot {
   /// The port as if its connections were shared evenly by all that a request can be led to: which one it is, only a request
   /// tells.
   private func everyBackend(
-    of routing: HTTPRouting, _ port: ServicePort, _ result: inout Explanation
+    of rules: [HTTPRule], _ port: ServicePort, _ result: inout Explanation
   ) -> ServicePort {
+    guard !rules.isEmpty else { return port }
     var port = port
     var seen: Set<Backend> = []
-    let backends = routing.rules.flatMap(\.backends).filter { $0.weight > 0 }.map {
+    let backends = rules.flatMap(\.backends).filter { $0.weight > 0 }.map {
       Backend(service: $0.service, port: $0.port, isValid: $0.isValid)
     }.filter { seen.insert($0).inserted }
     if !backends.isEmpty { port.backends = backends }
-    let routes = Set(routing.rules.map { "\($0.origin.kind.rawValue) \($0.origin.name)" }).sorted()
+    let routes = Set(rules.map { "\($0.origin.kind.rawValue) \($0.origin.name)" }).sorted()
     result.steps.append(
-      "each request is led by the \(routing.rules.count) rules of \(routes.joined(separator: ", ")); shares are not known before"
+      "each request is led by the \(rules.count) rules of \(routes.joined(separator: ", ")); shares are not known before"
     )
     return port
   }

@@ -38,8 +38,14 @@ extension ResolvedSnapshot {
         result.answer(redirect.status, "redirect", "the rule redirects")
         return nil
       }
+      let weighted = rule.backends.filter { $0.weight > 0 }
+      let redirects = weighted.compactMap(\.redirect)
+      if let redirect = redirects.first, redirects.count == weighted.count {
+        result.answer(redirect.status, "redirect", "each backend of the rule redirects")
+        return nil
+      }
       var port = port
-      port.backends = rule.backends.filter { $0.weight > 0 }.map {
+      port.backends = weighted.map {
         Backend(service: $0.service, port: $0.port, weight: $0.weight, isValid: $0.isValid)
       }
       guard !port.backends.isEmpty else {
@@ -56,5 +62,13 @@ extension Explanation {
     self.answered = Answered(status: status, reason: reason)
     self.verdict = .allowed
     self.steps.append("\(why): the node proxy answers requests by itself, with \(status) (\(reason))")
+  }
+}
+
+extension HTTPBackend {
+  /// What its share of the requests is answered with.
+  fileprivate var redirect: HTTPRedirect? {
+    for case .redirect(let redirect) in self.filters { return redirect }
+    return nil
   }
 }

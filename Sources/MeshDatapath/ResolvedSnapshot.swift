@@ -58,7 +58,7 @@ package struct ResolvedSnapshot: Sendable {
   }
 
   func answersRequests(at port: ServicePort) -> Bool {
-    self.parsesRequests && port.appProtocol.needsProxy
+    self.parsesRequests && (port.appProtocol.needsProxy || port.routing != nil)
   }
 
   package func isEnrolled(_ workload: ResourceName) -> Bool { self.locals[workload] != nil }

@@ -160,7 +160,8 @@ struct ServiceTables: Sendable {
     for port in entry.ports where seen.insert(port.port).inserted {
       state.backends.formUnion(port.backends.map(\.service))
       if port.needsProxy {
-        // Where the proxy answers requests it does so with 503, if nothing is ready; bytes are refused here.
+        // Where the proxy answers requests it does so with 503, if nothing is ready; bytes are refused here, unless requests of
+        // others are answered: a row is for all clients.
         let ready =
           resolved.reachesProxy(at: port) ? 1 : resolved.shares(of: port, isV4: nil).count { $0.target != nil }
         for address in entry.addresses {

@@ -102,16 +102,17 @@ extension RelayLoop {
       if let preflight = self.preflight(cors, origin, request, input) { return preflight }
       for field in cors.answerFields(for: origin) { _ = ofCORS.set(field.name, field.value) }
     }
-    if let redirect = action.effects.redirect {
+    func redirected(_ redirect: HTTPRedirect, _ effects: HTTPEffects) -> HTTPVerdict {
       let location = redirect.location(
         for: HTTPRedirect.Origin(
           scheme: "http", host: input.string(host), port: flow.original.port,
           path: String(decoding: path, as: UTF8.self), query: parts.query.map { input.string($0) }),
         prefix: match.prefix)
-      var edit = action.effects.responseEdit
+      var edit = effects.responseEdit
       _ = edit.set("location", location)
       return .answer(HTTPLocalAnswer(redirect.status, "redirect"), edit: edit)
     }
+    if let redirect = action.effects.redirect { return redirected(redirect, action.effects) }
     let isV4 = flow.original.address.isV4
     var ready: RoutingTable.Share?
     var session: HTTPSessionDraft?
@@ -128,8 +129,11 @@ extension RelayLoop {
       pick
       ?? action.pick(using: &self.random) { backend in
         ready = table.share(of: backend.upstream, at: route, isV4: isV4)
-        return ready != nil
+        return ready != nil || backend.effects.redirect != nil
       }
+    if case .backend(let index) = picked, let redirect = action.backends[index].effects.redirect {
+      return redirected(redirect, action.backends[index].effects)
+    }
     switch (picked, ready) {
     case (.refused(let refusal), _): return .answer(HTTPLocalAnswer(refusal))
     case (.backend, nil): return .answer(HTTPLocalAnswer(HTTPRefusal.noEndpoint))

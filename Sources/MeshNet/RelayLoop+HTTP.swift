@@ -35,7 +35,8 @@ extension RelayLoop {
   /// Whether the requests of a connection are looked at. Where the kernel chose the endpoint, nobody dialled a service port.
   func speaksHTTP(_ flow: AcceptedFlow) -> Bool {
     guard flow.chosen == nil, let route = self.table?.route(to: flow.original) else { return false }
-    return route.http != nil || route.appProtocol.needsProxy
+    return route.appProtocol.needsProxy
+      || route.http?.table(forClientsIn: self.namespace(of: flow.sourceWorkload)) != nil
   }
 
   func takeIdle(_ key: UpstreamPool.Key) -> HTTPUpstream? {

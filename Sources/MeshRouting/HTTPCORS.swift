@@ -26,6 +26,7 @@ extension CORSPolicy {
     if let headers = self.list(self.headers, requested: preflight.headers) {
       fields.append(HeaderField(name: "access-control-allow-headers", value: headers))
     }
+    fields += self.exposure
     fields.append(HeaderField(name: "access-control-max-age", value: String(self.maxAgeSeconds)))
     return fields
   }
@@ -33,11 +34,14 @@ extension CORSPolicy {
   /// Fields to set on the answer to a request from the origin, in place of the backend's.
   package func answerFields(for origin: String) -> [HeaderField] {
     guard var fields = self.originFields(for: origin) else { return [] }
-    if !self.exposedHeaders.isEmpty {
-      fields.append(
-        HeaderField(name: "access-control-expose-headers", value: self.exposedHeaders.joined(separator: ", ")))
-    }
+    fields += self.exposure
     return fields
+  }
+
+  /// Browsers read it of answers only; Gateway API wants it of preflights as well.
+  private var exposure: [HeaderField] {
+    guard !self.exposedHeaders.isEmpty else { return [] }
+    return [HeaderField(name: "access-control-expose-headers", value: self.exposedHeaders.joined(separator: ", "))]
   }
 
   /// With credentials a browser takes no `*`: the origin itself is named.

@@ -160,9 +160,6 @@ package struct ServicePort: Hashable, Sendable {
   /// Empty: no TLSRoute is attached. Else connections go where these lead, and all others are closed.
   package var tlsRules: [TLSRule]
 
-  /// Its connections go through the node proxy.
-  package var needsProxy: Bool { self.appProtocol.needsProxy || !self.tlsRules.isEmpty }
-
   package init(
     port: UInt16, name: String = "", appProtocol: AppProtocol = .tcp, backends: [Backend], route: ResourceName? = nil,
     routing: HTTPRouting? = nil, tlsRules: [TLSRule] = []
@@ -174,6 +171,15 @@ package struct ServicePort: Hashable, Sendable {
     self.route = route
     self.routing = routing
     self.tlsRules = tlsRules
+  }
+
+  /// Its connections go through the node proxy. A consumer route has its clients' requests parsed where the Service says
+  /// nothing: connections of all others go through it too, as bytes.
+  package var needsProxy: Bool { self.appProtocol.needsProxy || self.routing != nil || !self.tlsRules.isEmpty }
+
+  /// Whether what clients in a namespace send there is parsed.
+  package func speaksHTTP(toClientsIn namespace: String) -> Bool {
+    self.appProtocol.needsProxy || !(self.routing?.rules(forClientsIn: namespace).isEmpty ?? true)
   }
 }
 

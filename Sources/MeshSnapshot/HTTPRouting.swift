@@ -10,6 +10,12 @@ package struct HTTPRouting: Hashable, Sendable {
   package init(rules: [HTTPRule]) {
     self.rules = rules
   }
+
+  /// Those that apply to clients in a namespace.
+  package func rules(forClientsIn namespace: String) -> [HTTPRule] {
+    let own = self.rules.filter { $0.consumerNamespace == namespace }
+    return own.isEmpty ? self.rules.filter { $0.consumerNamespace == nil } : own
+  }
 }
 
 /// What a rule was written as, for logs, `explain` and metrics.

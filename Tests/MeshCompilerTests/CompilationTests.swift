@@ -257,6 +257,9 @@ struct CompilationTests {
     #expect(
       result.snapshot.services[Samples.name("shop/web")]?.value.ports.last?.route == Samples.name("shop/split"))
     #expect(result.problems.map(\.object) == ["TCPRoute shop/zebra"])
+    let accepted = result.routes.map { $0.parents[0].conditions[0] }
+    #expect(accepted.map(\.isTrue) == [true, true])
+    #expect(accepted.map { $0.message.contains("routed by TCPRoute shop/split already") } == [false, true])
   }
 
   @Test("An address that two workloads of a node claim belongs to neither, and both are named")

@@ -23,11 +23,11 @@ struct RouteAttachmentTests {
     self.conditions(result).filter { $0.contains(" Accepted ") }
   }
 
-  @Test("port, name of the port, both, or every port that speaks HTTP")
+  @Test("port, name of the port, both, or every port that does not speak something else")
   func portsOfParents() {
     for (parent, expected) in [
       ("name: web, port: 80", [80]), ("name: web, sectionName: admin", [81]),
-      ("name: web", [80, 90]),
+      ("name: web", [80, 81, 90]),
       ("name: web, port: 80, sectionName: http", [80]),
       ("name: web, port: 80, sectionName: admin", []),
       ("name: web, port: 5432", []), ("name: gone", []), ("name: web, port: 99", []),
@@ -45,23 +45,24 @@ struct RouteAttachmentTests {
     #expect(self.ports(calls, "shop/next").map(\.appProtocol) == [.grpc])
   }
 
-  @Test(
-    "ports of which a Service says nothing are left alone beside some that speak HTTP, and that is told"
-  )
+  @Test("ports of which a Service says nothing are taken beside some that speak HTTP, and that is told")
   func silentPorts() {
-    let result = Samples.compile(
-      RouteSamples.simple("r", parent: "name: web"), RouteSamples.web, RouteSamples.next)
-    #expect(result.problems.map(\.severity) == [.warning])
-    #expect(
-      result.problems.first?.message.contains("port 81 speaks: the route is for ports 80, 90 only")
-        == true)
-    let named = RouteSamples.web.replacing("name: admin", with: "name: http-admin")
-    #expect(
-      self.ports(
-        Samples.compile(RouteSamples.simple("r", parent: "name: web"), named, RouteSamples.next)
-      ).filter {
-        $0.routing != nil
-      }.map(\.port) == [80, 81, 90])
+    func compile(_ web: String) -> CompileResult {
+      Samples.compile(RouteSamples.simple("r", parent: "name: web"), web, RouteSamples.next)
+    }
+    func routed(_ result: CompileResult) -> [UInt16] {
+      self.ports(result).filter { $0.routing != nil }.map(\.port)
+    }
+    let silent = compile(RouteSamples.web)
+    #expect(routed(silent) == [80, 81, 90])
+    #expect(silent.problems.map(\.severity) == [.warning])
+    #expect(silent.problems.first?.message.contains("port 81 speaks: the route takes it for HTTP") == true)
+    let named = compile(RouteSamples.web.replacing("name: admin", with: "name: http-admin"))
+    #expect(routed(named) == [80, 81, 90] && named.problems.isEmpty)
+    for name in ["tcp-admin", "tls", "redis"] {
+      let other = compile(RouteSamples.web.replacing("name: admin", with: "name: \(name)"))
+      #expect(routed(other) == [80, 90] && other.problems.isEmpty, "\(name)")
+    }
   }
 
   @Test("why a route is not accepted, and why its references do not resolve")
@@ -164,17 +165,20 @@ struct RouteAttachmentTests {
     }
   }
 
-  @Test("a consumer cannot make a port speak HTTP for the others")
+  @Test("a consumer cannot make a port speak HTTP for the others: to them it stays bytes")
   func consumersOfSilentPorts() {
     let consumer = RouteSamples.simple(
       "mine", namespace: "till", parent: "name: web, namespace: shop, port: 81",
       backend: "name: web, namespace: shop, port: 81")
     let alone = Samples.compile(consumer, RouteSamples.web)
-    #expect(self.accepted(alone) == ["mine Accepted false NotAllowedByListeners"])
-    #expect(self.ports(alone)[1].appProtocol == .tcp && self.ports(alone)[1].routing == nil)
+    #expect(self.accepted(alone) == ["mine Accepted true Accepted"])
+    let port = self.ports(alone)[1]
+    #expect(port.appProtocol == .tcp && port.needsProxy)
+    #expect(port.speaksHTTP(toClientsIn: "till") && !port.speaksHTTP(toClientsIn: "shop"))
     let producer = RouteSamples.simple("own", parent: "name: web, port: 81")
-    let both = Samples.compile(consumer, producer, RouteSamples.web, RouteSamples.next)
-    #expect(self.ports(both)[1].routing?.rules.count == 2)
+    let both = self.ports(Samples.compile(consumer, producer, RouteSamples.web, RouteSamples.next))[1]
+    #expect(both.routing?.rules.count == 2 && both.appProtocol == .http)
+    #expect(both.speaksHTTP(toClientsIn: "shop"))
   }
 
   @Test(
@@ -212,7 +216,7 @@ struct RouteAttachmentTests {
     #expect(
       self.accepted(partly) == ["calls Accepted true Accepted", "http Accepted true Accepted"])
     #expect(
-      self.ports(partly).map { $0.routing?.rules.first?.origin.kind } == [.http, nil, .grpc, nil])
+      self.ports(partly).map { $0.routing?.rules.first?.origin.kind } == [.http, .http, .grpc, nil])
   }
 
   @Test("a route that is broken now stays in force as it was, and says so")

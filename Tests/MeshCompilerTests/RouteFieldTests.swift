@@ -251,7 +251,7 @@ struct RouteFieldTests {
     Row(
       RouteSamples.http,
       "{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-b, value: c}]}}",
-      "{type: RequestRedirect, requestRedirect: {}}", "\(rule).backendRefs[1].filters[0].type",
+      "{type: CORS, cors: {allowOrigins: [\"*\"]}}", "\(rule).backendRefs[1].filters[0].type",
       "before a backend"),
     Row(
       RouteSamples.http, "request: 10s", "request: 10", "\(rule).timeouts.request", "the number 10"),

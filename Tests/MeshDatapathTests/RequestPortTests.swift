@@ -99,10 +99,12 @@ struct RequestExplanationTests {
     HTTPBackend(service: name(title), port: 80, weight: weight, isValid: title != "gone")
   }
 
-  private func explain(_ request: RoutedRequest?) throws -> Explanation {
+  private func explain(
+    _ request: RoutedRequest?, _ appProtocol: AppProtocol = .http, consumers: String? = nil
+  ) throws -> Explanation {
     let rule = HTTPRule(
-      origin: RouteOrigin(kind: .http, name: name("r"), rule: 1), matches: [HTTPMatch(path: .prefix("/"))],
-      backends: [self.backend("one"), self.backend("two")])
+      origin: RouteOrigin(kind: .http, name: name("r"), rule: 1), consumerNamespace: consumers,
+      matches: [HTTPMatch(path: .prefix("/"))], backends: [self.backend("one"), self.backend("two")])
     let entries: [Entry] = [
       .config(vips: "240.0.0.0/8"), .workload("n/client", node: "here", namespacePath: "/run/netns/c"),
       .workload("n/server", node: "here", namespacePath: "/run/netns/s"), .endpoints("n/one", ["n/server"]),
@@ -111,7 +113,7 @@ struct RequestExplanationTests {
           name: name("web"), addresses: [address("240.0.0.1")],
           ports: [
             ServicePort(
-              port: 80, appProtocol: .http, backends: [Backend(service: name("one"), port: 80)],
+              port: 80, appProtocol: appProtocol, backends: [Backend(service: name("one"), port: 80)],
               routing: HTTPRouting(rules: [rule]))
           ])),
     ]
@@ -150,9 +152,23 @@ struct RequestExplanationTests {
     let redirect = try self.explain(self.rule([], [.redirect(HTTPRedirect(status: 307))]))
     #expect(redirect.answered?.status == 307 && redirect.outcomes.isEmpty && redirect.verdict == .allowed)
     #expect(try self.explain(self.rule([])).answered?.reason == "no_backend")
+    var away = self.backend("two")
+    away.filters = [.redirect(HTTPRedirect(status: 308))]
+    #expect(try self.explain(self.rule([away])).answered?.status == 308)
+    #expect(try self.explain(self.rule([away, self.backend("one")])).outcomes.map(\.share).first == 0.5)
     let lost = try self.explain(.answered(status: 404, reason: "no_route"))
     #expect(lost.answered?.status == 404 && lost.verdict == .allowed && lost.rule == nil)
     let empty = try self.explain(self.rule([self.backend("two")]))
     #expect(empty.answered?.status == 503 && empty.verdict == .allowed)
+  }
+
+  @Test("a port that says nothing has requests only for the consumers of its routes")
+  func consumers() throws {
+    let bytes = try self.explain(.unrouted, .tcp, consumers: "other")
+    #expect(bytes.tier == .relay && bytes.outcomes.map(\.share) == [1])
+    #expect(bytes.steps.contains("requests are not looked at there: bytes go as they are"))
+    #expect(try self.explain(nil, .tcp, consumers: "other").outcomes.map(\.share) == [1])
+    let requests = try self.explain(nil, .tcp, consumers: "n")
+    #expect(requests.tier == .relay && requests.outcomes.map(\.share) == [0.5, 0.5])
   }
 }

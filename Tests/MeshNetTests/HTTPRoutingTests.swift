@@ -87,6 +87,30 @@ import Testing
     await bench.end()
   }
 
+  @Test("a backend that redirects does so with its share of the requests, whether it has endpoints or not")
+  func backendRedirect() async throws {
+    let bench = try await HTTPBench()
+    var rule = try bench.rule("/old", to: [0, 9])
+    let redirect = HTTPRedirect(path: .prefix("/new"), status: 301)
+    rule.backends[0].weight = 0
+    rule.backends[1].filters = [
+      .redirect(redirect), .responseHeaders(HeaderEdit(set: [HeaderField(name: "x-a", value: "1")])),
+    ]
+    try await bench.use([rule])
+    let client = bench.dial()
+    client.send("GET /old/a?b HTTP/1.1\r\nHost: web\r\n\r\n")
+    let head = client.readHead()
+    #expect(head.hasPrefix("HTTP/1.1 301 Moved Permanently\r\n") && head.contains("x-a: 1\r\n"))
+    #expect(head.contains("location: http://web:\(bench.listen.port)/new/a?b\r\n"))
+    #expect(bench.isUndialled())
+    (rule.backends[0].weight, rule.backends[1].weight) = (1, 0)
+    try await bench.use([rule])
+    client.send("GET /old/a HTTP/1.1\r\nHost: web\r\n\r\n")
+    _ = self.serve(bench.accept(), "A")
+    #expect(client.read(through: "\r\n\r\nA").hasPrefix("HTTP/1.1 200"))
+    await bench.end()
+  }
+
   @Test("weights share the requests of one connection, not its connections")
   func weights() async throws {
     let bench = try await HTTPBench(backends: 2)
@@ -131,6 +155,24 @@ import Testing
     self.request(bench.dial(), reaches: 1, of: bench)
     bench.relay.name(workload: 7, try #require(ResourceName("a/client")))
     self.request(bench.dial(), reaches: 0, of: bench)
+    await bench.end()
+  }
+
+  @Test("where only consumers have routes and the port says nothing, bytes of all others pass as they are")
+  func consumersOfBytes() async throws {
+    let bench = try await HTTPBench(backends: 2, appProtocol: .tcp)
+    var consumer = try bench.rule("/", to: [1])
+    consumer.consumerNamespace = "b"
+    try await bench.use([consumer])
+    bench.relay.name(workload: 7, try #require(ResourceName("a/client")))
+    let client = bench.dial()
+    let server = bench.accept(0)
+    server.send("220 hello\r\n")
+    #expect(client.read(through: "\r\n") == "220 hello\r\n")
+    client.send("\0 no request\n")
+    #expect(server.read(through: "\n") == "\0 no request\n")
+    bench.relay.name(workload: 7, try #require(ResourceName("b/client")))
+    self.request(bench.dial(), reaches: 1, of: bench)
     await bench.end()
   }
 

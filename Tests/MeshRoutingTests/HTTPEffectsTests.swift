@@ -141,12 +141,13 @@ import Testing
     #expect(
       text(policy(["https://*.x.com"]).answer(to: preflight)) == [
         "access-control-allow-origin: https://a.x.com", "vary: Origin", "access-control-allow-methods: GET, PUT",
-        "access-control-allow-headers: x-a", "access-control-max-age: 5",
+        "access-control-allow-headers: x-a", "access-control-expose-headers: x-b, x-c", "access-control-max-age: 5",
       ])
     #expect(
       text(policy(["*"], credentials: true, methods: ["*"]).answer(to: preflight)) == [
         "access-control-allow-origin: https://a.x.com", "access-control-allow-credentials: true", "vary: Origin",
-        "access-control-allow-methods: PUT", "access-control-allow-headers: x-a", "access-control-max-age: 5",
+        "access-control-allow-methods: PUT", "access-control-allow-headers: x-a",
+        "access-control-expose-headers: x-b, x-c", "access-control-max-age: 5",
       ])
     #expect(
       text(policy(["*"], methods: ["*"]).answerFields(for: "https://q")) == [
