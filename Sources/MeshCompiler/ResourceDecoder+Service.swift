@@ -86,7 +86,7 @@ extension ResourceDecoder {
       let nameField = item.optional("name")
       let name = nameField.flatMap { field in field.text().flatMap { Self.dnsPortName(field, $0) } }
       let port = item.required("port")?.port()
-      item.accept("protocol", only: ["TCP"], because: "the mesh carries TCP")
+      let isCarried = Self.isCarried(item.optional("protocol"))
       let target = item.optional("targetPort").flatMap { Self.targetPort($0) }
       let appProtocol = item.optional("appProtocol").flatMap { Self.appProtocol($0) }
       item.refuse(["nodePort"], because: "the mesh publishes no service outside of itself")
@@ -94,7 +94,7 @@ extension ResourceDecoder {
       if nameField == nil, list.count > 1 {
         field.fail("a port without a name beside others", next: "give each of several ports a name")
       }
-      guard let port else { continue }
+      guard let port, isCarried else { continue }
       if target == nil, MeshPort.all.contains(port) {
         field.fail("port \(port) belongs to the mesh itself", next: "use another targetPort")
       }
@@ -111,6 +111,20 @@ extension ResourceDecoder {
           position: field.position))
     }
     return result.sorted { $0.port < $1.port }
+  }
+
+  /// A Service may have ports of other protocols beside: they are left out, and its others serve.
+  private static func isCarried(_ field: Field?) -> Bool {
+    guard let field, !field.isNull, let text = field.text() else { return true }
+    switch text {
+    case "TCP": return true
+    case "UDP", "SCTP":
+      field.warn("the mesh carries TCP: the port is left out, and nothing of the mesh answers there")
+      return false
+    default:
+      field.fail("\(quotedForMessage(text)) is no protocol", next: "use TCP")
+      return true
+    }
   }
 
   /// A DNS label.
@@ -181,7 +195,8 @@ extension ResourceDecoder {
     }
     let ports = top.optional("ports").map { Self.slicePorts($0) } ?? []
     var endpoints: [EndpointSliceSpec.Endpoint] = []
-    for field in top.required("endpoints")?.list(allowEmpty: true) ?? [] {
+    // Kubernetes takes a slice without them, whoever manages it adds them later.
+    for field in top.optional("endpoints")?.list(allowEmpty: true) ?? [] {
       if let endpoint = self.sliceEndpoint(field, wantsV4: wantsV4) { endpoints.append(endpoint) }
     }
     return EndpointSliceSpec(service: service, ports: ports, endpoints: endpoints)
@@ -194,10 +209,10 @@ extension ResourceDecoder {
       let name = item.optional("name")?.text() ?? ""
       let portField = item.required("port")
       let port = portField?.port()
-      item.accept("protocol", only: ["TCP"], because: "the mesh carries TCP")
+      let isCarried = Self.isCarried(item.optional("protocol"))
       if let field = item.optional("appProtocol") { _ = Self.appProtocol(field) }
       item.finish()
-      guard let port else { continue }
+      guard let port, isCarried else { continue }
       if MeshPort.all.contains(port) {
         portField?.fail("port \(port) belongs to the mesh itself", next: "use another port")
       }

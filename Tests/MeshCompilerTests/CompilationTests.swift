@@ -250,6 +250,32 @@ struct CompilationTests {
       problem.description.contains("EndpointSlice shop/manual-1: endpoints[0]: address \(text) belongs to \(owner)"))
   }
 
+  @Test(
+    "ports of UDP and SCTP are left out with a warning, the same number of TCP beside them is not; a Service may have none left"
+  )
+  func otherProtocols() {
+    let both = Samples.service.replacing(
+      "ports:\n",
+      with: "ports:\n    - {name: datagrams, port: 80, protocol: UDP}\n    - {name: s, port: 9, protocol: SCTP}\n")
+    let result = Samples.compile(both)
+    let plain = Samples.compile(Samples.service)
+    let web = Samples.name("shop/web")
+    #expect(result.snapshot.services[web]?.value.ports == plain.snapshot.services[web]?.value.ports)
+    #expect(
+      result.problems.filter { $0.message.contains("the mesh carries TCP") }.map(\.severity) == [.warning, .warning])
+    let none = Samples.compile(Samples.manual.replacing("port: 9000", with: "port: 9000, protocol: UDP"))
+    #expect(none.snapshot.services[Samples.name("shop/manual")]?.value.ports.isEmpty == true && none.errors.isEmpty)
+  }
+
+  @Test("a slice without endpoints is one whose endpoints come later")
+  func emptySlice() throws {
+    let end = try #require(Samples.slice.firstRange(of: "endpoints:")).lowerBound
+    let slice = String(Samples.slice[..<end])
+    let result = Samples.compile(Samples.manual, slice)
+    #expect(result.errors.isEmpty)
+    #expect(result.snapshot.endpoints[Samples.name("shop/manual")]?.value.endpoints.isEmpty ?? true)
+  }
+
   @Test("Of two routes for one port the first by name holds")
   func twoRoutes() {
     let second = Samples.route.replacing("name: split", with: "name: zebra")

@@ -180,8 +180,10 @@ class Run:
     def _request(self, address, case):
         """The request of a case, and what is expected of it; each time another one if it has a unique part."""
         request, expect, port = dict(case["request"]), case["expect"], case["to"]["port"]
-        request.update(address=address, port=port, headers=request.get("headers") or {})
-        if request.get("host") is None:
+        request.update(
+            address=address, port=port, headers=request.get("headers") or {}, method=request.get("method") or "GET",
+            path=request.get("path") or "/")
+        if not request.get("host"):
             host = f"[{address}]" if ":" in address else address
             request["host"] = host if port == 80 else f"{host}:{port}"
         name = request.pop("unique_query", None)
