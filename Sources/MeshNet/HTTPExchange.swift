@@ -132,7 +132,9 @@ struct HTTPExchange: Equatable {
     case .idle, .dialling, .resting: return .none
     case .answering: return self.over(.cut)
     case .waiting:
-      if self.isReused, self.isReplayable, !self.hasReplayed, !self.wasHeard, fault == nil, !isReset {
+      if self.isReused, self.isReplayable, !self.hasReplayed, !self.wasHeard, fault == nil, !isReset,
+        self.mayReplay()
+      {
         self.hasReplayed = true
         return self.replay(now: now)
       }
@@ -154,6 +156,12 @@ struct HTTPExchange: Equatable {
       self.refusals += 1
       return self.replay(now: now)
     }
+  }
+
+  /// Where the rule says how often a request may be sent, this counts as well: a backend that ends each connection looks the same.
+  private mutating func mayReplay() -> Bool {
+    let decision = self.retries?.decide(.lost)
+    return decision != .exhausted || self.retries?.count == 0
   }
 
   private mutating func replay(now: UInt64) -> Action {
@@ -184,7 +192,11 @@ struct HTTPExchange: Equatable {
   private mutating func failed(_ failure: HTTPRetries.Failure, _ local: HTTPLocalAnswer, now: UInt64) -> Action {
     if self.rests(after: failure, now: now) { return .rest }
     var local = local
-    if self.isExhausted { local.flags.insert(.upstreamRetryLimitExceeded) }
+    if self.isExhausted {
+      // After as many attempts as the rule has, the backend is out of service (Gateway API takes 500 and 503).
+      if failure == .lost { local = HTTPLocalAnswer(503, local.reason, local.flags) }
+      local.flags.insert(.upstreamRetryLimitExceeded)
+    }
     return self.over(.answer(local))
   }
 

@@ -135,6 +135,21 @@ import Testing
     #expect(refused.upstreamRefused(isWhole: false, now: 200) == .rest)
   }
 
+  @Test(
+    "a second time because of a connection that had served before is one of the rule's attempts; lost to the last is 503"
+  )
+  func reused() {
+    var lost = HTTPLocalAnswer(503, "upstream_closed", .upstreamConnectionTermination)
+    lost.flags.insert(.upstreamRetryLimitExceeded)
+    for attempts: UInt32 in [0, 1] {
+      var exchange = self.begun(attempts: attempts, isSent: false)
+      exchange.sent(isReused: true)
+      #expect(exchange.upstreamFailed(now: 200) == .replay && !exchange.mayReuse, "\(attempts)")
+      exchange.sent(isReused: false)
+      #expect(exchange.upstreamFailed(now: 300) == .answer(lost), "\(attempts)")
+    }
+  }
+
   @Test("what may not be said twice is not, and what cannot be is not")
   func once() {
     var unsafe = self.begun(isIdempotent: false)
