@@ -10,9 +10,8 @@ import MeshTelemetry
 ///
 /// Called from the scan. A look is a connect that the hook refuses with an error of its own: one or two microseconds, no
 /// packet. A dial is a whole connection to the node proxy and costs twenty times that, so of many workloads each is
-/// dialled less often: two dials a second in all, at least one in two seconds of each workload while there are four.
+/// dialled less often (`CanaryMachine.dialInterval`): one in two seconds of each workload while there are four.
 extension Agent {
-  private static let dialsPerSecond: Int64 = 2
   /// In one turn: after a start all workloads want their first at once.
   private static let mostDials = 16
   private static let mendMilliseconds: Int64 = 200
@@ -21,7 +20,7 @@ extension Agent {
     guard self.planner.generation > 0 else { return }
     let now = MonotonicClock.milliseconds
     self.followCanaries(now)
-    let interval = max(CanaryMachine.lookInterval, Int64(self.canaries.count) * 1000 / Self.dialsPerSecond)
+    let interval = CanaryMachine.dialInterval(workloads: self.canaries.count)
     var dials = 0
     for (name, watch) in self.canaries {
       switch watch.read(now: now) {

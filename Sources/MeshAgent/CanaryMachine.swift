@@ -57,6 +57,14 @@ struct CanaryMachine: Sendable, Equatable {
   /// A turn that comes a moment too early does the work, and does not leave it to the next one.
   static let slack: Int64 = 250
 
+  /// Up to so many workloads share two dials a second, more of them one.
+  static let fewWorkloads = 20
+
+  /// Between two dials of one workload that is proven.
+  static func dialInterval(workloads: Int) -> Int64 {
+    max(Self.lookInterval, Int64(workloads) * (workloads <= Self.fewWorkloads ? 500 : 1000))
+  }
+
   private(set) var phase: Phase = .waiting
   /// The last look found nothing.
   private(set) var isClean = false

@@ -19,7 +19,9 @@ struct RestBoard {
   /// Above the cgroups of those that are enrolled in the host's namespace.
   private(set) var directories: Set<String> = []
   private var seen: [Reader: UInt64] = [:]
-  private var half = false
+  /// Of the places, those whose turn it is.
+  private var part = 0
+  private static let parts = 4
 
   /// Who reads all of it only after a change.
   enum Reader: Hashable { case places, named, directories, canaries, listeners, watches, readiness, status }
@@ -42,12 +44,12 @@ struct RestBoard {
 
   mutating func keep(directories: Set<String>) { self.directories = directories }
 
-  /// Whether each place holds what it held. One half in each look, so all of them in four seconds at rest; after something
+  /// Whether each place holds what it held. A quarter in each look, so all of them in eight seconds at rest; after something
   /// happened on the host, all at once.
   mutating func areAsTheyWere(afterEvent: Bool, _ id: (String) -> FileID?) -> Bool {
     guard let places = self.places else { return false }
-    self.half.toggle()
-    for index in places.indices where afterEvent || (index % 2 == 0) == self.half {
+    self.part = (self.part + 1) % Self.parts
+    for index in places.indices where afterEvent || index % Self.parts == self.part {
       if id(places[index].path) != places[index].id { return false }
     }
     return true

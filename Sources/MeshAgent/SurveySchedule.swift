@@ -7,24 +7,26 @@ import MeshLinux
 /// Time is milliseconds of any steady clock.
 struct SurveySchedule: Sendable, Equatable {
   static let countMilliseconds: Int64 = 4000
-  static let listMilliseconds: Int64 = 40_000
+  static let listMilliseconds: Int64 = 120_000
+  /// Of so many counts one is of both families.
+  static let countsOfBoth = 4
   /// What comes a moment too early is not put off until the next turn.
   static let slack: Int64 = 250
 
   private var nextCount: Int64
   private var nextList: Int64
   private var last: ListenerSurvey.InUse?
-  /// This time both families are counted.
-  private var countsBoth = false
-  /// From a list to the next: the first time among the second half of forty seconds, so that not all namespaces are listed
-  /// in one turn.
+  /// Since both families were counted.
+  private var countsOfOne = Self.countsOfBoth - 1
+  /// From a list to the next: the first time among the second half of two minutes, so that not all namespaces are listed in
+  /// one turn.
   private var interval: Int64
 
   /// - Parameter spread: any number that is different for different namespaces.
   init(now: Int64, spread: UInt64) {
     self.nextCount = now
     self.nextList = now
-    self.interval = Self.listMilliseconds / 2 + Int64(spread % 20) * 1000
+    self.interval = Self.listMilliseconds / 2 + Int64(spread % 60) * 1000
   }
 
   mutating func wantsCount(now: Int64) -> Bool {
@@ -40,11 +42,11 @@ struct SurveySchedule: Sendable, Equatable {
     self.nextList = now
   }
 
-  /// What a count may start from: every other time the one before, by which IPv6 is taken to be as it was while nothing else
-  /// is different.
+  /// What a count may start from: in three of four the one before, by which IPv6 is taken to be as it was while nothing else
+  /// is different. A socket that comes makes a difference, so only one that was there before it listens is found later.
   mutating func takeBasis() -> ListenerSurvey.InUse? {
-    self.countsBoth.toggle()
-    return self.countsBoth ? nil : self.last
+    self.countsOfOne = (self.countsOfOne + 1) % Self.countsOfBoth
+    return self.countsOfOne == 0 ? nil : self.last
   }
 
   /// True if the listeners are to be listed now. `inUse`: nil if that cannot be told.

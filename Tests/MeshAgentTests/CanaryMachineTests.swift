@@ -44,6 +44,12 @@ struct CanaryMachineTests {
     #expect(machine.wantsDial(now: 24_000))
   }
 
+  @Test("a few workloads share two dials a second, many one, and none is dialled more often than looked at")
+  func dialIntervals() {
+    let intervals = [0, 1, 4, 5, 20, 21, 100].map(CanaryMachine.dialInterval)
+    #expect(intervals == [2000, 2000, 2000, 2500, 10_000, 21_000, 100_000])
+  }
+
   @Test("at rest is who is proven and was answered the last time")
   func rest() {
     var machine = CanaryMachine(now: 0)

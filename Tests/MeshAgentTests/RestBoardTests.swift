@@ -26,11 +26,11 @@ struct RestBoardTests {
     #expect(board.isNew(for: .canaries) && !board.isNew(for: .status))
   }
 
-  @Test("two looks at rest are at every place once")
-  func halves() {
+  @Test("four looks at rest are at every place once")
+  func quarters() {
     var board = Self.board(5)
     var looked: [String] = []
-    for _ in 0..<2 {
+    for _ in 0..<4 {
       let isSame = board.areAsTheyWere(afterEvent: false) { path in
         looked.append(path)
         return Self.id(path)
