@@ -69,6 +69,6 @@ struct ProxySettingsTests {
   func strict(row: FieldTests.Row) {
     let result = Samples.compile(row.base.replacing(row.old, with: row.new, maxReplacements: 1))
     #expect(
-      result.errors.contains { $0.path == row.path && $0.message.contains(row.message) }, "\(result.errors)")
+      result.errors.contains { $0.position.path == row.path && $0.message.contains(row.message) }, "\(result.errors)")
   }
 }

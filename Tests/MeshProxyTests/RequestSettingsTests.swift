@@ -30,7 +30,7 @@ struct RequestSettingsTests {
 
   @Test("without options of the host the mesh's settings hold, and without those the defaults")
   func ofMesh() throws {
-    let settings = self.settings()
+    let settings = try self.settings()
     let plain = settings.http(.defaults)
     #expect(plain.limits == .defaults && plain.http2 == .defaults && plain.idleTimeout == 3_600_000)
     #expect(settings.accessLog(.defaults) == nil)
