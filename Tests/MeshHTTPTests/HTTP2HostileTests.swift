@@ -43,7 +43,8 @@ struct HTTP2HostileTests {
     "a list within its bound is taken, also where Huffman's code makes it longer than that; one beyond is answered with 431"
   )
   func longFields() {
-    for (count, told) in [(28_000, "head 1 GET a / ends"), (33_000, "refused 1 0 fields_too_large")] {
+    let taken = "head 1 GET a / x=\(String(repeating: "\\", count: 28_000)) ends"
+    for (count, told) in [(28_000, taken), (33_000, "refused 1 0 fields_too_large")] {
       let answer = self.served { rig in
         let block = rig.block(HTTP2Rig.get + [("x", String(repeating: "\\", count: count))])
         #expect(block.count > 64 << 10)
@@ -57,7 +58,7 @@ struct HTTP2HostileTests {
         }
         return frames
       }
-      #expect(answer.first == told, "\(count): \(answer)")
+      #expect(answer.first == told, "\(count)")
     }
   }
 
