@@ -66,11 +66,18 @@ class Backend:
             self.process.wait()
 
     def records(self):
+        last = "nothing"
         with self.log.open(errors="replace") as lines:
             for line in lines:
                 record = self._record(line.rstrip("\n"))
-                if record is not None:
-                    yield record
+                if record is None:
+                    continue
+                # Of what it could not read it tells nothing: then the one before says where to look.
+                if record[1] == "-":
+                    record = (record[0], f"- after {last}, {line.strip()[-30:]}", record[2], record[3])
+                else:
+                    last = record[1]
+                yield record
 
     def _record(self, line):
         if self.name == "nginx":
