@@ -159,11 +159,14 @@ package struct ServicePort: Hashable, Sendable {
   package var routing: HTTPRouting?
   /// Empty: no TLSRoute is attached. Else connections go where these lead, and all others are closed.
   package var tlsRules: [TLSRule]
+  /// Nil: no TrafficPolicy names it.
+  package var traffic: TrafficSettings?
 
   package init(
     port: UInt16, name: String = "", appProtocol: AppProtocol = .tcp, backends: [Backend], route: ResourceName? = nil,
-    routing: HTTPRouting? = nil, tlsRules: [TLSRule] = []
+    routing: HTTPRouting? = nil, tlsRules: [TLSRule] = [], traffic: TrafficSettings? = nil
   ) {
+    self.traffic = traffic
     self.port = port
     self.name = name
     self.appProtocol = appProtocol
@@ -218,11 +221,13 @@ package struct Endpoint: Hashable, Sendable {
   package var ports: [PortMapping]
   /// Its workload is on another node: no address leads there from here. Only a node knows, for its proxy.
   package var needsTunnel: Bool
+  package var locality: Locality
 
   package init(
     workload: ResourceName? = nil, addresses: [IPAddress] = [], isReady: Bool = true, weight: UInt32 = 1,
-    ports: [PortMapping], needsTunnel: Bool = false
+    ports: [PortMapping], needsTunnel: Bool = false, locality: Locality = .nowhere
   ) {
+    self.locality = locality
     self.needsTunnel = needsTunnel
     self.workload = workload
     self.addresses = addresses
