@@ -30,6 +30,10 @@ EXTRAS = ["Expect: 100-continue", "Expect: 200-ok", "Connection: close", "Connec
           "Host: b.test", "Content-Length: 0", "Transfer-Encoding: chunked", "Content-Length: 7", " X-Space: a", "\tX-Tab: a"]
 
 
+# HAProxy refuses a longer name as if it were no name at all (2.6, a length of 8 bits), and its log then says nothing of the request.
+LONG_NAME = re.compile(r"(?<=\n)([^\s:]{250})[^\s:]+(?=:)")
+
+
 class Message:
     """A request in parts, so that one thing at a time can be made wrong."""
 
@@ -191,7 +195,7 @@ class Stream:
                     draw.choice(CHANGES)(draw, message, hidden)
             text = message.text()
             if index == wrong and draw.random() < 0.1:
-                text = garble(draw, text, self.tag)
+                text = LONG_NAME.sub(r"\1", garble(draw, text, self.tag))
             texts.append(text)
         self.data = "".join(texts).encode("latin-1")
         if draw.random() < 0.05:

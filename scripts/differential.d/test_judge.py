@@ -27,6 +27,10 @@ class JudgeTests(unittest.TestCase):
         self.assertIn("grown together", self.faults((A, "/s1-1", "/s2-1", 200))[0])
         self.assertEqual(self.faults((A, "http://a.test/s1-1?q", "/s1-1", 200)), [])
 
+    def test_no_stream_has_a_field_name_that_haproxy_cannot_hold(self):
+        names = [line.split(b":")[0] for line in Stream(7, 23847).data.split(b"\n") if b":" in line]
+        self.assertEqual(max(len(name) for name in names), 250)
+
     def test_streams_are_the_same_for_the_same_seed(self):
         self.assertEqual(Stream(1, 7).data, Stream(1, 7).data)
         self.assertNotEqual(Stream(1, 7).data, Stream(2, 7).data)
