@@ -20,7 +20,9 @@ extension ExplainReport {
       }
     let answer = try resolved.explain(
       source: source, destination: destination,
-      request: question.request.map { request in { Self.routed(request, question, $0, from: $1) } })
+      inside: .init(
+        request: question.request.map { request in { Self.routed(request, question, $0, from: $1) } },
+        server: question.serverName.map { name in .init(name: name) { TLSRoutes.rule(for: name, of: $0) } }))
     let first = answer.outcomes.first { !$0.isAllowed } ?? answer.outcomes.first
     let deciding = first?.verdict.policy
     self.init(
@@ -40,6 +42,11 @@ extension ExplainReport {
         rule: answer.rule.map { "\($0.origin.kind.rawValue) \($0.origin.name), rule \($0.origin.rule)" },
         matches: answer.rule?.matches.map(\.words) ?? [], filters: answer.rule?.works ?? [],
         status: answer.answered?.status, reason: answer.answered?.reason)
+    }
+    if let name = question.serverName, answer.tlsRule != nil || answer.closed != nil {
+      self.server = Server(
+        name: name, rule: answer.tlsRule.map { "TLSRoute \($0.route)" }, names: answer.tlsRule?.hostnames ?? [],
+        reason: answer.closed)
     }
     self.source =
       switch question.source {

@@ -68,6 +68,12 @@ extension Presentation {
       text += "\n"
       for filter in request.filters { text += "  filter: \(filter)\n" }
     }
+    if let server = report.server {
+      text +=
+        "server name \(server.name): \(server.rule.map { "\($0) (\(server.names.joined(separator: ", ")))" } ?? "no rule")"
+      if let reason = server.reason { text += ", closed by the node proxy: \(reason)" }
+      text += "\n"
+    }
     if !report.endpoints.isEmpty {
       let table = TextTable(
         ["SHARE", "ENDPOINT", "WORKLOAD", "VERDICT", "REASON", "POLICY"],

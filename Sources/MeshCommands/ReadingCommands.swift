@@ -98,12 +98,14 @@ struct ExplainCommand: AsyncParsableCommand {
       the agent enforces now. Exit status 1: the connection would be refused.
 
       --method, --path, --host and --header (any of them) ask about a request: which rule of which route takes it, and \
-      where it goes. Exit status 1 as well if the node proxy would answer it with an error.
+      where it goes. Exit status 1 as well if the node proxy would answer it with an error. --sni asks the same about \
+      a TLS connection to a port with TLSRoutes, by the server name in its ClientHello.
 
       EXAMPLES
         martlet explain default/client default/web:80
         martlet explain 192.0.2.7 10.0.0.2:8080
         martlet explain default/client default/web:80 --path /cart --header x-canary=yes
+        martlet explain default/client default/web:443 --sni www.example.com
       """)
 
   @Argument(help: ArgumentHelp("Who dials.", valueName: "src"))
@@ -118,6 +120,10 @@ struct ExplainCommand: AsyncParsableCommand {
   @Option(
     name: .customLong("header"), help: ArgumentHelp("Of a request: a field; several times.", valueName: "name=value"))
   var headers: [String] = []
+  @Option(
+    name: .customLong("sni"), help: ArgumentHelp("Of a TLS connection: the server name it asks for.", valueName: "name")
+  )
+  var serverName: String?
 
   @OptionGroup var instance: InstanceOptions
   @OptionGroup var output: OutputOptions
@@ -129,11 +135,13 @@ struct ExplainCommand: AsyncParsableCommand {
 
   func run() async throws {
     // The agent parses again; this says what is wrong without one.
-    _ = try ExplainQuestion(source: self.source, destination: self.destination)
-    _ = try self.request()
+    var question = try ExplainQuestion(source: self.source, destination: self.destination)
+    if let serverName { try question.ask(serverName: serverName) }
+    let request = try self.request()
     let report = try await AgentClient(socketPath: self.instance.socketPath).get(
       ExplainReport.self, "/v1/explain",
-      query: [("source", self.source), ("destination", self.destination)] + (try self.request()?.query ?? []))
+      query: [("source", self.source), ("destination", self.destination), ("sni", question.serverName)]
+        + (request?.query ?? []))
     Console.print(try Presentation.text(report, self.output.output, table: Presentation.explanation))
     let isAnswered = (report.request?.status ?? 0) >= 400
     if report.verdict == .deny || report.reason != .none || isAnswered { throw StatusError(.no) }

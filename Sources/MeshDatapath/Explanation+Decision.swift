@@ -1,16 +1,16 @@
 package import MeshBase
 import MeshPolicy
-package import MeshSnapshot
+import MeshSnapshot
 
 extension ResolvedSnapshot {
   /// What would happen to a connection from this node's point of view, decision by decision in the order of the kernel's.
   ///
-  /// - request: what becomes of the request that is asked about, at a port whose requests are routed.
+  /// - inside: what of the connection is asked about beside its two ends.
   ///
   /// Errors: `notFound` if a workload or service is not known by that name, or has no address.
   package func explain(
     source: Explanation.Source, destination: Explanation.Destination,
-    request: ((HTTPRouting, _ source: ResourceName) -> RoutedRequest)? = nil
+    inside: Explanation.Inside = .nothing
   ) throws(MeshError) -> Explanation {
     var result = Explanation(source: source)
     let target: SocketEndpoint
@@ -35,7 +35,7 @@ extension ResolvedSnapshot {
     if let name = result.sourceWorkload, self.isEnrolled(name), let workload = self.snapshot.workloads[name]?.value {
       result.sourceIdentity = workload.identity
       result.steps.append("the source is workload \(name), identity \(workload.identity)")
-      self.explainCall(from: name, to: target, request, &result)
+      self.explainCall(from: name, to: target, inside, &result)
     } else {
       let from = result.sourceWorkload.map { "workload \($0), which is not enrolled on this node," } ?? "an address"
       result.steps.append("the source is \(from) without an identity that this node can attest")
@@ -68,8 +68,7 @@ extension ResolvedSnapshot {
 
   /// The connect hook of an enrolled workload.
   private func explainCall(
-    from source: ResourceName, to target: SocketEndpoint, _ request: ((HTTPRouting, ResourceName) -> RoutedRequest)?,
-    _ result: inout Explanation
+    from source: ResourceName, to target: SocketEndpoint, _ inside: Explanation.Inside, _ result: inout Explanation
   ) {
     let address = target.address
     if address.isLoopback || address.isUnspecified {
@@ -100,7 +99,7 @@ extension ResolvedSnapshot {
       result.route = port.route
       let route = port.route.map { ", shared by route \($0)" } ?? ""
       result.steps.append("\(target) is service \(service.name), port \(port.port) (\(port.appProtocol))\(route)")
-      return self.explainShares(of: port, from: source, isV4: address.isV4, request, &result)
+      return self.explainShares(of: port, from: source, isV4: address.isV4, inside, &result)
     }
     guard let owner = self.workload(at: target) else {
       if self.isInVIPRange(address) {
@@ -146,25 +145,33 @@ extension ResolvedSnapshot {
   }
 
   private func explainShares(
-    of port: ServicePort, from source: ResourceName, isV4: Bool,
-    _ request: ((HTTPRouting, ResourceName) -> RoutedRequest)?, _ result: inout Explanation
+    of port: ServicePort, from source: ResourceName, isV4: Bool, _ inside: Explanation.Inside,
+    _ result: inout Explanation
   ) {
     let needsProxy = port.needsProxy
     result.tier = needsProxy ? .relay : .kernel
     let answersRequests = self.parsesRequests && port.speaksHTTP(toClientsIn: source.namespace)
     var port = port
     if !port.tlsRules.isEmpty {
-      port = self.everyBackend(of: port.tlsRules, port, &result)
+      if let server = inside.server {
+        guard let led = self.lead(server, port, &result) else { return }
+        port = led
+      } else {
+        port = self.everyBackend(of: port.tlsRules, port, &result)
+      }
     } else if answersRequests, let routing = port.routing {
-      if let request {
+      if let request = inside.request {
         guard let led = self.lead(request(routing, source), port, &result) else { return }
         port = led
       } else {
         port = self.everyBackend(of: routing.rules(forClientsIn: source.namespace), port, &result)
       }
-    } else if request != nil {
+    } else if inside.request != nil {
       result.steps.append(
         answersRequests ? "no route is attached to the port" : "requests are not looked at there: bytes go as they are")
+    }
+    if port.tlsRules.isEmpty, inside.server != nil {
+      result.steps.append("no TLSRoute is attached to the port: the server name changes nothing")
     }
     for backend in port.backends {
       guard backend.isValid else {
@@ -383,7 +390,9 @@ extension Explanation {
       self.reason = refused.first?.reason ?? .none
     }
     for outcome in self.outcomes { self.steps.append(outcome.sentence) }
-    if self.outcomes.isEmpty, self.verdict == .refused { self.steps.append("refused: \(self.reason)") }
+    if self.outcomes.isEmpty, self.verdict == .refused, self.closed == nil {
+      self.steps.append("refused: \(self.reason)")
+    }
   }
 }
 

@@ -88,6 +88,9 @@ package struct Explanation: Hashable, Sendable {
   /// Of the request that was asked about: the rule that takes it.
   package var rule: HTTPRule?
   package var answered: Answered?
+  /// Of the server name that was asked about: the rule that leads it, or why the proxy closes the connection.
+  package var tlsRule: TLSRule?
+  package var closed: String?
   package var policies: [ConsideredPolicy] = []
   /// One sentence a step, in the order of the decisions.
   package var steps: [String] = []

@@ -1,5 +1,5 @@
 package import MeshBase
-import MeshSnapshot
+package import MeshSnapshot
 
 /// Where TLS connections to a service port go, by the name that the client asks for. An exact name goes before all wildcards, a
 /// longer wildcard before a shorter one; `*.` stands for one label or more (Gateway API, Hostname). Of rules with the same name the
@@ -7,6 +7,8 @@ import MeshSnapshot
 package struct TLSRoutes: Sendable {
   package struct Rule: Sendable {
     package let route: ResourceName
+    /// In the port's rules.
+    let number: Int
     /// In `RoutingTable.backends`.
     let backends: Range<Int>
     let totalWeight: UInt64
@@ -23,7 +25,9 @@ package struct TLSRoutes: Sendable {
     var compiled: [Rule] = []
     for (number, rule) in rules.enumerated() {
       let share = split(rule.backends)
-      compiled.append(Rule(route: rule.route, backends: share.backends, totalWeight: share.totalWeight))
+      compiled.append(
+        Rule(
+          route: rule.route, number: number, backends: share.backends, totalWeight: share.totalWeight))
       for name in rule.hostnames {
         if name.hasPrefix("*.") {
           let suffix = String(name.dropFirst())
@@ -34,6 +38,11 @@ package struct TLSRoutes: Sendable {
       }
     }
     self.rules = compiled
+  }
+
+  /// Of a port's rules, the one that is for a name in lower case.
+  package static func rule(for name: String, of rules: [TLSRule]) -> TLSRule? {
+    TLSRoutes(rules, split: { _ in (0..<0, 0) })?.rule(for: name).map { rules[$0.number] }
   }
 
   /// - name: lower case.

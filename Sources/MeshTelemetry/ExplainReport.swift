@@ -15,6 +15,26 @@ package struct ExplainReport: Codable, Sendable, Hashable {
   package var endpoints: [Choice]
   /// Of the request, if one was asked about and the port's requests are routed.
   package var request: Request?
+  /// Of the server name, if one was asked about and TLSRoutes lead the port's connections.
+  package var server: Server?
+
+  /// What becomes of a TLS connection that asks for a name.
+  package struct Server: Codable, Sendable, Hashable {
+    package var name: String
+    /// The TLSRoute that leads it; nil: none does.
+    package var rule: String?
+    /// Of the rule.
+    package var names: [String]
+    /// Why the proxy closes it.
+    package var reason: String?
+
+    package init(name: String, rule: String? = nil, names: [String] = [], reason: String? = nil) {
+      self.name = name
+      self.rule = rule
+      self.names = names
+      self.reason = reason
+    }
+  }
 
   /// What becomes of a request.
   package struct Request: Codable, Sendable, Hashable {
@@ -63,9 +83,10 @@ package struct ExplainReport: Codable, Sendable, Hashable {
   package init(
     source: String, destination: String, tier: FlowTier, verdict: FlowVerdict, reason: RefusalReason = .none,
     policy: String? = nil, policyVersion: String? = nil, steps: [String] = [], endpoints: [Choice] = [],
-    request: Request? = nil
+    request: Request? = nil, server: Server? = nil
   ) {
     self.request = request
+    self.server = server
     self.source = source
     self.destination = destination
     self.tier = tier
@@ -96,6 +117,8 @@ package struct ExplainQuestion: Sendable, Hashable {
   package var target: Target
   package var port: UInt16
   package var request: ExplainRequest?
+  /// The name in the ClientHello of a TLS connection, in lower case.
+  package private(set) var serverName: String?
 
   package init(source: Source, target: Target, port: UInt16, request: ExplainRequest? = nil) {
     self.request = request
@@ -130,6 +153,22 @@ package struct ExplainQuestion: Sendable, Hashable {
     }
     self.target = .name(name)
     self.port = port
+  }
+
+  /// A host name, as RFC 6066 section 3 wants it: no address, no port.
+  package mutating func ask(serverName: String) throws(MeshError) {
+    let name = serverName.lowercased()
+    let isName = name.utf8.allSatisfy { byte in
+      switch byte {
+      case 0x30...0x39, 0x61...0x7a, 0x2d, 0x2e, 0x5f: true
+      default: false
+      }
+    }
+    guard isName, (1...253).contains(name.utf8.count), IPAddress(name) == nil else {
+      throw MeshError(
+        .invalid, "server name", "\"\(serverName)\" is none", next: "write a host name, as in www.example.com")
+    }
+    self.serverName = name
   }
 
   private static func name(_ text: String) -> ResourceName? {

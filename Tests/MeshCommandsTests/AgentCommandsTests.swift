@@ -133,6 +133,24 @@ import Testing
     }
   }
 
+  @Test("explain of a server name says which TLSRoute leads it, and exits with whether one does")
+  func explainServerName() async throws {
+    try await FakeAgent().serve { directory in
+      func ask(_ name: String) async -> CommandLineResult {
+        await .of("explain", "client", "web.default:443", "--sni", name, "--run-dir", directory)
+      }
+      let led = await ask("WWW.test")
+      #expect(led.status == .yes && led.out.contains("server name www.test: TLSRoute default/web (*.test)\n"))
+      let lost = await ask("lost.test")
+      #expect(lost.status == .no)
+      #expect(lost.out.contains("server name lost.test: no rule, closed by the node proxy: tls_no_route\n"))
+      for name in ["", "a b", "10.0.0.1", "a/b", "a:443", String(repeating: "a", count: 254)] {
+        let refused = await ask(name)
+        #expect(refused.status != .yes && refused.errors.contains("server name"), "\(name): \(refused)")
+      }
+    }
+  }
+
   @Test("show routes: one line a rule, as the proxy obeys it")
   func routes() async throws {
     try await FakeAgent().serve { directory in

@@ -83,6 +83,14 @@ final class FakeAgent: AgentReporting {
             rule: "HTTPRoute default/canary, rule 1", matches: ["\(request.method) \(request.path)"],
             filters: request.headers.map { "saw \($0.name) \($0.value) of \(request.host ?? "-")" }))
     }
+    if let name = question.serverName {
+      return ExplainReport(
+        source: "default/client", destination: "default/web:443", tier: .relay,
+        verdict: name == "lost.test" ? .deny : .allow,
+        server: name == "lost.test"
+          ? .init(name: name, reason: "tls_no_route")
+          : .init(name: name, rule: "TLSRoute default/web", names: ["*.test"]))
+    }
     return question.port == 80
       ? ExplainReport(
         source: "default/client", destination: "default/web:80", tier: .kernel, verdict: .allow,

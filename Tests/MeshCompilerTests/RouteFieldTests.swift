@@ -244,6 +244,10 @@ struct RouteFieldTests {
       RouteSamples.http, "- type: CORS",
       "- {type: ExtensionRef, extensionRef: {group: a, kind: b, name: c}}\n        - type: CORS",
       "\(rule).filters[5].type", "would pass without it"),
+    Row(
+      RouteSamples.http, "- type: CORS",
+      "- {type: ExternalAuth, externalAuth: {protocol: HTTP, backendRef: {name: a, port: 1}}}\n        - type: CORS",
+      "\(rule).filters[5].type", "would pass without it"),
     Row(RouteSamples.http, "weight: 9", "weight: -1", "\(rule).backendRefs[0].weight", "from 0"),
     Row(
       RouteSamples.http, "{name: web, port: 80, weight: 9}", "{name: web}",

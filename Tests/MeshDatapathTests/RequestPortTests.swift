@@ -89,6 +89,17 @@ struct TLSPortTests {
       #expect(explanation.tier == .relay && explanation.verdict == .allowed)
       #expect(explanation.outcomes.map(\.workload) == [resourceName("n/other")])
       #expect(explanation.steps.contains { $0.contains("TLSRoute n/r (a.example)") })
+
+      func ask(_ name: String, _ rule: @escaping ([TLSRule]) -> TLSRule?) throws -> Explanation {
+        try planner.resolved.explain(
+          source: .workload(resourceName("n/client")), destination: .endpoint(target),
+          inside: .init(server: .init(name: name, rule: rule)))
+      }
+      let led = try ask("a.example", \.first)
+      #expect(led.tlsRule?.route == resourceName("n/r") && led.closed == nil && led.verdict == .allowed)
+      #expect(led.outcomes.map(\.share) == [1])
+      let closed = try ask("b.example") { _ in nil }
+      #expect(closed.verdict == .refused && closed.closed == "tls_no_route" && closed.outcomes.isEmpty)
     }
   }
 }
@@ -125,7 +136,8 @@ struct RequestExplanationTests {
       locals: locals)
     return try resolved.explain(
       source: .workload(name("client")), destination: .endpoint(SocketEndpoint(address("240.0.0.1"), 80)),
-      request: request.map { request in { _, source in source == name("client") ? request : .unrouted } })
+      inside: .init(request: request.map { request in { _, source in source == name("client") ? request : .unrouted } })
+    )
   }
 
   private func rule(_ backends: [HTTPBackend], _ filters: [HTTPFilter] = []) -> RoutedRequest {

@@ -172,6 +172,26 @@ import Testing
     await bench.end()
   }
 
+  @Test("a stream of a mirror whose window stays shut is given up, and the body arrives at the backend whole")
+  func slowStream() async throws {
+    let bench = try await self.bench(appProtocol: .http2)
+    let client = HTTP2Peer(bench.dial(), .client)
+    let body = (0..<400_000).map { UInt8(truncatingIfNeeded: $0 &* 7 >> 4) }
+    let id = client.open("POST", "/x", ends: false)
+    let sender = Task.detached { client.data(id, body, ends: true) }
+    let servers = (0..<2).map { HTTP2Peer(bench.accept($0), .server) }
+    servers[1].consumes = false
+    let copy = servers[1].request()
+    let isWhole = servers[0].message(servers[0].request()).body == body
+    #expect(isWhole)
+    await sender.value
+    #expect(servers[1].reset(of: copy) != nil)
+    servers[0].answer(servers[0].request())
+    #expect(client.message(id).text == "ok")
+    #expect(try await bench.counters { $0.refused["mirror_too_slow"] == 1 }.refused == ["mirror_too_slow": 1])
+    await bench.end()
+  }
+
   @Test("a client of HTTP/2 whose backend and mirror speak HTTP/1.1, and the other way round")
   func bridges() async throws {
     let bench = try await self.bench()

@@ -74,4 +74,15 @@ struct TLSRoutesTests {
     #expect(try self.pick(table, "c.example") == "no_endpoint")
     #expect(try self.pick(table, "d.example") == "no_endpoint")
   }
+
+  @Test("the rule that a name has among rules as they are written")
+  func written() throws {
+    let rules = try [["a.test"], ["*.test", "b.org"]].enumerated().map { number, names in
+      TLSRule(route: try name("a/r\(number)"), hostnames: names, backends: [])
+    }
+    for (asked, number) in [("a.test", 0), ("b.test", 1), ("x.a.test", 1), ("b.org", 1)] {
+      #expect(TLSRoutes.rule(for: asked, of: rules) == rules[number], "\(asked)")
+    }
+    #expect(TLSRoutes.rule(for: "org", of: rules) == nil && TLSRoutes.rule(for: "a.test", of: []) == nil)
+  }
 }

@@ -96,6 +96,15 @@ struct TLSRouteRootTests {
       }
       #expect(try mesh.martlet(["show", "routes"]).stdout.contains("server name *.example.com"))
       #expect(try mesh.martlet(["explain", "demo/client", "\(Self.vip):443"]).stdout.contains("TLSRoute demo/exact"))
+      for (name, answer, status) in [
+        ("a.example.com", "TLSRoute demo/exact (a.example.com)", 0), ("x.y.example.com", "TLSRoute demo/wild", 0),
+        ("example.org", "closed by the node proxy: tls_no_route", 1),
+      ] {
+        let explained = try mesh.martlet(["explain", "demo/client", "\(Self.vip):443", "--sni", name])
+        #expect(
+          explained.status == .code(Int32(status)) && explained.stdout.contains("server name \(name): ")
+            && explained.stdout.contains(answer), "\(explained)")
+      }
       let isCounted = try eventually(within: .seconds(20)) {
         let metrics = try mesh.metrics()
         return ["tls_no_route", "tls_no_name"].allSatisfy { reason in

@@ -68,6 +68,7 @@ package enum AgentEndpoints {
       }
       var question = try ExplainQuestion(source: source, destination: destination)
       question.request = try ExplainRequest(query: target.query)
+      if let name = target.query["sni"] { try question.ask(serverName: name) }
       try await writer.send(json: try await agent.explain(question))
     case "/v1/enrol": try await writer.send(json: try await agent.enrol(try EnrolQuestion(query: target.query)))
     case "/v1/flows": try await FlowStream(target).run(agent.flows, writer)
