@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -28,7 +29,30 @@ void cmesh_relay_thread(const char *name)
     sigemptyset(&signals);
     sigaddset(&signals, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    /* A thread of libdispatch, which blocks all, may have started this one. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGURG);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     pthread_setname_np(pthread_self(), name);
+}
+
+static void write_stack(int number)
+{
+    void *frames[64];
+    int saved = errno;
+    (void)number;
+    backtrace_symbols_fd(frames, backtrace(frames, 64), STDERR_FILENO);
+    errno = saved;
+}
+
+void cmesh_relay_trace(pthread_t thread)
+{
+    static const struct sigaction action = {.sa_handler = write_stack, .sa_flags = SA_RESTART};
+    void *first;
+    /* The first call loads a library, which a handler must not (backtrace(3)). */
+    backtrace(&first, 1);
+    if (sigaction(SIGURG, &action, NULL) == 0)
+        pthread_kill(thread, SIGURG);
 }
 
 static int add(int poll, int fd, uint64_t token, uint32_t events)

@@ -49,6 +49,11 @@ extension RelayLoop {
       return .answer(HTTPLocalAnswer(RoutingRefusal.noServicePort))
     }
     account.asked(at: route, &self.requests)
+    if self.strain.now >= .shed {
+      var edit = HTTP1FieldEdit()
+      _ = edit.set("x-martlet-overloaded", "true")
+      return .answer(.overloaded, edit: edit)
+    }
     if self.isCall(input) { account.isGRPC = true }
     var path = self.path
     self.path = []

@@ -59,6 +59,8 @@ struct HTTPLocalAnswer: Equatable, Error {
   /// A shared connection's: it said that it did nothing of the request, more often than it was asked again.
   static let upstreamRefused = HTTPLocalAnswer(503, "upstream_refused", .upstreamRemoteReset)
   static let upstreamReset = HTTPLocalAnswer(502, "upstream_reset", .upstreamRemoteReset)
+  /// Memory runs out, and this is new work.
+  static let overloaded = HTTPLocalAnswer(503, "overloaded", .upstreamOverflow)
   /// What the upstream said cannot be said to this client.
   static let unsayable = HTTPLocalAnswer(502, "answer_unsayable", .upstreamProtocolError)
   /// `grpc-timeout` that is none.

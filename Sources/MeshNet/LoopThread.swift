@@ -30,6 +30,9 @@ final class LoopThread<Loop: ThreadLoop>: Sendable {
   let number: Int
   /// What is on this loop, for the choice of a loop; the loop writes it.
   let load = Atomic<Int>(0)
+  /// How often the loop began to work or to wait, for who watches whether it turns; the loop writes it.
+  let turns = Atomic<UInt64>(0)
+  private let thread = Atomic<UInt>(0)
   let poll: CInt
   private let wake: CInt
   private let mailbox = Mutex(Mailbox())
@@ -75,6 +78,9 @@ final class LoopThread<Loop: ThreadLoop>: Sendable {
 
   private func main(_ name: String, _ make: (LoopThread) -> Loop) {
     cmesh_relay_thread(name)
+    self.thread.store(UInt(pthread_self()), ordering: .releasing)
+    // Nobody signals a thread that has ended.
+    defer { self.thread.store(0, ordering: .releasing) }
     let loop = make(self)
     loop.run()
     let (work, ended) = self.mailbox.withLock { box -> ([Work], [@Sendable () -> Void]) in
@@ -85,6 +91,12 @@ final class LoopThread<Loop: ThreadLoop>: Sendable {
     for one in work { one(loop) }
     loop.end()
     for one in ended { one() }
+  }
+
+  /// The thread writes where it is to standard error, wherever that is.
+  func trace() {
+    let thread = self.thread.load(ordering: .acquiring)
+    if thread != 0 { cmesh_relay_trace(pthread_t(thread)) }
   }
 
   /// Runs on the loop's thread, soon. False: the loop has ended, and the work is dropped.

@@ -36,9 +36,10 @@ package final class Relay: Sendable {
   /// - sweepInterval: how often quiet relays are looked for, in milliseconds.
   /// - http: nil: ports that speak HTTP are relayed like all others.
   /// - accessLog: of their requests.
+  /// - strain: what the loops do no more, because memory runs out.
   package init(
     loops: Int, stock: StockRoom?, idleTimeout: Duration? = nil, sweepInterval: UInt64 = 10_000,
-    http: HTTPConfiguration? = nil, accessLog: AccessLog? = nil, logger: Logger
+    http: HTTPConfiguration? = nil, accessLog: AccessLog? = nil, strain: SharedStrain = SharedStrain(), logger: Logger
   ) throws(MeshError) {
     self.stock = stock
     let threads = (0..<max(1, loops)).compactMap { try? RelayThread.open(number: $0) }
@@ -47,7 +48,7 @@ package final class Relay: Sendable {
       let started: Void? = try? thread.start(name: "relay-\(thread.number)") {
         RelayLoop(
           thread: $0, peers: threads, stock: stock, idleTimeout: idleTimeout, sweepInterval: sweepInterval,
-          http: http, accessLog: accessLog, logger: logger)
+          http: http, accessLog: accessLog, strain: strain, logger: logger)
       }
       guard started != nil, threads.count == max(1, loops) else {
         throw MeshError(
@@ -172,6 +173,21 @@ package final class Relay: Sendable {
   /// Closes every connection with RST.
   package func abortAll() {
     for thread in self.threads { thread.post { $0.abortAll { _ in true } } }
+  }
+
+  // MARK: whether the loops turn
+
+  package var loopCount: Int { self.threads.count }
+
+  /// How often each loop began to work or to wait: odd while it works.
+  package var turns: [UInt64] { self.threads.map { $0.turns.load(ordering: .relaxed) } }
+
+  /// Milliseconds of the steady clock that the loops go by.
+  package static func clock() -> UInt64 { RelayLoop.clock() }
+
+  /// The loop's thread writes to standard error where it is. Nothing happens if there is no such loop.
+  package func traceLoop(_ number: Int) {
+    if self.threads.indices.contains(number) { self.threads[number].trace() }
   }
 
   /// The sum over all loops.

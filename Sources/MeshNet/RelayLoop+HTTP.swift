@@ -84,9 +84,9 @@ extension RelayLoop {
     if self.http2Upstreams[upstream.key]?.isEmpty == true { self.http2Upstreams[upstream.key] = nil }
   }
 
-  func closeOldIdle() {
-    guard self.pool.count > 0, self.now > self.http.upstreamIdleTimeout else { return }
-    for number in self.pool.takeOld(since: self.now - self.http.upstreamIdleTimeout) {
+  func closeOldIdle(all: Bool) {
+    guard self.pool.count > 0, all || self.now > self.http.upstreamIdleTimeout else { return }
+    for number in self.pool.takeOld(since: all ? self.now : self.now - self.http.upstreamIdleTimeout) {
       (self.connections[number] as? HTTPUpstream)?.close()
     }
   }

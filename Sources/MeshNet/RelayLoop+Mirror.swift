@@ -30,12 +30,12 @@ extension RelayLoop {
     return targets
   }
 
-  /// Sends a copy. Nil: as many as may be are under way.
+  /// Sends a copy. Nil: as many as may be are under way, or memory runs out.
   func mirror(
     _ head: HTTPMirrorCall.Head, to target: HTTPMirrorTarget, isHead: Bool, isWhole: Bool, of flow: AcceptedFlow,
     from origin: any HTTPUpstreamUser
   ) -> HTTPMirrorCall? {
-    guard self.mirrorCalls < HTTPMirrorCall.mostCalls else {
+    guard self.mirrorCalls < HTTPMirrorCall.mostCalls, self.strain.now < .trim else {
       self.noteMirror(.tooMany, of: flow)
       return nil
     }

@@ -12,6 +12,7 @@ typealias RelayThread = LoopThread<RelayLoop>
 final class RelayLoop: ThreadLoop {
   let thread: RelayThread
   let stock: StockRoom?
+  let strain: SharedStrain
   let kit = RelayKit()
   var table: RoutingTable? {
     didSet {
@@ -71,8 +72,9 @@ final class RelayLoop: ThreadLoop {
 
   init(
     thread: RelayThread, peers: [RelayThread], stock: StockRoom?, idleTimeout: Duration?, sweepInterval: UInt64,
-    http: HTTPConfiguration?, accessLog: AccessLog?, logger: Logger
+    http: HTTPConfiguration?, accessLog: AccessLog?, strain: SharedStrain, logger: Logger
   ) {
+    self.strain = strain
     self.accessLog = accessLog
     self.parsesHTTP = http != nil
     self.http = http ?? .defaults
@@ -113,13 +115,17 @@ final class RelayLoop: ThreadLoop {
   func run() {
     let events = UnsafeMutablePointer<cmesh_poll_event>.allocate(capacity: Int(CMESH_POLL_EVENTS))
     defer { events.deallocate() }
+    var turns: UInt64 = 0
     while !self.isStopping {
+      turns &+= 1
+      self.thread.turns.store(turns &* 2, ordering: .relaxed)
       let count = cmesh_poll_wait(self.thread.poll, events, self.timeout)
       guard count >= 0 else {
         self.logger.critical(
           "a loop cannot wait for events", metadata: [LogKey.error: "\(String(cString: strerror(-count)))"])
         return
       }
+      self.thread.turns.store(turns &* 2 &+ 1, ordering: .relaxed)
       self.microseconds = Self.microseconds()
       self.now = self.microseconds / 1000
       for i in 0..<Int(count) { self.handle(events[i]) }
@@ -169,7 +175,7 @@ final class RelayLoop: ThreadLoop {
     if self.now >= self.nextSweep {
       self.nextSweep = self.now + self.sweepInterval
       for connection in Array(self.connections.values) { connection.sweep(idleSweeps: self.idleSweeps) }
-      self.closeOldIdle()
+      self.closeOldIdle(all: self.strain.now >= .trim)
     }
   }
 
@@ -255,6 +261,10 @@ final class RelayLoop: ThreadLoop {
       return Self.answer(canary, on: descriptor)
     }
     self.counters.accepted += 1
+    if self.strain.now >= .full {
+      self.count(HTTPLocalAnswer.overloaded.reason)
+      return cmesh_relay_reset(descriptor)
+    }
     switch flow {
     case .success(let flow) where !listener.isWithdrawn:
       if self.parsesHTTP, self.waitsForName(flow) { return self.hold(descriptor, flow) }
@@ -274,6 +284,11 @@ final class RelayLoop: ThreadLoop {
       let connection = HTTPConnection(number: self.nextNumber(), flow: flow, loop: self, client: descriptor)
       self.add(connection)
       return connection.begin()
+    }
+    if self.strain.now >= .shed {
+      self.count(HTTPLocalAnswer.overloaded.reason)
+      self.say("connection refused", flow, [LogKey.reason: "\(HTTPLocalAnswer.overloaded.reason)"])
+      return cmesh_relay_reset(descriptor)
     }
     if self.readsHello(flow) {
       let connection = TLSConnection(number: self.nextNumber(), flow: flow, loop: self, client: descriptor)

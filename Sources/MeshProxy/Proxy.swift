@@ -45,11 +45,14 @@ package struct Proxy: Service {
     }
   }
 
-  private func makeRelay(_ stock: StockRoom?, _ settings: RequestSettings, accessLog: AccessLog?) throws -> Relay {
+  private func makeRelay(
+    _ stock: StockRoom?, _ settings: RequestSettings, accessLog: AccessLog?, strain: SharedStrain
+  ) throws -> Relay {
     try Relay(
       loops: self.configuration.loops > 0 ? self.configuration.loops : System.coreCount, stock: stock,
       idleTimeout: self.configuration.idleTimeoutSeconds.map { .seconds($0) },
-      http: settings.parsesHTTP ? settings.http(.defaults) : nil, accessLog: accessLog, logger: self.logger)
+      http: settings.parsesHTTP ? settings.http(.defaults) : nil, accessLog: accessLog, strain: strain,
+      logger: self.logger)
   }
 
   private func serve(_ group: MultiThreadedEventLoopGroup) async throws {
@@ -64,8 +67,9 @@ package struct Proxy: Service {
     }
     let settings = RequestSettings(self.configuration)
     let logs = AccessLogs(logger: self.logger)
+    let strain = SharedStrain()
     let relay = try self.makeRelay(
-      stock, settings, accessLog: try logs.become(settings.accessLog(.defaults)).log)
+      stock, settings, accessLog: try logs.become(settings.accessLog(.defaults)).log, strain: strain)
     let listeners = ProxyListeners(relay: relay, flow: self.flow)
     let names = try ProxyNames(stock: stock, order: { orders.send(.stockWanted($0)) }, logger: self.logger)
     let agent = AgentEvents(
@@ -79,6 +83,8 @@ package struct Proxy: Service {
     self.logger.info("proxy starts", metadata: [LogKey.version: "\(MeshBase.version)", LogKey.process: "\(getpid())"])
     link.start()
     await withTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { await Self.watchLoops(of: relay, self.logger) }
+      tasks.addTask { await Self.watchMemory(for: strain, self.logger) }
       // Through the drain as well: what was accepted last may wait for a socket of the agent.
       tasks.addTask {
         var report = StatsReport()
@@ -157,7 +163,7 @@ package struct Proxy: Service {
     settings.parsesHTTP = true
     let logs = AccessLogs(logger: self.logger)
     let relay = try self.makeRelay(
-      nil, settings, accessLog: try logs.become(settings.accessLog(.defaults)).log)
+      nil, settings, accessLog: try logs.become(settings.accessLog(.defaults)).log, strain: SharedStrain())
     await relay.use(
       try RoutingTable(
         static: self.configuration.staticRelays, http: self.configuration.staticHTTP,

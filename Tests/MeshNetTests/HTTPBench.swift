@@ -18,7 +18,8 @@ final class HTTPBench {
   /// - rules: nil: the service itself, whose endpoint is the first backend. Else a rule's backend `a/web-N` is the Nth.
   init(
     backends count: Int = 1, _ configuration: HTTPConfiguration = .defaults, rules: [HTTPRule]? = nil,
-    appProtocol: AppProtocol = .http, connectTimeout: UInt32 = 2000, accessLog: AccessLog? = nil
+    appProtocol: AppProtocol = .http, connectTimeout: UInt32 = 2000, accessLog: AccessLog? = nil,
+    strain: SharedStrain = SharedStrain()
   ) async throws {
     let any = SocketEndpoint(.loopbackV4, 0)
     self.appProtocol = appProtocol
@@ -32,7 +33,7 @@ final class HTTPBench {
     let listener = try LocalListener.open(any)
     self.listen = RelayBench.endpoint(of: listener)
     self.relay = try Relay(
-      loops: 1, stock: nil, sweepInterval: 100, http: configuration, accessLog: accessLog,
+      loops: 1, stock: nil, sweepInterval: 100, http: configuration, accessLog: accessLog, strain: strain,
       logger: Logger(label: "test") { _ in Silent() })
     await self.relay.use(
       try Self.table(

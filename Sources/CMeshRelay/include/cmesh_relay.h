@@ -2,13 +2,17 @@
  * Glibc module leaves out what needs _GNU_SOURCE. Every function returns -errno on failure; EINTR is tried again. */
 #pragma once
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 /* Names the calling thread, at most 15 bytes, and blocks SIGPIPE on it: splice(2) to a socket whose peer is gone raises it
- * and takes no MSG_NOSIGNAL. */
+ * and takes no MSG_NOSIGNAL. SIGURG is let through, for cmesh_relay_trace. */
 void cmesh_relay_thread(const char *name);
+
+/* The thread writes the addresses of its stack to standard error, whatever it does at the moment. */
+void cmesh_relay_trace(pthread_t thread);
 
 /* Events; the values are those of EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLRDHUP (checked when this is compiled). */
 #define CMESH_READABLE 0x001u
