@@ -9,7 +9,7 @@ import world as worlds
 PREFIX = "martlet-resilience-"
 VIP, PORT, TARGET = "240.0.0.20", 80, 9000
 COUNT = 10
-CLIENT, CALLER, ENVOY = "10.96.0.2", "10.96.0.3", "10.96.0.4"
+CLIENT, QUIET, CALLER, ENVOY = "10.96.0.2", "10.96.0.5", "10.96.0.3", "10.96.0.4"
 IN_FORCE = 20.0
 CONNECT_MS, TRY_MS, REQUEST_MS = 250, 500, 2000
 
@@ -41,6 +41,7 @@ class Ground:
         self.bench, self.tool, self.marks = bench, tool, 0
         self.world = worlds.World(bench, PREFIX)
         self.client = self.world.pod("client", CLIENT)
+        self.quiet = self.world.pod("quiet", QUIET)
         self.caller = self.world.outside("caller", CALLER)
         self.place = self.world.outside("envoy", ENVOY)
         self.backends = [Backend(self.world.pod(f"web{n}", f"10.96.1.{n + 1}"), tool) for n in range(COUNT)]
@@ -63,7 +64,7 @@ class Ground:
         if side == "envoy":
             return self._start_envoy(SETTINGS[setting])
         self.marks += 1
-        text = worlds.workload("client", path=self.client.path)
+        text = worlds.workload("client", path=self.client.path) + worlds.workload("quiet", path=self.quiet.path)
         for backend in self.backends:
             text += worlds.workload(backend.pod.name, labels={"app": "web"}, path=backend.pod.path)
         port = {"name": "http", "port": PORT, "targetPort": TARGET, "appProtocol": "http"}
@@ -150,10 +151,15 @@ class Ground:
 
     # ---- load
 
-    def call(self, side, rate, seconds, threads=200):
-        """A caller that has started; `result` waits for it."""
-        pod, address = (self.client, VIP) if side == "martlet" else (self.caller, ENVOY)
+    def call(self, side, rate, seconds, threads=200, of="client"):
+        """A caller that has started; `result` waits for it. `of`: which workload calls."""
+        pod, address = (self.quiet if of == "quiet" else self.client, VIP) if side == "martlet" else (self.caller, ENVOY)
         return pod.start([self.tool, "call", address, PORT, "/", rate, seconds, threads], stdout=subprocess.PIPE)
+
+    def flood(self, side, seconds):
+        """As many calls as go, on 256 connections."""
+        pod, address = (self.client, VIP) if side == "martlet" else (self.caller, ENVOY)
+        return pod.start(["h2load", "--h1", "-t", 1, "-c", 256, "-D", f"{seconds}s", f"http://{address}:{PORT}/"])
 
     @staticmethod
     def result(process):
