@@ -37,6 +37,9 @@ extension Agent {
     case .requests(let counts):
       let names = self.names.current
       for count in counts { self.requests.add(count, source: names.workload(count.series.source)) }
+    case .costs(let costs):
+      let names = self.names.current
+      self.bills.add(costs) { names.workload($0) }
     case .disconnected(let process):
       self.proxy.state = .restarting
       self.logger.warning("proxy disconnected", metadata: [LogKey.process: "\(process)"])

@@ -87,12 +87,17 @@ extension Agent: AgentReporting {
     ]
   }
 
-  package func metrics() async throws(MeshError) -> AgentMetrics {
+  @discardableResult private func observeEdges() throws(MeshError) -> FlowNames {
     let names = self.names.current
-    let reading = try self.kernel.edges.entries().map { entry in
-      (names.edge(entry.key), entry.value.reduce(into: EdgeCounters()) { $0.add(EdgeCounters($1)) })
-    }
-    self.edges.observe(reading)
+    self.edges.observe(
+      try self.kernel.edges.entries().map { entry in
+        (names.edge(entry.key), entry.value.reduce(into: EdgeCounters()) { $0.add(EdgeCounters($1)) })
+      })
+    return names
+  }
+
+  package func metrics() async throws(MeshError) -> AgentMetrics {
+    let names = try self.observeEdges()
     await self.observeOpenConnections(names)
     var decisions: [AgentMetrics.Decision] = []
     for hook in 0..<UInt32(MESH_HOOK_COUNT.rawValue) {
@@ -113,7 +118,14 @@ extension Agent: AgentReporting {
       mapInsertErrors: self.mapInsertErrors,
       proxyRefusals: Dictionary(self.proxyStats.refused.map { ($0.reason, $0.count) }, uniquingKeysWith: +),
       nameCounts: Dictionary(self.nameStats.map { ($0.name, $0.count) }, uniquingKeysWith: +), proof: proof,
-      requests: self.requests)
+      requests: self.requests, bills: self.bills)
+  }
+
+  package func top() async throws(MeshError) -> TopReport {
+    try self.observeEdges()
+    return TopReport(
+      uptimeMilliseconds: (MonotonicClock.nanoseconds - self.started) / 1_000_000, bills: self.bills,
+      requests: self.requests, edges: self.edges)
   }
 
   private static let reasons = UInt32(MESH_REASON_COUNT.rawValue)

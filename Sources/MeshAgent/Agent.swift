@@ -135,6 +135,7 @@ package actor Agent {
   var proxyStats = ProxyStats()
   /// Of its name server.
   var nameStats: [NamedCount] = []
+  var bills = WorkloadBills()
   /// Since this agent started, of every proxy.
   var requests = RequestTotals()
   /// Proxies that were there before this agent, until it serves.

@@ -23,7 +23,8 @@ package struct Martlet: AsyncParsableCommand {
       CommandGroup(
         name: "See",
         subcommands: [
-          StatusCommand.self, ShowCommand.self, ObserveCommand.self, ExplainCommand.self, LogLevelCommand.self,
+          StatusCommand.self, ShowCommand.self, TopCommand.self, ObserveCommand.self, ExplainCommand.self,
+          LogLevelCommand.self,
           BugReportCommand.self,
         ]),
       CommandGroup(

@@ -10,7 +10,7 @@ package import NIOCore
 /// place.
 package struct LinkCodec: Sendable {
   /// Raised with every change of what is said. The first three fields of `hello` stay for good.
-  package static let protocolVersion: UInt16 = 5
+  package static let protocolVersion: UInt16 = 6
 
   package var entries: any EntryCoder
 
@@ -38,6 +38,7 @@ package struct LinkCodec: Sendable {
     case nameStats = 71
     case draining = 72
     case requests = 73
+    case costs = 74
   }
 
   // MARK: agent to proxy
@@ -172,6 +173,13 @@ package struct LinkCodec: Sendable {
       }
     case .requests(let counts):
       Self.frame(.requests, &output) { for count in counts { $0.writeRequestCount(count) } }
+    case .costs(let costs):
+      Self.frame(.costs, &output) {
+        for cost in costs {
+          $0.writeInteger(cost.workload)
+          for number in [cost.microseconds, cost.connections, cost.memory] { $0.writeInteger(number) }
+        }
+      }
     case .draining: Self.frame(.draining, &output) { _ in }
     }
   }
@@ -218,6 +226,15 @@ package struct LinkCodec: Sendable {
       var counts: [RequestCount] = []
       while !body.isEmpty { counts.append(try body.requestCount()) }
       message = .requests(counts)
+    case .costs:
+      var costs: [WorkloadCost] = []
+      while !body.isEmpty {
+        costs.append(
+          WorkloadCost(
+            workload: try body.integer(), microseconds: try body.integer(), connections: try body.integer(),
+            memory: try body.integer()))
+      }
+      message = .costs(costs)
     case .draining: message = .draining
     default: throw body.malformed("kind")
     }

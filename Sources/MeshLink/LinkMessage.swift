@@ -66,6 +66,8 @@ package enum ProxyMessage: Equatable, Sendable {
   case nameStats([NamedCount])
   /// HTTP and gRPC requests since the last of these messages.
   case requests([RequestCount])
+  /// What the calls of each workload cost since the last of these messages, and what there is of them now.
+  case costs([WorkloadCost])
   /// From here on it accepts no more: told to by the agent, or by a signal.
   case draining
 }

@@ -19,6 +19,7 @@ package enum ProxyLinkEvent: Equatable, Sendable {
   case nameStats([NamedCount])
   /// Of any proxy, also of one that does not serve.
   case requests([RequestCount])
+  case costs([WorkloadCost])
   case disconnected(process: Int32)
   /// Of a proxy that does not serve; everything above is of the one that does.
   case aside(process: Int32, Aside)

@@ -32,6 +32,7 @@ class HTTP2Wire: LoopMember {
   private(set) var output = OutputQueue()
   private(set) var phase = Phase.open
   private var held: [UInt8] = []
+  var heldBytes: Int { self.held.count + self.output.count }
   private var isReadable = false
   private var endIsNear = false
   private var hasEnded = false

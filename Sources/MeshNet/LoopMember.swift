@@ -5,6 +5,8 @@ protocol LoopMember: AnyObject {
   var sourceWorkload: UInt32 { get }
   /// Its sockets are in these.
   var namespaces: [UInt64] { get }
+  /// Bytes that wait in it.
+  var heldBytes: Int { get }
   /// A client waits at its other end: a proxy that drains waits for it.
   var isClients: Bool { get }
 

@@ -203,6 +203,18 @@ package final class Relay: Sendable {
     return sum
   }
 
+  /// What each workload cost since this was asked last, on all loops.
+  package func takeCosts() async -> [WorkloadCost] {
+    var costs: [UInt32: WorkloadCost] = [:]
+    for thread in self.threads {
+      let taken = await withCheckedContinuation { answer in
+        if !thread.post({ answer.resume(returning: $0.takeCosts()) }) { answer.resume(returning: []) }
+      }
+      for cost in taken { costs[cost.workload] = costs[cost.workload].map { $0 + cost } ?? cost }
+    }
+    return costs.values.sorted { $0.workload < $1.workload }
+  }
+
   /// The requests of all loops since this was asked last.
   package func takeRequests() async -> [RequestCount] {
     var counts: [RequestCount] = []

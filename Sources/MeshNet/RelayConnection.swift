@@ -66,6 +66,7 @@ final class RelayConnection: LoopMember {
   var sourceWorkload: UInt32 { self.flow.sourceWorkload }
   var namespaces: [UInt64] { [self.flow.namespaceCookie] + (self.upstreamDial.namespace.map { [$0] } ?? []) }
   var isClients: Bool { true }
+  var heldBytes: Int { self.outward.heldBytes + self.homeward.heldBytes }
 
   func drain() {}
 

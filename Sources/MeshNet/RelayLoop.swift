@@ -23,6 +23,7 @@ final class RelayLoop: ThreadLoop {
   /// What was found to be dialled from inside of the destination's namespace. Always right, if not always needed.
   var across: Set<StockRoom.Shelf> = []
   var counters = RelayCounters()
+  var bill = LoopBill()
   /// Of requests that are over.
   var requests = RequestLedger()
   var random = LoopRandom(seed: UInt64.random(in: 0...UInt64.max))
@@ -132,6 +133,7 @@ final class RelayLoop: ThreadLoop {
       if !self.again.isEmpty { self.runAgain() }
       self.tick()
       self.tellAccessLog()
+      if self.bill.isOpen { self.bill.end(microseconds: Self.microseconds() - self.microseconds) }
     }
   }
 
@@ -140,15 +142,19 @@ final class RelayLoop: ThreadLoop {
       for work in self.thread.takeWork() { work(self) }
     } else if event.token & Self.listenerMark != 0 {
       if let listener = self.listeners[event.token & ~Self.listenerMark] { self.accept(listener) }
-    } else {
-      self.connections[RelayToken(event.token).connection]?.ready(RelayToken(event.token), event.events)
+    } else if let member = self.connections[RelayToken(event.token).connection] {
+      self.bill.event(of: member.sourceWorkload)
+      member.ready(RelayToken(event.token), event.events)
     }
   }
 
   private func runAgain() {
     var ready: [any LoopMember] = []
     swap(&ready, &self.again)
-    for connection in ready { connection.resume() }
+    for connection in ready {
+      self.bill.event(of: connection.sourceWorkload)
+      connection.resume()
+    }
   }
 
   private var timeout: CInt {
@@ -326,6 +332,9 @@ final class RelayLoop: ThreadLoop {
     self.counters.relayed += 1
     self.dialling[connection.number] = nil
   }
+
+  /// What each workload cost since this was asked last.
+  func takeCosts() -> [WorkloadCost] { self.bill.take(self.connections.values) }
 
   func nextNumber() -> UInt64 {
     self.lastConnection &+= 1

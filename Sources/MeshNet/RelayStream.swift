@@ -30,6 +30,9 @@ struct RelayStream {
   private var pipe: RelayPipe?
   private var inPipe = 0
 
+  /// Taken from one socket, and not by the other yet.
+  var heldBytes: Int { self.left.count - self.leftOffset + self.inPipe }
+
   /// - left: what the sink gets before all others.
   init(left: [UInt8] = []) { self.left = left }
 

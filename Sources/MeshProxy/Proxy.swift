@@ -100,6 +100,7 @@ package struct Proxy: Service {
             await names.tick() + Self.tell(logs.counters, since: &logged, self.logger) + Self.routeWork(counters)
           guard report.isNews(stats, asked) else { continue }
           link.send(.stats(stats))
+          link.send(.costs(await relay.takeCosts()))
           if !asked.isEmpty { link.send(.nameStats(asked)) }
         }
       }

@@ -16,6 +16,7 @@ package struct AgentMetrics: Sendable {
   package var proof: ProofCounters
   /// HTTP and gRPC requests that the node proxy carried.
   package var requests: RequestTotals
+  package var bills: WorkloadBills
 
   package struct Decision: Sendable, Hashable {
     package var hook: FlowHook
@@ -33,8 +34,9 @@ package struct AgentMetrics: Sendable {
     status: AgentStatus, programs: [ProgramReport] = [], maps: [MapReport] = [], edges: EdgeLedger = EdgeLedger(),
     names: NameDirectory = NameDirectory(), decisions: [Decision] = [], mapInsertErrors: [String: UInt64] = [:],
     proxyRefusals: [String: UInt64] = [:], nameCounts: [String: UInt64] = [:], proof: ProofCounters = ProofCounters(),
-    requests: RequestTotals = RequestTotals()
+    requests: RequestTotals = RequestTotals(), bills: WorkloadBills = WorkloadBills()
   ) {
+    self.bills = bills
     self.requests = requests
     self.nameCounts = nameCounts
     self.status = status
@@ -53,7 +55,7 @@ package struct AgentMetrics: Sendable {
     TCPMetrics.families(self.edges, names: self.names) + HTTPMetrics.families(self.requests, names: self.names)
       + self.datapath + self.proofFamilies + self.agent
       + NameMetrics.families(self.nameCounts) + AccessLogMetrics.families(self.nameCounts)
-      + RouteWorkMetrics.families(self.nameCounts)
+      + RouteWorkMetrics.families(self.nameCounts) + self.bills.families(self.names)
   }
 
   private var datapath: [MetricFamily] {

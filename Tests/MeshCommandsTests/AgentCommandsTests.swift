@@ -151,6 +151,20 @@ import Testing
     }
   }
 
+  @Test("top: what came in between, the most expensive first; bad intervals are refused")
+  func top() async throws {
+    try await FakeAgent().serve { directory in
+      let table = await CommandLineResult.of("top", "--interval", "1", "--run-dir", directory)
+      let lines = table.out.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+      try #require(table.status == .yes && lines.count == 3, "\(table)")
+      #expect(lines[1].prefix(3) == ["default/web", "12.5%", "1500.0"])
+      #expect(lines[2].prefix(3) == ["default/quiet", "0.0%", "0.0"])
+      for bad in [["--interval", "0"], ["--count", "-1"], ["--interval", "x"]] {
+        #expect(await CommandLineResult.of(["top"] + bad + ["--run-dir", directory]).status == .usage)
+      }
+    }
+  }
+
   @Test("show routes: one line a rule, as the proxy obeys it")
   func routes() async throws {
     try await FakeAgent().serve { directory in

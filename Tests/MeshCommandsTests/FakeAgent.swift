@@ -73,6 +73,21 @@ final class FakeAgent: AgentReporting {
       MapReport(name: "mesh_policy_v1", type: "hash", id: 22, entries: 65_536, capacity: 65_536),
     ]
   }
+  let tops = Mutex<UInt64>(0)
+  func top() async throws(MeshError) -> TopReport {
+    let turn = self.tops.withLock { turn in
+      defer { turn += 1 }
+      return turn
+    }
+    return TopReport(
+      uptimeMilliseconds: 5_000 + turn * 1_000,
+      workloads: [
+        .init(workload: "default/quiet", cpuMicroseconds: 500, requests: 3, connections: 1, memoryBytes: 2_048),
+        .init(
+          workload: "default/web", cpuMicroseconds: turn * 125_000, requests: turn * 1_500, sentBytes: turn * 4_096,
+          receivedBytes: turn * 1_048_576, connections: 12, memoryBytes: 65_536),
+      ])
+  }
   func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport {
     if let request = question.request {
       return ExplainReport(

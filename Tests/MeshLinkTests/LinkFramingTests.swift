@@ -51,6 +51,7 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
       ProxyStats(
         active: 1, accepted: 2, relayed: 3, sentBytes: 4, receivedBytes: 5,
         refused: [.init(reason: "no_endpoint", count: 6), .init(reason: "no_flow", count: 1)])),
+    .costs([]), .costs([WorkloadCost(workload: 7, microseconds: 1, connections: 2, memory: .max)]),
     .nameStats([]), .nameStats([NamedCount("questions", 3), NamedCount("mesh", UInt64.max)]),
     .requests([]), .requests(Self.requests),
   ]
@@ -107,7 +108,7 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
     let frame = LinkFraming.Frame(kind: kind, body: ByteBuffer())
     // Those that an empty body is complete for.
     if ![6, 9].contains(kind) { #expect(throws: MeshError.self) { try self.codec.agentMessage(frame) } }
-    if ![71, 72, 73].contains(kind) { #expect(throws: MeshError.self) { try self.codec.proxyMessage(frame) } }
+    if ![71, 72, 73, 74].contains(kind) { #expect(throws: MeshError.self) { try self.codec.proxyMessage(frame) } }
   }
 
   @Test("a body that is cut anywhere or has a byte too many is an error")
@@ -122,6 +123,7 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
         // Counters may end after any whole reason: the list is the rest of the frame.
         if case .stats = message, (try? self.codec.proxyMessage(short)) != nil { continue }
         if case .nameStats = message, (try? self.codec.proxyMessage(short)) != nil { continue }
+        if case .costs = message, (try? self.codec.proxyMessage(short)) != nil { continue }
         if case .requests = message, (try? self.codec.proxyMessage(short)) != nil { continue }
         #expect(throws: MeshError.self) { try self.codec.proxyMessage(short) }
       }

@@ -196,6 +196,13 @@ struct RequestRootTests {
         try self.metric(
           trio.mesh, "istio_requests_total", edge.merging(["response_code": "503", "response_flags": "UF"]) { $1 }) == 1
       )
+      let bill = ["workload": "client", "namespace": "demo"]
+      let isBilled = try eventually(within: .seconds(20)) {
+        try self.metric(trio.mesh, "martlet_workload_proxy_cpu_seconds_total", bill) > 0
+      }
+      #expect(isBilled)
+      let top = try trio.mesh.martlet(["top", "--interval", "1"]).stdout
+      #expect(top.split(separator: "\n").contains { $0.hasPrefix("demo/client ") }, "\(top)")
     }
   }
 }

@@ -14,6 +14,7 @@ package protocol AgentReporting: Sendable {
   func connections() async throws(MeshError) -> [ConnectionReport]
   func programs() async throws(MeshError) -> [ProgramReport]
   func maps() async throws(MeshError) -> [MapReport]
+  func top() async throws(MeshError) -> TopReport
   func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport
   /// Enrols it now if that can be, and says whether it is.
   func enrol(_ question: EnrolQuestion) async throws(MeshError) -> EnrolReport

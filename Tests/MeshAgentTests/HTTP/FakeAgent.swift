@@ -33,6 +33,7 @@ final class FakeAgent: AgentReporting {
     // Some megabytes, so that an answer is larger than any socket's buffer.
     (0..<40_000).map { MapReport(name: "mesh_map_\($0)", type: "hash", entries: 1, capacity: 2) }
   }
+  func top() async throws(MeshError) -> TopReport { TopReport(uptimeMilliseconds: 1, workloads: []) }
   func explain(_ question: ExplainQuestion) async throws(MeshError) -> ExplainReport {
     ExplainReport(
       source: "\(question.source)", destination: "\(question.target)", tier: .kernel, verdict: .deny,
