@@ -207,7 +207,7 @@ struct HTTPExchange: Equatable {
       self.attemptDeadline = nil
       self.restEnd = now + wait
       return true
-    case .exhausted:
+    case .exhausted, .unaffordable:
       self.isExhausted = true
       return false
     case .stands, nil: return false

@@ -23,13 +23,21 @@ package struct ConnectAttempts {
   private var share: RoutingTable.Share?
   private let chosen: RoutingTable.Choice?
   private var tried: [RoutingTable.Choice] = []
+  private var context = BalancerContext(isRequest: false, now: 0)
   /// Of earlier rounds, which others come before.
   private var avoided: [RoutingTable.Choice] = []
   package private(set) var deadline: UInt64 = 0
 
   /// - table: nil: no revision has arrived.
   /// - chosen: who chose this one, and no other, is the kernel.
-  package init(table: RoutingTable?, original: SocketEndpoint, chosen: RoutingTable.Choice? = nil) {
+  /// - isRequest: it is for a request, else for all that goes through a connection.
+  /// - key: for balancers that hash (`HashKeys`).
+  package init(
+    table: RoutingTable?, original: SocketEndpoint, chosen: RoutingTable.Choice? = nil, isRequest: Bool = false,
+    key: UInt64? = nil
+  ) {
+    self.context.isRequest = isRequest
+    self.context.key = key
     self.table = table
     self.original = original
     self.chosen = chosen
@@ -64,7 +72,7 @@ package struct ConnectAttempts {
       self.tried = [first]
       return .dial(first, deadline: self.deadline)
     }
-    return self.next(.noEndpoint, using: &random)
+    return self.next(.noEndpoint, now: now, using: &random)
   }
 
   /// The request is tried once more, by the table that holds now: endpoints that did not serve it come last. `share`: nil: none
@@ -85,12 +93,13 @@ package struct ConnectAttempts {
     as refusal: RoutingRefusal = .upstreamFailed, now: UInt64, using random: inout some RandomNumberGenerator
   ) -> Action {
     guard now < self.deadline else { return .refuse(.connectTimeout) }
-    return self.next(refusal, using: &random)
+    return self.next(refusal, now: now, using: &random)
   }
 
   private mutating func next(
-    _ otherwise: RoutingRefusal, using random: inout some RandomNumberGenerator
+    _ otherwise: RoutingRefusal, now: UInt64, using random: inout some RandomNumberGenerator
   ) -> Action {
+    self.context.now = now
     var refusal = otherwise
     while self.tried.count < Self.limit, let share = self.share,
       let choice = self.endpoint(in: share, using: &random)
@@ -106,12 +115,14 @@ package struct ConnectAttempts {
     in share: RoutingTable.Share, using random: inout some RandomNumberGenerator
   ) -> RoutingTable.Choice? {
     guard let last = self.avoided.last else {
-      return self.table?.endpoint(in: share, except: self.tried, using: &random)
+      return self.table?.endpoint(in: share, except: self.tried, self.context, using: &random)
     }
-    if let choice = self.table?.endpoint(in: share, except: self.avoided + self.tried, using: &random) { return choice }
+    if let choice = self.table?.endpoint(in: share, except: self.avoided + self.tried, self.context, using: &random) {
+      return choice
+    }
     // All of them had it once: any but the last, and it too if there is no other.
     self.avoided = []
-    return self.table?.endpoint(in: share, except: self.tried + [last], using: &random)
-      ?? self.table?.endpoint(in: share, except: self.tried, using: &random)
+    return self.table?.endpoint(in: share, except: self.tried + [last], self.context, using: &random)
+      ?? self.table?.endpoint(in: share, except: self.tried, self.context, using: &random)
   }
 }

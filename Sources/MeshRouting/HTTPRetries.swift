@@ -25,6 +25,8 @@ package struct HTTPRetries: Equatable, Sendable {
     case stands
     /// It would be, had it not been as often as it may.
     case exhausted
+    /// It would be, were there not so many others (`UpstreamRecord.affordsRetry`).
+    case unaffordable
     /// Milliseconds until the next attempt.
     case again(after: UInt64)
   }
@@ -34,20 +36,25 @@ package struct HTTPRetries: Equatable, Sendable {
 
   private let rule: HTTPRetry
   private let isIdempotent: Bool
+  private let repeatsAll: Bool
   private let seed: UInt64
   /// Attempts after the first.
   package private(set) var count: UInt32 = 0
 
+  /// - repeatsAll: the user says that all requests are as if they were idempotent (`RetrySettings`).
   /// - seed: of the jitter.
-  package init(_ rule: HTTPRetry, isIdempotent: Bool, seed: UInt64) {
+  package init(_ rule: HTTPRetry, isIdempotent: Bool, repeatsAll: Bool = false, seed: UInt64) {
     self.rule = rule
+    self.repeatsAll = repeatsAll
     self.isIdempotent = isIdempotent
     self.seed = seed
   }
 
-  package mutating func decide(_ failure: Failure) -> Decision {
+  /// - affords: asked last, because who says yes has counted it: the budget and the limit of retries.
+  package mutating func decide(_ failure: Failure, affords: () -> Bool = { true }) -> Decision {
     guard self.asks(failure) else { return .stands }
     guard self.count < self.rule.attempts else { return .exhausted }
+    guard affords() else { return .unaffordable }
     self.count += 1
     return .again(after: self.wait)
   }
@@ -55,7 +62,7 @@ package struct HTTPRetries: Equatable, Sendable {
   private func asks(_ failure: Failure) -> Bool {
     switch failure {
     case .untouched: true
-    case .lost: self.isIdempotent || self.rule.codes.contains(502)
+    case .lost: self.isIdempotent || self.repeatsAll || self.rule.codes.contains(502)
     case .timedOut: self.isIdempotent || self.rule.codes.contains(504)
     case .nonsense: self.rule.codes.contains(502)
     case .answered(let status): self.rule.codes.contains(status)

@@ -31,29 +31,7 @@ package struct HTTPSessions: Sendable {
     guard case .cookie = self.rule.kind else {
       return request.fields.first { bytes.extracting($0.name).equalsFoldingCase(self.name) }?.value
     }
-    let cookie = Array("cookie".utf8)
-    for field in request.fields where bytes.extracting(field.name).equalsFoldingCase(cookie) {
-      if let value = self.cookie(in: field.value, bytes) { return value }
-    }
-    return nil
-  }
-
-  /// `name=value` of a list that semicolons divide (RFC 6265 section 4.2).
-  private func cookie(in field: Range<Int>, _ bytes: Span<UInt8>) -> Range<Int>? {
-    var at = field.lowerBound
-    while at < field.upperBound {
-      while at < field.upperBound, bytes[at] == 0x20 || bytes[at] == 0x09 || bytes[at] == 0x3b { at += 1 }
-      var end = at
-      while end < field.upperBound, bytes[end] != 0x3b { end += 1 }
-      let equals = at + self.name.count
-      if equals < end, bytes[equals] == 0x3d, bytes.extracting(at..<equals).equals(self.name) {
-        var last = end
-        while last > equals + 1, bytes[last - 1] == 0x20 || bytes[last - 1] == 0x09 { last -= 1 }
-        return equals + 1..<last
-      }
-      at = end
-    }
-    return nil
+    return request.cookie(self.name, bytes)
   }
 
   /// Whether the token is of this endpoint.

@@ -8,6 +8,14 @@
 /// `HTTPRouteTable` (the order of rules, and a look-up on bytes), `HTTPRouteTable+Build`, `HTTPRouteAction` (a backend by
 /// weight, or a refusal with its status), `HTTPEffects` (filters folded), `HTTPRedirect+Location`, `HTTPCORS`.
 ///
+/// Who of the endpoints: `EndpointGroup` and its `choose` (balancers as rejection sampling over `EndpointView`, which says who is
+/// left out), `UpstreamRecord` and `EndpointRecord` (numbers that all tables and loops share), `UpstreamHealth` (ejections).
+///
+/// A driver, of a request: `share` → `share.record.admit(.requests)` and `route.record.countRequest` → `ConnectAttempts` with
+/// `share.keys?.hash(of:)` → for each endpoint `choice.attempt()`, then on the ticket `answerBegan` at the first byte and `ended`
+/// at the last, or when it failed → for a retry `record.admit(.retries)` and `route.record.affordsRetry`. Permits and tickets
+/// count while they live and cannot be copied. `RoutingTable.tick` once a second.
+///
 /// A request: `CanonicalPath.form` (MeshBase) → `HTTPRoutes.table(forClientsIn:)` → `match` → the action's
 /// `effects` (redirect, CORS) → `pick` → the backend's `effects`, and `RoutingTable.share(of:at:isV4:)` → `ConnectAttempts`.
 /// `RoutingTable.route(to:)` gives the `HTTPRoutes` of what was dialled; they are compiled anew only if their service changed.

@@ -8,16 +8,20 @@ extension RoutingTable {
   /// ports are never targets: a connection to one would come back to the proxy. If two services claim the same
   /// address and port, the first by name has it, on every node alike.
   ///
-  /// - previous: the rules for requests of services that are the same as in its snapshot are taken from it.
-  package convenience init(_ snapshot: Snapshot, previous: RoutingTable? = nil) {
-    var builder = Builder(snapshot: snapshot, previous: previous?.compiled ?? [:])
+  /// - previous: the rules for requests of services that are the same as in its snapshot are taken from it, and the numbers of
+  ///   all upstreams and endpoints that are still there.
+  /// - locality: where the node is.
+  package convenience init(_ snapshot: Snapshot, previous: RoutingTable? = nil, locality: Locality = .nowhere) {
+    var builder = Builder(snapshot: snapshot, previous: previous, locality: locality)
     for (_, service) in snapshot.services.sorted(by: { $0.key < $1.key }) {
       builder.add(service)
     }
+    for (target, record) in previous?.records ?? [:] where builder.records[target] == nil { record.retire() }
     self.init(
       connectTimeoutMilliseconds: snapshot.config?.value.connectTimeoutMilliseconds ?? 10_000, routes: builder.routes,
-      backends: builder.backends, endpoints: builder.endpoints, index: builder.index, compiled: builder.compiled,
-      workloads: snapshot.workloads)
+      backends: builder.backends, records: builder.records,
+      totals: builder.totals, upstreams: builder.upstreams, index: builder.index,
+      compiled: builder.compiled, workloads: snapshot.workloads)
   }
 
   /// Rules with a match that could not be compiled, and why; that match never holds.
@@ -31,16 +35,20 @@ extension RoutingTable {
     let snapshot: Snapshot
     var routes: [Route] = []
     var backends: [RoutingTable.Backend] = []
-    var endpoints: [WeightedEndpoint] = []
     var index: [SocketEndpoint: Int] = [:]
     var compiled: [ResourceName: Compiled] = [:]
-    private let previous: [ResourceName: Compiled]
     /// Services share backends.
-    private var upstreams: [HTTPUpstreams.Target: Upstream] = [:]
+    private(set) var upstreams: [HTTPUpstreams.Target: Upstream] = [:]
+    private(set) var records: [HTTPUpstreams.Target: UpstreamRecord] = [:]
+    let totals: UpstreamTotals
+    private let previous: RoutingTable?
+    private let locality: Locality
 
-    init(snapshot: Snapshot, previous: [ResourceName: Compiled]) {
+    init(snapshot: Snapshot, previous: RoutingTable?, locality: Locality) {
       self.snapshot = snapshot
       self.previous = previous
+      self.totals = previous?.totals ?? UpstreamTotals()
+      self.locality = locality
     }
 
     mutating func add(_ versioned: Versioned<ServiceEntry>) {
@@ -55,7 +63,8 @@ extension RoutingTable {
             service: service.name, port: port.port, appProtocol: port.appProtocol, http: http,
             backends: split.backends, totalWeight: split.totalWeight,
             upstreams: (http?.upstreams ?? []).map { self.upstream($0) },
-            tls: TLSRoutes(port.tlsRules) { self.split($0) }))
+            tls: TLSRoutes(port.tlsRules) { self.split($0) }, traffic: port.traffic,
+            record: self.record(of: .init(service: service.name, port: port.port))))
         for address in service.addresses {
           let key = SocketEndpoint(address, port.port)
           if self.index[key] == nil { self.index[key] = number }
@@ -79,7 +88,7 @@ extension RoutingTable {
 
     private mutating func compile(_ service: ServiceEntry, _ version: ContentVersion) -> [UInt16: HTTPRoutes] {
       guard service.ports.contains(where: { $0.routing != nil }) else { return [:] }
-      if let known = self.previous[service.name], known.version == version {
+      if let known = self.previous?.compiled[service.name], known.version == version {
         self.compiled[service.name] = known
         return known.ports
       }
@@ -89,27 +98,30 @@ extension RoutingTable {
       return ports
     }
 
+    private mutating func record(of target: HTTPUpstreams.Target) -> UpstreamRecord {
+      if let known = self.records[target] { return known }
+      let record =
+        self.previous?.records[target]
+        ?? UpstreamRecord(service: target.service, port: target.port, totals: self.totals)
+      self.records[target] = record
+      return record
+    }
+
     private mutating func upstream(_ target: HTTPUpstreams.Target) -> Upstream {
       if let known = self.upstreams[target] { return known }
-      let port = target.port
-      var found: (v4: [(Choice, UInt32)], v6: [(Choice, UInt32)]) = ([], [])
-      for endpoint in self.snapshot.endpoints[target.service]?.value.endpoints ?? [] where endpoint.isReady {
-        guard endpoint.weight > 0, let mapping = endpoint.ports.first(where: { $0.servicePort == port }),
+      let served = self.snapshot.services[target.service]?.value.ports.first { $0.port == target.port }
+      var members = EndpointGroups(
+        traffic: served?.traffic, distance: Distance(from: self.locality, by: served?.traffic?.locality))
+      for endpoint in self.snapshot.endpoints[target.service]?.value.endpoints ?? [] {
+        guard endpoint.weight > 0, let mapping = endpoint.ports.first(where: { $0.servicePort == target.port }),
           !MeshPort.all.contains(mapping.targetPort)
         else { continue }
-        let addresses = self.addresses(of: endpoint)
-        if let address = addresses.first(where: \.isV4) {
-          found.v4.append((Choice(endpoint, at: SocketEndpoint(address, mapping.targetPort)), endpoint.weight))
-        }
-        if let address = addresses.first(where: { !$0.isV4 }) {
-          found.v6.append((Choice(endpoint, at: SocketEndpoint(address, mapping.targetPort)), endpoint.weight))
-        }
+        members.add(endpoint, at: self.addresses(of: endpoint), port: mapping.targetPort)
       }
-      let v4 = self.append(found.v4)
-      let v6 = self.append(found.v6)
-      let served = self.snapshot.services[target.service]?.value.ports.first { $0.port == port }
+      let known = self.previous?.upstreams[target]
+      let groups = members.make(self.record(of: target), previous: [known?.v4, known?.v6])
       let upstream = Upstream(
-        appProtocol: served?.appProtocol ?? .tcp, endpointsV4: v4.isEmpty ? v6 : v4, endpointsV6: v6.isEmpty ? v4 : v6)
+        appProtocol: served?.appProtocol ?? .tcp, v4: groups.v4 ?? groups.v6, v6: groups.v6 ?? groups.v4)
       self.upstreams[target] = upstream
       return upstream
     }
@@ -119,21 +131,5 @@ extension RoutingTable {
       guard let workload = endpoint.workload else { return [] }
       return self.snapshot.workloads[workload]?.value.addresses ?? []
     }
-
-    private mutating func append(_ choices: [(Choice, UInt32)]) -> Range<Int> {
-      let first = self.endpoints.count
-      var total: UInt64 = 0
-      for (choice, weight) in choices {
-        total += UInt64(weight)
-        self.endpoints.append(WeightedEndpoint(choice: choice, cumulativeWeight: total))
-      }
-      return first..<self.endpoints.count
-    }
-  }
-}
-
-extension RoutingTable.Choice {
-  fileprivate init(_ endpoint: Endpoint, at target: SocketEndpoint) {
-    self.init(target: target, workload: endpoint.workload, needsTunnel: endpoint.needsTunnel)
   }
 }

@@ -36,6 +36,10 @@ package final class RoutingTable: Sendable {
     let upstreams: [Upstream]
     /// Nil: no TLSRoute.
     package let tls: TLSRoutes?
+    /// What a TrafficPolicy says of the port: retries and faults of whoever calls it.
+    package let traffic: TrafficSettings?
+    /// The numbers of what calls it: requests and their retries.
+    package let record: UpstreamRecord
   }
 
   struct Backend: Sendable {
@@ -47,23 +51,16 @@ package final class RoutingTable: Sendable {
 
   /// Where a service port is served.
   struct Upstream: Sendable {
-    static let none = Upstream(appProtocol: .tcp, endpointsV4: 0..<0, endpointsV6: 0..<0)
+    static let none = Upstream(appProtocol: .tcp, v4: nil, v6: nil)
 
     let appProtocol: AppProtocol
     /// Endpoints to use when the application dialled IPv4, and IPv6: those of the same family, or else all others.
-    let endpointsV4: Range<Int>
-    let endpointsV6: Range<Int>
+    let v4: EndpointGroup?
+    let v6: EndpointGroup?
 
     func share(isV4: Bool) -> Share? {
-      let endpoints = isV4 ? self.endpointsV4 : self.endpointsV6
-      return endpoints.isEmpty ? nil : Share(endpoints: endpoints, appProtocol: self.appProtocol)
+      (isV4 ? self.v4 : self.v6).map { Share(group: $0, appProtocol: self.appProtocol) }
     }
-  }
-
-  struct WeightedEndpoint: Sendable {
-    let choice: Choice
-    /// Sum of the weights of the range up to and with this one.
-    let cumulativeWeight: UInt64
   }
 
   /// An endpoint that was chosen: dial `target`.
@@ -72,11 +69,29 @@ package final class RoutingTable: Sendable {
     package var workload: ResourceName?
     /// Its workload is on another node: nothing is dialled, because here its address may be somebody else's.
     package var needsTunnel: Bool
+    /// Its numbers; nil: who chose it is no table. Says nothing about which it is.
+    package let record: EndpointRecord?
 
-    package init(target: SocketEndpoint, workload: ResourceName?, needsTunnel: Bool = false) {
+    package init(
+      target: SocketEndpoint, workload: ResourceName?, needsTunnel: Bool = false, record: EndpointRecord? = nil
+    ) {
       self.target = target
       self.workload = workload
       self.needsTunnel = needsTunnel
+      self.record = record
+    }
+
+    /// An attempt at it begins. Nil: nobody counts it.
+    package func attempt() -> AttemptTicket? { self.record.map { AttemptTicket($0) } }
+
+    package static func == (a: Choice, b: Choice) -> Bool {
+      a.target == b.target && a.workload == b.workload && a.needsTunnel == b.needsTunnel
+    }
+
+    package func hash(into hasher: inout Hasher) {
+      hasher.combine(self.target)
+      hasher.combine(self.workload)
+      hasher.combine(self.needsTunnel)
     }
   }
 
@@ -87,15 +102,25 @@ package final class RoutingTable: Sendable {
 
   /// A share of a route, chosen once for a connection: all attempts stay within it, so that retries do not shift weights.
   package struct Share: Sendable {
-    let endpoints: Range<Int>
+    let group: EndpointGroup
     /// What its service port speaks.
     package let appProtocol: AppProtocol
+
+    /// What a TrafficPolicy says of that port: balancing, health, limits and connections.
+    package var traffic: TrafficSettings? { self.group.traffic }
+    /// What is open toward it.
+    package var record: UpstreamRecord { self.group.upstream }
+    /// What of a request its balancer hashes; nil: nothing.
+    package var keys: HashKeys? { self.group.keys }
   }
 
   package let connectTimeoutMilliseconds: UInt32
   let routes: [Route]
   let backends: [Backend]
-  let endpoints: [WeightedEndpoint]
+  /// The numbers of service ports, and their endpoints, for the next table.
+  let records: [HTTPUpstreams.Target: UpstreamRecord]
+  package let totals: UpstreamTotals
+  let upstreams: [HTTPUpstreams.Target: Upstream]
   private let index: [SocketEndpoint: Int]
   /// The snapshot's.
   private let workloads: [ResourceName: Versioned<WorkloadEntry>]
@@ -108,7 +133,9 @@ package final class RoutingTable: Sendable {
   }
 
   init(
-    connectTimeoutMilliseconds: UInt32, routes: [Route], backends: [Backend], endpoints: [WeightedEndpoint],
+    connectTimeoutMilliseconds: UInt32, routes: [Route], backends: [Backend],
+    records: [HTTPUpstreams.Target: UpstreamRecord], totals: UpstreamTotals,
+    upstreams: [HTTPUpstreams.Target: Upstream],
     index: [SocketEndpoint: Int], compiled: [ResourceName: Compiled],
     workloads: [ResourceName: Versioned<WorkloadEntry>]
   ) {
@@ -117,7 +144,9 @@ package final class RoutingTable: Sendable {
     self.connectTimeoutMilliseconds = connectTimeoutMilliseconds
     self.routes = routes
     self.backends = backends
-    self.endpoints = endpoints
+    self.records = records
+    self.totals = totals
+    self.upstreams = upstreams
     self.index = index
   }
 
@@ -169,28 +198,15 @@ package final class RoutingTable: Sendable {
 
   /// The endpoint of the share for which it holds.
   package func endpoint(in share: Share, where holds: (Choice) -> Bool) -> Choice? {
-    self.endpoints[share.endpoints].first { !$0.choice.needsTunnel && holds($0.choice) }?.choice
+    share.group.members.first { !$0.choice.needsTunnel && holds($0.choice) }?.choice
   }
 
-  /// Chooses an endpoint of the share by weight, none of `tried` (few). Nil: all were tried.
+  /// Chooses an endpoint of the share as its balancer does, none of `tried` (few). Nil: all were tried, or what was not is ejected.
   package func endpoint(
-    in share: Share, except tried: [Choice], using random: inout some RandomNumberGenerator
+    in share: Share, except tried: [Choice], _ context: BalancerContext = BalancerContext(isRequest: false, now: 0),
+    using random: inout some RandomNumberGenerator
   ) -> Choice? {
-    guard let last = self.endpoints[share.endpoints].last else { return nil }
-    if tried.isEmpty {
-      let point = UInt64.random(in: 0..<last.cumulativeWeight, using: &random)
-      return self.endpoints[self.search(share.endpoints, point)].choice
-    }
-    var left: UInt64 = 0
-    for i in share.endpoints where !tried.contains(self.endpoints[i].choice) { left += self.weight(i, share.endpoints) }
-    guard left > 0 else { return nil }
-    var point = UInt64.random(in: 0..<left, using: &random)
-    for i in share.endpoints where !tried.contains(self.endpoints[i].choice) {
-      let weight = self.weight(i, share.endpoints)
-      if point < weight { return self.endpoints[i].choice }
-      point -= weight
-    }
-    return nil
+    share.group.choose(except: tried, context, using: &random)
   }
 
   /// One weighted choice, without attempts.
@@ -201,21 +217,6 @@ package final class RoutingTable: Sendable {
       guard let choice = self.endpoint(in: share, except: [], using: &random) else { return .refused(.noEndpoint) }
       return .endpoint(choice)
     }
-  }
-
-  private func weight(_ i: Int, _ range: Range<Int>) -> UInt64 {
-    self.endpoints[i].cumulativeWeight - (i == range.lowerBound ? 0 : self.endpoints[i - 1].cumulativeWeight)
-  }
-
-  /// The first element of the range whose cumulative weight is above the point.
-  private func search(_ range: Range<Int>, _ point: UInt64) -> Int {
-    var low = range.lowerBound
-    var high = range.upperBound - 1
-    while low < high {
-      let middle = low + (high - low) / 2
-      if point < self.endpoints[middle].cumulativeWeight { high = middle } else { low = middle + 1 }
-    }
-    return low
   }
 }
 

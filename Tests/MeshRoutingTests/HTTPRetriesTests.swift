@@ -53,6 +53,41 @@ import Testing
     #expect(none.decide(.untouched) == .exhausted)
   }
 
+  @Test(
+    "who repeats all repeats what was lost, whatever the method; the budget is asked last, and only where it matters")
+  func policy() {
+    let rule = HTTPRetry(codes: [503], attempts: 1, backoffMilliseconds: 1)
+    var retries = HTTPRetries(rule, isIdempotent: false, repeatsAll: true, seed: 1)
+    var asked = 0
+    func affords(_ answer: Bool) -> () -> Bool {
+      {
+        asked += 1
+        return answer
+      }
+    }
+    #expect(retries.decide(.timedOut, affords: affords(true)) == .stands && asked == 0)
+    #expect(retries.decide(.lost, affords: affords(false)) == .unaffordable && asked == 1 && retries.count == 0)
+    guard case .again = retries.decide(.lost, affords: affords(true)) else {
+      Issue.record("not tried again")
+      return
+    }
+    #expect(retries.decide(.lost, affords: affords(true)) == .exhausted && asked == 2)
+  }
+
+  @Test("a rule's own retry wins over the policy's; of two limits of an attempt the shorter holds")
+  func settings() {
+    let (own, other) = (
+      HTTPRetry(codes: [], attempts: 1, backoffMilliseconds: 1),
+      HTTPRetry(codes: [], attempts: 2, backoffMilliseconds: 1)
+    )
+    var settings = RetrySettings(rule: other)
+    #expect(settings.rule(over: own) == own && settings.rule(over: nil) == other)
+    #expect(settings.attemptMilliseconds(nil) == nil && settings.attemptMilliseconds(0) == nil)
+    settings.perTryMilliseconds = 100
+    #expect(settings.attemptMilliseconds(nil) == 100 && settings.attemptMilliseconds(0) == 100)
+    #expect(settings.attemptMilliseconds(50) == 50 && settings.attemptMilliseconds(200) == 100)
+  }
+
   @Test("the wait is never less than the rule's, doubles up to ten times, and is not the same for all")
   func backoff() {
     var first: Set<UInt64> = []
