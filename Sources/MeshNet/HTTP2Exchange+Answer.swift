@@ -11,7 +11,7 @@ extension HTTP2Exchange {
     let (count, isFull) = self.server.write(&self.outflow, of: self.id)
     if count > 0 {
       self.movedAt = self.loop.now
-      switch self.way {
+      switch self.dispatch.way {
       case .http2(let leg): leg.consumed(count)
       case .http1(let upstream): if self.outflow.count < Self.most { upstream.runSoon() }
       case .none: break
@@ -23,11 +23,11 @@ extension HTTP2Exchange {
 
   private func answerEnds(_ trailers: FieldBlock?) {
     self.answerIsWhole = true
-    self.exchange.ended()
+    self.dispatch.ended()
     if self.isCall, self.account.grpcStatus == nil {
       self.account.grpcStatus = GRPCStatus(httpStatus: self.account.status).rawValue
     }
-    self.loop.ended(&self.account)
+    self.loop.ended(&self.dispatch.account)
     if !self.dropsBody { self.dropBody() }
     self.outflow.finish(trailers)
     if self.outflow.hasWork { self.server.wake(self.id) }
@@ -55,11 +55,9 @@ extension HTTP2Exchange {
   }
 
   private func began(_ status: UInt16, _ block: FieldBlock, ends: Bool) -> Bool {
-    self.account.status = status
-    if self.exchange.isExhausted { self.account.flags.insert(.upstreamRetryLimitExceeded) }
+    self.dispatch.answerBegan(status)
     guard self.send(block, ends: ends) else { return false }
     self.answerHasBegun = true
-    self.exchange.answerBegan()
     if ends { self.outflow.ended() }
     return true
   }
@@ -67,24 +65,24 @@ extension HTTP2Exchange {
   // MARK: of an upstream of HTTP/2
 
   func legHead(_ leg: HTTP2Leg, _ head: HTTP2Head, ends: Bool) {
-    guard self.isOn(leg), !self.isOver else { return }
-    self.exchange.heard()
+    guard self.dispatch.isOn(leg), !self.isOver else { return }
+    self.dispatch.heard()
     self.movedAt = self.loop.now
     if self.isCall { self.account.grpcStatus = GRPCStatus.told(by: head) ?? self.account.grpcStatus }
     guard case .response(let status) = head.start else { return self.answerEnds(HTTPBridge.trailers(head)) }
     let isFinal = status >= 200
-    if isFinal, case .rest = self.exchange.answers(status, now: self.loop.now) { return self.perform(.rest, []) }
-    if isFinal, let session = self.session { self.answerEdit = session.edit(self.answerEdit, for: self.choice) }
+    if isFinal, self.dispatch.answers(status, now: self.loop.now) { return self.perform(.rest, []) }
+    if isFinal { self.dispatch.editAnswer() }
     guard
       let block = HTTPBridge.response(
-        head, edit: isFinal ? self.answerEdit : HTTP1FieldEdit(), via: isFinal ? self.loop.passage.via : [])
+        head, edit: isFinal ? self.dispatch.answerEdit : HTTP1FieldEdit(), via: isFinal ? self.loop.passage.via : [])
     else { return }
     guard isFinal else { return _ = self.send(block, ends: false) }
     if self.began(status, block, ends: ends), ends { self.answerEnds(nil) }
   }
 
   func legBody(_ leg: HTTP2Leg, _ input: Span<UInt8>, ends: Bool) {
-    guard self.isOn(leg), !self.isOver else { return leg.consumed(input.count) }
+    guard self.dispatch.isOn(leg), !self.isOver else { return leg.consumed(input.count) }
     self.movedAt = self.loop.now
     self.account.responseBytes &+= UInt64(input.count)
     leg.consumed(self.server.send(input, &self.outflow, of: self.id))
@@ -92,17 +90,17 @@ extension HTTP2Exchange {
   }
 
   func legFailed(_ leg: HTTP2Leg, _ failure: HTTP2LegFailure) {
-    guard self.isOn(leg), !self.isOver else { return }
+    guard self.dispatch.isOn(leg), !self.isOver else { return }
     // The answer is whole, and only has to be written.
     if self.answerIsWhole { return }
-    let isWhole = self.rewind(leg)
-    self.perform(failure.action(&self.exchange, isWhole: isWhole, now: self.loop.now), failure.flags)
+    let isWhole = self.takeBack(from: leg)
+    self.perform(self.dispatch.failed(failure, isWhole: isWhole, now: self.loop.now), failure.flags)
   }
 
   // MARK: of an upstream of HTTP/1.1
 
   func upstreamReady(_ upstream: HTTPUpstream, isWritable: Bool) {
-    guard self.isOn(upstream) else { return upstream.close() }
+    guard self.dispatch.isOn(upstream) else { return upstream.close() }
     if upstream.isOpen, !upstream.isDeaf {
       if upstream.output.flush(to: upstream.descriptor) == .failed { self.deafen(upstream) }
       self.pushBody()
@@ -116,14 +114,14 @@ extension HTTP2Exchange {
     upstream.output = OutputQueue()
     upstream.isReadable = true
     // What another attempt needs stays.
-    if !self.exchange.mayRetry { self.dropBody() }
+    if !self.dispatch.mayRetry { self.dropBody() }
   }
 
   func takesAnswer() -> Bool { !self.isOver && self.outflow.count < Self.most }
 
   func upstreamHeard(_ count: Int) {
     self.movedAt = self.loop.now
-    self.exchange.heard()
+    self.dispatch.heard()
   }
 
   func answerInterim(_ status: UInt16, _ upstream: HTTPUpstream, _ input: Span<UInt8>) {
@@ -135,11 +133,11 @@ extension HTTP2Exchange {
 
   func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>, rest: Span<UInt8>) {
     guard let response = upstream.machine.response else { return self.upstreamFailed(.interim) }
-    if case .rest = self.exchange.answers(response.status, now: self.loop.now) { return self.perform(.rest, []) }
-    if let session = self.session { self.answerEdit = session.edit(self.answerEdit, for: self.choice) }
+    if self.dispatch.answers(response.status, now: self.loop.now) { return self.perform(.rest, []) }
+    self.dispatch.editAnswer()
     guard
       let block = HTTPBridge.response(
-        response, upstream.machine.fields, input, edit: self.answerEdit, via: self.loop.passage.via)
+        response, upstream.machine.fields, input, edit: self.dispatch.answerEdit, via: self.loop.passage.via)
     else { return self.upstreamFailed(.interim) }
     if self.isCall { self.account.told(upstream.machine.fields, input) }
     _ = self.began(response.status, block, ends: response.framing.isEmpty)
@@ -153,33 +151,12 @@ extension HTTP2Exchange {
   func answerEnded(_ upstream: HTTPUpstream, _ input: Span<UInt8>, isReusable: Bool) {
     let trailers = HTTPBridge.trailers(upstream.machine.trailers, input)
     if self.isCall { self.account.told(upstream.machine.trailers, input) }
-    self.way = .none
-    upstream.held = []
-    if isReusable { upstream.rest() } else { upstream.close() }
+    self.dispatch.way = .none
+    upstream.done(isReusable: isReusable)
     self.answerEnds(trailers)
   }
 
-  func upstreamFailed(_ fault: HTTP1Fault?) {
-    self.perform(
-      self.exchange.upstreamFailed(fault: fault?.rawValue, now: self.loop.now),
-      fault == nil ? .upstreamConnectionTermination : .upstreamProtocolError)
-  }
-
-  /// - flags: of a cut.
-  func perform(_ action: HTTPExchange.Action, _ flags: ResponseFlags) {
-    self.dropWay()
-    if action == .cut { self.account.flags.formUnion(flags) }
-    switch action {
-    case .none: break
-    case .replay:
-      self.rewindDraft()
-      if let choice = self.choice { self.dial(choice) }
-    case .rest: self.server.arm()
-    case .retry: self.tryAgain()
-    case .answer(let local): self.answerLocally(local)
-    case .cut: self.cut(.internalError)
-    }
-  }
+  func cutShort() { self.cut(.internalError) }
 
   // MARK: the proxy's own
 
@@ -198,7 +175,7 @@ extension HTTP2Exchange {
       self.account.grpcStatus = local.call.rawValue
     } else {
       answer = HTTPBridge.answer(
-        local.status, text: local.isFailure ? local.reason : "", isHead: self.isHead, edit: edit)
+        local.status, text: local.isFailure ? local.reason : "", isHead: self.dispatch.isHead, edit: edit)
     }
     self.account.answered(by: local, bytes: answer.content.count)
     if self.isCall && local.isFailure { self.account.status = 200 }

@@ -8,11 +8,9 @@ extension HTTP2Exchange {
   /// When somebody has waited for too long. Calls may be silent for long: only their own deadline ends them.
   var deadline: UInt64? {
     let http = self.loop.http
-    var first = self.exchange.deadline ?? .max
-    if self.exchange.phase == .dialling {
-      first = min(first, self.attempts.deadline)
-    } else if self.exchange.phase == .resting {
-      // The exchange's deadline is when it goes on.
+    var first = self.dispatch.deadline
+    if self.dispatch.isBetween {
+      // The rest waits for what comes of that.
     } else if self.outflow.hasWork || self.awaitsBody {
       first = min(first, self.movedAt + http.stallTimeout)
     } else if http.idleTimeout > 0 {
@@ -23,23 +21,18 @@ extension HTTP2Exchange {
 
   /// The client owes the rest of what was asked for with one message.
   private var awaitsBody: Bool {
-    !self.isCall && !self.requestHasEnded && self.exchange.phase == .waiting && self.pending.isEmpty
+    !self.isCall && !self.requestHasEnded && self.dispatch.phase == .waiting && self.pending.isEmpty
   }
 
   func expire(now: UInt64) {
     guard let deadline = self.deadline, deadline <= now, !self.isOver else { return }
-    let action = self.exchange.expired(now: now)
-    switch action {
-    case .rest, .retry: return self.perform(action, [])
-    case .answer(let local): return self.answerLocally(local)
-    case .cut:
+    let action = self.dispatch.expired(now: now)
+    if action == .cut {
       self.account.flags.insert(.durationTimeout)
       return self.cut(.cancel)
-    case .none, .replay: break
     }
-    if self.exchange.phase == .dialling {
-      self.perform(self.exchange.unreachable(.connectTimeout, now: now), [])
-    } else if self.outflow.hasWork || self.answerHasBegun {
+    if action != .none { return self.perform(action, []) }
+    if self.outflow.hasWork || self.answerHasBegun {
       self.loop.count("stalled")
       self.account.flags.insert(.streamIdleTimeout)
       self.cut(.cancel)
@@ -58,24 +51,14 @@ extension HTTP2Exchange {
   /// The client gave it up, or is gone.
   func cancelled() { self.over() }
 
-  func dropWay() {
-    let way = self.way
-    self.way = .none
-    switch way {
-    case .none: break
-    case .http1(let upstream): upstream.close()
-    case .http2(let leg): leg.close()
-    }
-  }
-
   func over() {
     guard !self.isOver else { return }
     self.isOver = true
     // Whoever else was the reason has said so.
     if self.account.flags.isEmpty { self.account.flags = .downstreamConnectionTermination }
-    self.loop.ended(&self.account)
-    self.exchange.ended()
-    if !self.mirrors.isEmpty { self.abandonMirrors() }
+    self.loop.ended(&self.dispatch.account)
+    self.dispatch.ended()
+    if !self.dispatch.mirrors.isEmpty { self.abandonMirrors() }
     self.dropWay()
     self.dropBody()
     self.server.remove(self.id)

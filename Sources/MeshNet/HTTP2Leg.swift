@@ -108,6 +108,11 @@ final class HTTP2Leg {
     self.upstream.consumed(count, of: self.id)
   }
 
+  /// Of all that was told.
+  func consumed() {
+    if self.held > 0 { self.consumed(self.held) }
+  }
+
   /// Nobody waits for the answer (any more).
   func close(_ code: HTTP2ErrorCode = .cancel) {
     self.user = nil

@@ -31,7 +31,7 @@ extension HTTPConnection {
 
   func upstreamHeard(_ count: Int) {
     self.movedAt = self.loop.now
-    self.exchange.heard()
+    self.dispatch.heard()
   }
 
   func answerInterim(_ status: UInt16, _ upstream: HTTPUpstream, _ input: Span<UInt8>) {
@@ -41,19 +41,17 @@ extension HTTPConnection {
 
   func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>, rest: Span<UInt8>) {
     guard let response = upstream.machine.response else { return self.upstreamFailed(.interim) }
-    if case .rest = self.exchange.answers(response.status, now: self.loop.now) { return self.failed(.rest, []) }
+    if self.dispatch.answers(response.status, now: self.loop.now) { return self.perform(.rest, []) }
     guard let plan = self.server.answer(status: response.status, framing: response.framing) else {
       return self.upstreamFailed(.interim)
     }
     self.plan = plan
-    self.account.status = response.status
     if self.account.isGRPC { self.account.told(upstream.machine.fields, input) }
-    if let session = self.session { self.answerEdit = session.edit(self.answerEdit, for: self.choice) }
-    if self.exchange.isExhausted { self.account.flags.insert(.upstreamRetryLimitExceeded) }
+    self.dispatch.editAnswer()
     HTTP1Writer.response(
-      response, upstream.machine.fields, input, plan: plan, edit: self.answerEdit, via: self.loop.passage.via,
+      response, upstream.machine.fields, input, plan: plan, edit: self.dispatch.answerEdit, via: self.loop.passage.via,
       to: &self.output.bytes)
-    self.exchange.answerBegan()
+    self.dispatch.answerBegan(response.status)
     if response.status == 101 { self.becomeTunnel(upstream, rest) }
   }
 
@@ -80,17 +78,16 @@ extension HTTPConnection {
     if self.plan?.framing == .chunked {
       HTTP1Writer.lastChunk(upstream.machine.trailers, input, to: &self.output.bytes)
     }
-    self.upstream = nil
-    upstream.held = []
-    if isReusable { upstream.rest() } else { upstream.close() }
+    self.dispatch.way = .none
+    upstream.done(isReusable: isReusable)
     self.answerEnded()
   }
 
   /// All of it is in the output.
   func answerEnded() {
-    self.exchange.ended()
-    if !self.mirrors.isEmpty { self.abandonMirrors() }
-    self.loop.ended(&self.account)
+    self.dispatch.ended()
+    if !self.dispatch.mirrors.isEmpty { self.abandonMirrors() }
+    self.loop.ended(&self.dispatch.account)
     self.dropsBody = true
     self.after(self.server.answerEnded())
   }
@@ -104,33 +101,7 @@ extension HTTPConnection {
     }
   }
 
-  /// The upstream has ended, or what it sent is no answer.
-  func upstreamFailed(_ fault: HTTP1Fault?) {
-    self.failed(
-      self.exchange.upstreamFailed(fault: fault?.rawValue, now: self.loop.now),
-      fault == nil ? .upstreamConnectionTermination : .upstreamProtocolError)
-  }
-
-  /// - flags: of a cut.
-  func failed(_ action: HTTPExchange.Action, _ flags: ResponseFlags) {
-    if action == .cut { self.account.flags.formUnion(flags) }
-    self.dropUpstream()
-    switch action {
-    case .none: break
-    case .replay: if let choice = self.choice { self.dial(choice) }
-    case .rest: self.arm()
-    case .retry: self.tryAgain()
-    case .answer(let local): self.answerLocally(local)
-    case .cut: self.abort()
-    }
-  }
-
-  func dropUpstream() {
-    let upstream = self.upstream
-    self.upstream = nil
-    upstream?.close()
-    self.dropLeg()
-  }
+  func cutShort() { self.abort() }
 
   // MARK: the proxy's own
 
@@ -140,9 +111,9 @@ extension HTTPConnection {
     guard self.server.canAnswer else { return self.abort() }
     if !self.account.isOpen { self.requestUnread() }
     self.loop.note(local, self.flow)
-    self.dropUpstream()
-    self.exchange.ended()
-    if !self.mirrors.isEmpty { self.abandonMirrors() }
+    self.dropWay()
+    self.dispatch.ended()
+    if !self.dispatch.mirrors.isEmpty { self.abandonMirrors() }
     self.dropsBody = true
     let isHead = self.server.request?.isHead ?? false
     // Without a request there is nothing to plan: what came is none, and the connection ends.
@@ -152,7 +123,7 @@ extension HTTPConnection {
       local.status, local.phrase, text: text, isHead: isHead, closes: plan?.closes ?? true, edit: edit,
       to: &self.output.bytes)
     self.account.answered(by: local, bytes: isHead || text.isEmpty ? 0 : text.utf8.count + 1)
-    self.loop.ended(&self.account)
+    self.loop.ended(&self.dispatch.account)
     if plan == nil { self.finish(lingers: true) } else { self.after(self.server.answerEnded()) }
   }
 
@@ -169,14 +140,14 @@ extension HTTPConnection {
   private func becomeTunnel(_ upstream: HTTPUpstream, _ rest: Span<UInt8>) {
     _ = self.server.answerEnded()
     // What follows is told as the bytes of a connection.
-    self.loop.ended(&self.account)
+    self.loop.ended(&self.dispatch.account)
     var received = self.output.takeAll()
     received.append(rest)
     let sent = upstream.output.takeAll() + self.held[self.heldStart...]
     let (client, dial) = (self.client, upstream.dial)
     _ = cmesh_poll_remove(self.loop.thread.poll, client)
     self.client = -1
-    self.upstream = nil
+    self.dispatch.way = .none
     let tunnel = RelayConnection(
       number: self.loop.nextNumber(), flow: self.flow, loop: self.loop, client: client, upstream: upstream.surrender(),
       dial: dial, sent: sent, received: received)

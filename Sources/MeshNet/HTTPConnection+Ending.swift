@@ -17,11 +17,9 @@ extension HTTPConnection {
     case .closing: return self.movedAt + http.stallTimeout
     case .open: break
     }
-    var first = self.exchange.deadline ?? .max
-    if self.exchange.phase == .dialling {
-      first = min(first, self.attempts.deadline)
-    } else if self.exchange.phase == .resting {
-      // The exchange's deadline is when it goes on.
+    var first = self.dispatch.deadline
+    if self.dispatch.isBetween {
+      // The rest waits for what comes of that.
     } else if self.clientIsAwaited {
       first = min(first, self.movedAt + http.stallTimeout)
     } else if http.idleTimeout > 0 {
@@ -57,24 +55,15 @@ extension HTTPConnection {
   }
 
   private func expireOpen(_ now: UInt64) {
-    let action = self.exchange.expired(now: now)
-    switch action {
-    case .answer(let local): return self.answerLocally(local)
-    case .rest, .retry: return self.failed(action, [])
-    case .cut:
-      self.account.flags.insert(.durationTimeout)
-      return self.abort()
-    case .none, .replay: break
-    }
-    if self.exchange.phase == .dialling {
-      self.failed(self.exchange.unreachable(.connectTimeout, now: now), [])
-    } else if !self.output.isEmpty || self.exchange.phase == .answering {
+    let action = self.dispatch.expired(now: now)
+    if action != .none { return self.perform(action, .durationTimeout) }
+    if !self.output.isEmpty || self.dispatch.phase == .answering {
       self.loop.count("stalled")
       self.account.flags.insert(.streamIdleTimeout)
       self.abort()
     } else if self.headBegan != nil {
       self.answerLocally(.headTimeout)
-    } else if self.exchange.phase == .waiting {
+    } else if self.dispatch.phase == .waiting {
       let isUpstreams =
         self.requestHasEnded || self.upstream?.output.isEmpty == false || self.leg?.outflow.hasWork == true
       self.answerLocally(isUpstreams ? .upstreamIdle : .bodyTimeout)
@@ -86,10 +75,10 @@ extension HTTPConnection {
 
   /// Gives back what a quiet connection holds.
   func sweep(idleSweeps: Int?) {
-    if self.exchange.phase == .idle {
+    if self.dispatch.phase == .idle {
       self.output.rest()
-      self.requestBytes = []
-      self.requestBlock = nil
+      self.dispatch.bytes = []
+      self.dispatch.block = nil
     }
     self.expire(now: self.loop.now)
   }
@@ -137,12 +126,13 @@ extension HTTPConnection {
     self.phase = .over
     // Whoever else was the reason has said so.
     if self.account.flags.isEmpty { self.account.flags = .downstreamConnectionTermination }
-    self.loop.ended(&self.account)
+    self.loop.ended(&self.dispatch.account)
+    self.dispatch.ended()
     self.client = -1
     self.held = []
     self.output = OutputQueue()
-    if !self.mirrors.isEmpty { self.abandonMirrors() }
-    self.dropUpstream()
+    if !self.dispatch.mirrors.isEmpty { self.abandonMirrors() }
+    self.dropWay()
     self.loop.ended(self)
   }
 }

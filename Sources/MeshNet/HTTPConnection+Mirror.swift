@@ -8,29 +8,18 @@ extension HTTPConnection {
     _ request: HTTP1RequestHead, _ input: Span<UInt8>, _ direction: HTTPDirection, authority: [UInt8]?
   ) {
     guard !request.upgrades else { return }
-    for target in direction.mirrors {
-      let head: HTTPMirrorCall.Head
+    self.beginMirrors(direction.mirrors) { target in
       if target.speaksHTTP2 {
-        guard
-          let block = try? HTTPBridge.request(
-            request, self.server.fields, input, edit: direction.requestEdit, passage: self.loop.passage,
-            target: direction.target, authority: authority)
-        else {
-          self.loop.noteMirror(.unsayable, of: self.flow)
-          continue
-        }
-        head = .http2(block)
-      } else {
-        var bytes: [UInt8] = []
-        HTTP1Writer.request(
-          request, self.server.fields, present: self.server.present, input, edit: direction.requestEdit,
-          passage: self.loop.passage, target: direction.target, authority: authority, to: &bytes)
-        head = .http1(bytes, request.framing)
+        let block = try? HTTPBridge.request(
+          request, self.server.fields, input, edit: direction.requestEdit, passage: self.loop.passage,
+          target: direction.target, authority: authority)
+        return block.map { .http2($0) }
       }
-      let isWhole = request.framing.isEmpty
-      let call = self.loop.mirror(
-        head, to: target, isHead: request.isHead, isWhole: isWhole, of: self.flow, from: self)
-      if let call, !isWhole { self.mirrors.append(call) }
+      var bytes: [UInt8] = []
+      HTTP1Writer.request(
+        request, self.server.fields, present: self.server.present, input, edit: direction.requestEdit,
+        passage: self.loop.passage, target: direction.target, authority: authority, to: &bytes)
+      return .http1(bytes, request.framing)
     }
   }
 
@@ -39,13 +28,6 @@ extension HTTPConnection {
     var end = HTTPMirrorEnd()
     HTTP1Writer.lastChunk(self.server.trailers, input, to: &end.chunk)
     end.block = HTTPBridge.trailers(self.server.trailers, input)
-    for mirror in self.mirrors { mirror.ended(end) }
-    self.mirrors = []
-  }
-
-  /// The rest of the body is nobody's.
-  func abandonMirrors() {
-    for mirror in self.mirrors { mirror.abandon() }
-    self.mirrors = []
+    self.endMirrors(end)
   }
 }

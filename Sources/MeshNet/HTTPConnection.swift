@@ -12,7 +12,7 @@ import MeshRouting
 ///
 /// This file: the client's socket. `+Request`: where a request goes, `+Answer`: what comes back, `+HTTP2`: on a stream of an
 /// upstream of HTTP/2, `+Ending`: deadlines and ends.
-final class HTTPConnection: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
+final class HTTPConnection: LoopMember, HTTPDispatcher {
   enum Phase: Equatable {
     case open
     /// Nothing is parsed any more; closes when everything is written.
@@ -44,37 +44,16 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   /// The client sent FIN.
   private(set) var hasEnded = false
 
-  var exchange = HTTPExchange()
-  var attempts: ConnectAttempts
-  var upstream: HTTPUpstream?
-  /// In place of `upstream`, for a request to an upstream of HTTP/2.
-  var leg: HTTP2Leg?
-  /// The request's head for it.
-  var requestBlock: FieldBlock?
-  /// Of the leg's answer, received and not told back.
-  var legOwed = 0
+  /// The request that is open.
+  var dispatch: HTTPDispatch
   /// No byte says yet which version the client speaks.
   private var isUngreeted = true
-  /// The request's head as it is sent, until it need not be sent again.
-  var requestBytes: [UInt8] = []
   /// What is left of the request's body is nobody's.
   var dropsBody = false
   /// All of the request was passed on.
   var requestHasEnded = false
   /// How the answer that is under way is written.
   var plan: HTTP1ServerConnection.AnswerPlan?
-  /// Route's edits of the answer, for the request that is open.
-  var answerEdit = HTTP1FieldEdit()
-  /// The endpoint of the last attempt.
-  var choice: RoutingTable.Choice?
-  /// Nil: the request's rule asks for no second attempt, or there can be none.
-  var retry: HTTPRetryDraft?
-  /// Nil: the request's rule has no sessions.
-  var session: HTTPSessionDraft?
-  /// Those that have not got all of the request that is open.
-  var mirrors: [HTTPMirrorCall] = []
-  /// Of the request that is open.
-  var account = RequestAccount()
 
   /// Milliseconds: when something last moved, when the head that has begun has to be whole.
   var movedAt: UInt64
@@ -88,13 +67,14 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   /// Bytes are being dealt with: nobody else may read into the loop's buffer.
   var isPumping = false
   private var wasReached = false
+
   init(number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: CInt) {
     self.number = number
     self.flow = flow
     self.loop = loop
     self.client = client
     self.server = HTTP1ServerConnection(limits: loop.http.limits)
-    self.attempts = ConnectAttempts(table: nil, original: flow.original)
+    self.dispatch = HTTPDispatch(to: flow.original)
     self.movedAt = loop.now
   }
 
@@ -102,6 +82,9 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   /// An upstream answers for its own.
   var namespaces: [UInt64] { [self.flow.namespaceCookie] }
   var isClients: Bool { true }
+  var upstream: HTTPUpstream? { self.dispatch.upstream }
+  /// In place of `upstream`, for a request to an upstream of HTTP/2.
+  var leg: HTTP2Leg? { self.dispatch.leg }
 
   func begin() {
     let token = RelayToken(connection: self.number, attempt: 0, side: .client)
@@ -191,11 +174,13 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
 
   private var mayParse: Bool {
     if self.phase != .open || self.output.count >= Self.most { return false }
-    guard self.exchange.phase != .idle, !self.dropsBody else { return true }
-    guard self.exchange.phase != .dialling else { return false }
-    if let leg = self.leg { return leg.outflow.count < Self.most }
-    guard let upstream = self.upstream else { return false }
-    return upstream.output.count < Self.most
+    guard self.dispatch.phase != .idle, !self.dropsBody else { return true }
+    guard self.dispatch.phase != .dialling else { return false }
+    return switch self.dispatch.way {
+    case .none: false
+    case .http1(let upstream): upstream.output.count < Self.most
+    case .http2(let leg): leg.outflow.count < Self.most
+    }
   }
 
   /// Receives once, and deals with it. Returns the bytes.
@@ -304,7 +289,7 @@ final class HTTPConnection: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
     case .full: break
     case .empty: if case .closing(let lingers) = self.phase { self.written(lingers: lingers) }
     }
-    if self.legOwed > 0, self.output.count < Self.most { self.giveBack() }
+    if let leg = self.leg, self.output.count < Self.most { leg.consumed() }
   }
 
   func flushUpstream() {

@@ -8,7 +8,7 @@ import MeshRouting
 ///  begin ─► dialling ─► open ─► over, when the answer has ended
 ///   body ─► pending ────► upstream's output, or the leg's outflow: at most `most`
 /// ```
-final class HTTPMirrorCall: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
+final class HTTPMirrorCall: LoopMember, HTTPDispatcher {
   enum Head {
     case http1([UInt8], HTTP1Framing)
     case http2(FieldBlock)
@@ -38,17 +38,11 @@ final class HTTPMirrorCall: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   static let mostCalls = 256
 
   let number: UInt64
-  private let loop: RelayLoop
-  private let flow: AcceptedFlow
-  private let head: Head
-  private let isHead: Bool
-  /// Nothing follows the head.
-  private let isWhole: Bool
+  let loop: RelayLoop
+  let flow: AcceptedFlow
+  var dispatch: HTTPDispatch
   /// Whose socket upstreams are told with, while it stands.
   private weak var origin: (any HTTPUpstreamUser)?
-  private var attempts: ConnectAttempts
-  private var upstream: HTTPUpstream?
-  private var leg: HTTP2Leg?
   private var isOpen = false
   private var isOver = false
   /// Until it is open.
@@ -56,8 +50,6 @@ final class HTTPMirrorCall: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   /// All of the request is here; nil: not yet. Holds the trailers as they are written.
   private var end: HTTPMirrorEnd?
   private var movedAt: UInt64
-  /// Nobody's: it is no request of the client's.
-  var account = RequestAccount()
 
   init(
     _ head: Head, isHead: Bool, isWhole: Bool, of flow: AcceptedFlow, from origin: any HTTPUpstreamUser,
@@ -66,12 +58,15 @@ final class HTTPMirrorCall: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
     self.number = loop.nextNumber()
     self.loop = loop
     self.flow = flow
-    self.head = head
-    self.isHead = isHead
-    self.isWhole = isWhole
     self.origin = origin
     self.movedAt = loop.now
-    self.attempts = ConnectAttempts(table: loop.table, original: flow.original)
+    self.dispatch = HTTPDispatch(to: flow.original)
+    self.dispatch.isHead = isHead
+    self.dispatch.isWhole = isWhole
+    switch head {
+    case .http1(let bytes, let framing): (self.dispatch.bytes, self.dispatch.framing) = (bytes, framing)
+    case .http2(let block): self.dispatch.block = block
+    }
     if isWhole { self.end = HTTPMirrorEnd() }
   }
 
@@ -89,65 +84,23 @@ final class HTTPMirrorCall: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   // MARK: dialling
 
   func begin(in share: RoutingTable.Share) {
-    self.perform(self.attempts.begin(in: share, now: self.loop.now, using: &self.loop.random))
+    self.perform(self.dispatch.beginCopy(in: share, of: self.flow, in: self.loop))
   }
 
-  private func perform(_ action: ConnectAttempts.Action) {
-    guard case .dial(let choice, _) = action else { return self.fail(.unreachable) }
-    let key = UpstreamPool.Key(
-      workload: self.flow.sourceWorkload, namespaceCookie: self.flow.namespaceCookie, target: choice.target)
-    var exchange = HTTPExchange()
-    exchange.begin(isReplayable: false, now: self.loop.now)
-    switch self.head {
-    case .http1:
-      let (upstream, isFresh) = self.loop.upstream(key, self.flow, for: self, exchange)
-      self.upstream = upstream
-      if isFresh { upstream.begin(client: self.client) } else { self.upstreamOpened(upstream) }
-    case .http2(let block):
-      let (leg, isFresh) = self.loop.leg(block, isWhole: self.isWhole, to: key, self.flow, for: self, exchange)
-      self.leg = leg
-      leg.begin(isFresh: isFresh, client: self.client)
-    }
-  }
-
-  func upstreamUnreachable(_ upstream: HTTPUpstream) {
-    guard upstream === self.upstream else { return }
-    self.upstream = nil
-    self.dialFailed()
-  }
-
-  func legUnreachable(_ leg: HTTP2Leg) {
-    guard leg === self.leg else { return }
-    self.leg = nil
-    self.dialFailed()
-  }
-
-  private func dialFailed() {
-    guard !self.isOver, !self.isOpen else { return self.fail(.lost) }
-    self.perform(self.attempts.failed(now: self.loop.now, using: &self.loop.random))
-  }
-
-  func upstreamOpened(_ upstream: HTTPUpstream) {
-    guard upstream === self.upstream, case .http1(let head, _) = self.head else { return upstream.close() }
-    _ = upstream.machine.begin(isHead: self.isHead)
-    upstream.output.bytes += head
-    self.opened()
-    upstream.runSoon()
-  }
-
-  func legOpened(_ leg: HTTP2Leg) {
-    guard leg === self.leg else { return leg.close() }
-    self.opened()
-  }
-
-  private func opened() {
+  func requestSent() {
     self.isOpen = true
     self.movedAt = self.loop.now
     let pending = self.pending
     self.pending = []
     if !pending.isEmpty { self.write(pending.span) }
     if let end = self.end { self.write(end) }
+    self.dispatch.upstream?.runSoon()
   }
+
+  func rewind() {}
+  func moved() {}
+  func answerLocally(_ local: HTTPLocalAnswer, edit: HTTP1FieldEdit) { self.fail(self.isOpen ? .lost : .unreachable) }
+  func cutShort() { self.fail(.lost) }
 
   // MARK: the request
 
@@ -167,16 +120,23 @@ final class HTTPMirrorCall: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   }
 
   private var waiting: Int {
-    self.isOpen ? self.upstream?.output.count ?? self.leg?.outflow.count ?? 0 : self.pending.count
+    guard self.isOpen else { return self.pending.count }
+    return switch self.dispatch.way {
+    case .none: 0
+    case .http1(let upstream): upstream.output.count
+    case .http2(let leg): leg.outflow.count
+    }
   }
 
   private func write(_ input: Span<UInt8>) {
-    if let leg = self.leg { return _ = leg.send(input) }
-    guard let upstream = self.upstream, !upstream.isDeaf, case .http1(_, let framing) = self.head else { return }
-    if framing == .chunked { HTTP1Writer.chunkBegin(input.count, to: &upstream.output.bytes) }
-    upstream.output.bytes.append(input)
-    if framing == .chunked { HTTP1Writer.chunkEnd(to: &upstream.output.bytes) }
-    self.flush(upstream)
+    switch self.dispatch.way {
+    case .none: break
+    case .http2(let leg): _ = leg.send(input)
+    case .http1(let upstream):
+      guard !upstream.isDeaf else { return }
+      upstream.say(input, as: self.dispatch.framing)
+      self.flush(upstream)
+    }
   }
 
   private func flush(_ upstream: HTTPUpstream) {
@@ -189,11 +149,14 @@ final class HTTPMirrorCall: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   }
 
   private func write(_ end: HTTPMirrorEnd) {
-    if let leg = self.leg { return leg.end(end.block) }
-    guard let upstream = self.upstream, case .http1(_, let framing) = self.head else { return }
-    if framing == .chunked { upstream.output.bytes += end.chunk }
-    upstream.machine.requestEnded()
-    upstream.runSoon()
+    switch self.dispatch.way {
+    case .none: break
+    case .http2(let leg): leg.end(end.block)
+    case .http1(let upstream):
+      if self.dispatch.framing == .chunked { upstream.output.bytes += end.chunk }
+      upstream.machine.requestEnded()
+      upstream.runSoon()
+    }
   }
 
   /// The rest of the request will not come: the copy must not look whole.
@@ -204,27 +167,33 @@ final class HTTPMirrorCall: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   func takesAnswer() -> Bool { !self.isOver }
   func upstreamHeard(_ count: Int) {}
   func answerInterim(_ status: UInt16, _ upstream: HTTPUpstream, _ input: Span<UInt8>) {}
-  func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>, rest: Span<UInt8>) {}
+
+  func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>, rest: Span<UInt8>) {
+    if let response = upstream.machine.response { _ = self.dispatch.answers(response.status, now: self.loop.now) }
+  }
+
   func answerBody(_ input: Span<UInt8>, _ range: Range<Int>) {}
 
   func upstreamReady(_ upstream: HTTPUpstream, isWritable: Bool) {
-    guard upstream === self.upstream else { return upstream.close() }
+    guard self.dispatch.isOn(upstream) else { return upstream.close() }
     self.flush(upstream)
     if !upstream.pump() { upstream.runSoon() }
   }
 
   func answerEnded(_ upstream: HTTPUpstream, _ input: Span<UInt8>, isReusable: Bool) {
-    self.upstream = nil
-    upstream.held = []
-    if isReusable { upstream.rest() } else { upstream.close() }
+    self.dispatch.way = .none
+    upstream.done(isReusable: isReusable)
     self.close()
   }
 
-  func upstreamFailed(_ fault: HTTP1Fault?) { self.fail(.lost) }
-
   func legHasRoom(_ leg: HTTP2Leg, _ count: Int) {}
 
-  func legHead(_ leg: HTTP2Leg, _ head: HTTP2Head, ends: Bool) { if ends { self.close() } }
+  func legHead(_ leg: HTTP2Leg, _ head: HTTP2Head, ends: Bool) {
+    if case .response(let status) = head.start, status >= 200 {
+      _ = self.dispatch.answers(status, now: self.loop.now)
+    }
+    if ends { self.close() }
+  }
 
   func legBody(_ leg: HTTP2Leg, _ input: Span<UInt8>, ends: Bool) {
     leg.consumed(input.count)
@@ -232,8 +201,9 @@ final class HTTPMirrorCall: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
   }
 
   func legFailed(_ leg: HTTP2Leg, _ failure: HTTP2LegFailure) {
-    guard leg === self.leg else { return }
-    self.leg = nil
+    guard self.dispatch.isOn(leg) else { return }
+    _ = self.dispatch.failed(failure, isWhole: false, now: self.loop.now)
+    self.dispatch.way = .none
     if case .unsendable = failure { self.fail(.unsayable) } else { self.fail(.lost) }
   }
 
@@ -244,7 +214,8 @@ final class HTTPMirrorCall: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
 
   func expire(now: UInt64) {
     guard !self.isOver else { return }
-    if !self.isOpen, self.attempts.deadline <= now { return self.fail(.unreachable) }
+    let action = self.dispatch.expired(now: now)
+    if action != .none { return self.perform(action, []) }
     if self.movedAt + self.loop.http.stallTimeout <= now { self.fail(.timedOut) }
   }
 
@@ -258,10 +229,8 @@ final class HTTPMirrorCall: LoopMember, HTTPUpstreamUser, HTTP2LegUser {
     guard !self.isOver else { return }
     self.isOver = true
     self.pending = []
-    let (upstream, leg) = (self.upstream, self.leg)
-    (self.upstream, self.leg) = (nil, nil)
-    upstream?.close()
-    leg?.close()
+    self.dispatch.ended()
+    self.dropWay()
     self.loop.mirrorCalls -= 1
     self.loop.ended(self)
   }

@@ -105,13 +105,26 @@ final class HTTPUpstream: LoopMember {
 
   func take(for user: any HTTPUpstreamUser) { self.user = user }
 
-  /// Its request and the answer are complete: it waits for the next.
-  func rest() {
+  /// It waits for the next request.
+  private func rest() {
     self.user = nil
     self.hasServed = true
     guard self.output.isEmpty, self.held.isEmpty, !self.isReadable, !self.hasEnded,
       self.loop.pool.put(self.number, self.key, now: self.loop.now)
     else { return self.close() }
+  }
+
+  /// Its request has been answered.
+  func done(isReusable: Bool) {
+    self.held = []
+    if isReusable { self.rest() } else { self.close() }
+  }
+
+  /// More of the request's body.
+  func say(_ input: Span<UInt8>, as framing: HTTP1Framing) {
+    if framing == .chunked { HTTP1Writer.chunkBegin(input.count, to: &self.output.bytes) }
+    self.output.bytes.append(input)
+    if framing == .chunked { HTTP1Writer.chunkEnd(to: &self.output.bytes) }
   }
 
   /// Both its streams are whole, or nobody cares: RST if it still sends.

@@ -12,6 +12,8 @@
 /// `HTTPLocalAnswer` (what the proxy says itself), `UpstreamPool` and `DeadlineQueue` (values too), `HTTPConnection` (the client's
 /// socket; `+Request`, `+Answer`, `+Ending`), `HTTPUpstream` (the other socket), `OutputQueue`, `RelayLoop+HTTP` (what the requests
 /// of a loop share; `HTTPDirection`: where a request goes), `UpstreamDial` (how all sorts of connection get an upstream socket).
+/// Whoever sends a request, of either version or as a copy for a mirror, has an `HTTPDispatch` (the request's way to an endpoint as a
+/// value: its attempts, and what becomes of them) and is an `HTTPDispatcher`, which performs what follows.
 /// HTTP/2: `HTTP2Wire` (a socket that it is spoken on), `HTTP2Server` (an accepted one) with an `HTTP2Exchange` a stream,
 /// `HTTP2Upstream` (one toward an endpoint, shared) with an `HTTP2Leg` a stream, `HTTP2Outflow` (what a stream has still to say).
 /// Either version's client can use either version's upstream: `HTTPUpstreamUser` and `HTTP2LegUser` are all that they know of

@@ -1,0 +1,149 @@
+import MeshHTTP
+import MeshRouting
+import MeshTelemetry
+
+/// Whoever has a request on its way to an endpoint: performs what its `HTTPDispatch` says.
+protocol HTTPDispatcher: HTTPUpstreamUser, HTTP2LegUser {
+  var loop: RelayLoop { get }
+  var flow: AcceptedFlow { get }
+  var dispatch: HTTPDispatch { get set }
+
+  /// The head is on its way: the body may follow.
+  func requestSent()
+  /// The next attempt begins with the first byte of the request.
+  func rewind()
+  /// Deadlines are others now, and what waited may go on, when whoever called is done.
+  func moved()
+  func answerLocally(_ local: HTTPLocalAnswer, edit: HTTP1FieldEdit)
+  /// What has gone to the client must not look whole.
+  func cutShort()
+}
+
+extension HTTPDispatcher {
+  var account: RequestAccount {
+    get { self.dispatch.account }
+    _modify { yield &self.dispatch.account }
+  }
+
+  // MARK: to an endpoint
+
+  func perform(_ action: ConnectAttempts.Action) {
+    switch action {
+    case .refuse(let refusal): self.perform(self.dispatch.refused(refusal, now: self.loop.now), [])
+    case .dial(let choice, _): self.dial(choice)
+    }
+  }
+
+  /// On a connection of the pool, or a new one.
+  private func dial(_ choice: RoutingTable.Choice) {
+    self.dispatch.chosen(choice, &self.loop.requests)
+    let key = UpstreamPool.Key(
+      workload: self.flow.sourceWorkload, namespaceCookie: self.flow.namespaceCookie, target: choice.target)
+    if let block = self.dispatch.block {
+      let (leg, isFresh) = self.loop.leg(
+        block, isWhole: self.dispatch.isWhole, to: key, self.flow, for: self, self.dispatch.exchange)
+      self.dispatch.way = .http2(leg)
+      leg.begin(isFresh: isFresh, client: self.client)
+    } else {
+      let (upstream, isFresh) = self.loop.upstream(key, self.flow, for: self, self.dispatch.exchange)
+      self.dispatch.way = .http1(upstream)
+      if isFresh { upstream.begin(client: self.client) } else { self.upstreamOpened(upstream) }
+    }
+    self.moved()
+  }
+
+  func upstreamOpened(_ upstream: HTTPUpstream) {
+    guard self.dispatch.isOn(upstream) else { return upstream.close() }
+    self.dispatch.send(to: upstream)
+    self.requestSent()
+    self.moved()
+  }
+
+  func legOpened(_ leg: HTTP2Leg) {
+    guard self.dispatch.isOn(leg) else { return leg.close() }
+    self.dispatch.sent(on: leg)
+    self.requestSent()
+    self.moved()
+  }
+
+  func upstreamUnreachable(_ upstream: HTTPUpstream) {
+    if self.dispatch.isOn(upstream) { self.unreachable(as: upstream.dial.refusal) }
+  }
+
+  func legUnreachable(_ leg: HTTP2Leg) {
+    if self.dispatch.isOn(leg) { self.unreachable(as: leg.upstream.refusal) }
+  }
+
+  private func unreachable(as refusal: RoutingRefusal) {
+    guard let action = self.dispatch.unreachable(as: refusal, in: self.loop) else { return }
+    self.perform(action)
+    self.moved()
+  }
+
+  // MARK: when it fails
+
+  func upstreamFailed(_ fault: HTTP1Fault?) {
+    self.perform(
+      self.dispatch.upstreamFailed(fault, now: self.loop.now),
+      fault == nil ? .upstreamConnectionTermination : .upstreamProtocolError)
+  }
+
+  /// - flags: of a cut.
+  func perform(_ action: HTTPExchange.Action, _ flags: ResponseFlags) {
+    self.dropWay()
+    switch action {
+    case .none: break
+    case .replay:
+      self.rewind()
+      if let choice = self.dispatch.choice { self.dial(choice) }
+    case .rest: self.moved()
+    case .retry:
+      guard let again = self.dispatch.again(of: self.flow, in: self.loop) else {
+        return self.answerLocally(.upstreamClosed, edit: HTTP1FieldEdit())
+      }
+      self.rewind()
+      self.perform(again)
+    case .answer(let local): self.answerLocally(local, edit: HTTP1FieldEdit())
+    case .cut:
+      self.dispatch.account.flags.formUnion(flags)
+      self.cutShort()
+    }
+  }
+
+  func dropWay() {
+    let way = self.dispatch.way
+    self.dispatch.way = .none
+    switch way {
+    case .none: break
+    case .http1(let upstream): upstream.close()
+    case .http2(let leg): leg.close()
+    }
+  }
+
+  // MARK: mirrors
+
+  /// - head: as it is sent to one; nil: it cannot be.
+  func beginMirrors(_ targets: [HTTPMirrorTarget], _ head: (HTTPMirrorTarget) -> HTTPMirrorCall.Head?) {
+    for target in targets {
+      guard let head = head(target) else {
+        self.loop.noteMirror(.unsayable, of: self.flow)
+        continue
+      }
+      let isWhole = self.dispatch.isWhole
+      let call = self.loop.mirror(
+        head, to: target, isHead: self.dispatch.isHead, isWhole: isWhole, of: self.flow, from: self)
+      if let call, !isWhole { self.dispatch.mirrors.append(call) }
+    }
+  }
+
+  func endMirrors(_ end: HTTPMirrorEnd) {
+    for mirror in self.dispatch.mirrors { mirror.ended(end) }
+    self.dispatch.mirrors = []
+  }
+
+  /// The rest of the body is nobody's.
+  func abandonMirrors() {
+    for mirror in self.dispatch.mirrors { mirror.abandon() }
+    self.dispatch.mirrors = []
+  }
+}
