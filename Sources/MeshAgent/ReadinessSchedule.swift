@@ -80,7 +80,7 @@ struct ReadinessSchedule: Sendable {
     }
     // Who waits longest first, so that a full house delays everybody alike.
     for (name, _) in due.sorted(by: { ($0.1, $0.0) < ($1.1, $1.0) }).prefix(self.concurrency - self.dialling) {
-      let timeout = Duration.seconds(Int64(self.entries[name]?.check.timeoutSeconds ?? 1))
+      let timeout = Duration.milliseconds(Int64(self.entries[name]?.check.timeoutMilliseconds ?? 1000))
       self.entries[name]?.phase = .dialling(deadline: now + timeout)
       self.dialling += 1
       actions.append(.dial(name))
@@ -95,10 +95,11 @@ struct ReadinessSchedule: Sendable {
     self.dialling -= 1
     let isNews = entry.machine.finished(outcome, entry.check)
     if entry.machine.isReady { entry.isStarting = false }
-    var period = Duration.seconds(Int64(entry.check.periodSeconds))
+    var period = Duration.milliseconds(Int64(entry.check.periodMilliseconds))
     if entry.isStarting { period = min(period, Self.startingPeriod) }
-    // Up to a tenth earlier, never later: the bound that the thresholds promise holds.
-    entry.phase = .resting(until: now + period * (1 - 0.1 * min(max(chance(), 0), 1)))
+    // Earlier, never later: the bound that the thresholds promise holds.
+    let jitter = Double(entry.check.jitterPercent) / 100 * min(max(chance(), 0), 1)
+    entry.phase = .resting(until: now + period * (1 - jitter))
     self.entries[name] = entry
     return isNews ? [.tell(name)] : []
   }

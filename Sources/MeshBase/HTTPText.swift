@@ -11,4 +11,21 @@ package enum HTTPText {
         }
       }
   }
+
+  /// A path with its query as a request line has it: printable ASCII that begins with `/`, without a fragment.
+  package static func isTarget(_ text: some StringProtocol) -> Bool {
+    text.utf8.first == UInt8(ascii: "/")
+      && text.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != UInt8(ascii: "#") }
+  }
+
+  /// A value of Host: a name or an address, and a port.
+  package static func isHost(_ text: some StringProtocol) -> Bool {
+    (1...260).contains(text.utf8.count)
+      && text.utf8.allSatisfy {
+        switch $0 {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a: true
+        default: "-._:[]".utf8.contains($0)
+        }
+      }
+  }
 }

@@ -9,6 +9,7 @@ struct GetCommand: AsyncParsableCommand {
     case grpcroutes
     case tcproutes
     case tlsroutes
+    case trafficpolicies
   }
 
   static let configuration = CommandConfiguration(
@@ -17,6 +18,8 @@ struct GetCommand: AsyncParsableCommand {
       workloads    every Workload: whether it is ready, and why not, as the agent of its node says
       httproutes, grpcroutes, tcproutes, tlsroutes
                    every route: its conditions for each Service that it names (Accepted, ResolvedRefs), and why not
+      trafficpolicies
+                   every TrafficPolicy, likewise
 
       Asks the control plane over its api.sock, so it runs on the control plane's host. martlet show lists what the agent of \
       this host knows. NAME filters by NAMESPACE/NAME, NAMESPACE/ or a part of the name.
@@ -31,7 +34,7 @@ struct GetCommand: AsyncParsableCommand {
         martlet get httproutes shop/canary -o yaml
       """)
 
-  @Argument(help: "workloads, httproutes, grpcroutes, tcproutes or tlsroutes.")
+  @Argument(help: "workloads, httproutes, grpcroutes, tcproutes, tlsroutes or trafficpolicies.")
   var subject: Subject
 
   @Argument(help: ArgumentHelp("Only what has this name, or contains it.", valueName: "name"))
@@ -53,7 +56,7 @@ struct GetCommand: AsyncParsableCommand {
     case .workloads:
       let reports = try await self.reports(PlacedWorkloadReport.self) { $0.name }
       Console.print(try Presentation.text(reports, self.output.output, table: Presentation.table))
-    case .httproutes, .grpcroutes, .tcproutes, .tlsroutes:
+    case .httproutes, .grpcroutes, .tcproutes, .tlsroutes, .trafficpolicies:
       let reports = try await self.reports(RouteReport.self) { $0.name }
       Console.print(
         try Presentation.text(reports, self.output.output) {
@@ -77,7 +80,7 @@ struct GetCommand: AsyncParsableCommand {
   }
 }
 
-/// A route and one of its parents.
+/// A route, or a policy, and one of its parents.
 struct RouteLine: TableReport {
   static var columns: [String] { ["NAME", "PARENT", "ACCEPTED", "RESOLVEDREFS", "MESSAGE"] }
 
@@ -85,10 +88,10 @@ struct RouteLine: TableReport {
 
   static func lines(of route: RouteReport) -> [RouteLine] {
     let problem = route.problem.map { [$0] } ?? []
-    guard !route.status.parents.isEmpty else {
+    guard !route.status.targets.isEmpty else {
       return [RouteLine(cells: [route.name, "-", "False", "-", problem.first ?? "-"])]
     }
-    return route.status.parents.map { parent in
+    return route.status.targets.map { parent in
       let reference = parent.parentRef
       let place = [reference.port.map { ":\($0)" } ?? "", reference.sectionName.map { "#\($0)" } ?? ""].joined()
       func told(_ type: String) -> String {

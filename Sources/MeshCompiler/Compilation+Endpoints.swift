@@ -60,7 +60,9 @@ extension Compilation {
         }
       }
       guard !ports.isEmpty || service.spec.ports.isEmpty else { continue }
-      result.append(Endpoint(workload: workload.name, weight: workload.spec.weight, ports: ports))
+      result.append(
+        Endpoint(
+          workload: workload.name, weight: workload.spec.weight, ports: ports, locality: workload.spec.locality))
     }
     return result
   }
@@ -89,19 +91,22 @@ extension Compilation {
         continue
       }
       var weight: UInt32 = 1
+      var locality = Locality.nowhere
       if let name = endpoint.workload {
-        guard let workload = self.workload(name) else {
+        guard let workload = self.workloadIndex(name).map({ self.workloads[$0] }) else {
           self.report(
             slice.claim, at: endpoint.position, "Workload \(name) does not exist: the endpoint is not used",
             next: "create it, or correct targetRef")
           continue
         }
         weight = workload.spec.weight
+        locality = workload.spec.locality
       }
+      if let zone = endpoint.zone, zone != locality.zone { locality = Locality(region: locality.region, zone: zone) }
       result.append(
         Endpoint(
           workload: endpoint.workload, addresses: endpoint.addresses, isReady: endpoint.isReady, weight: weight,
-          ports: ports))
+          ports: ports, locality: locality))
     }
     return result
   }
@@ -121,13 +126,13 @@ extension Compilation {
   }
 
   /// By binary search: `workloads` is sorted.
-  private func workload(_ name: ResourceName) -> Placed<WorkloadSpec>? {
+  func workloadIndex(_ name: ResourceName) -> Int? {
     var low = 0
     var high = self.workloads.count
     while low < high {
       let middle = (low + high) / 2
       if self.workloads[middle].name < name { low = middle + 1 } else { high = middle }
     }
-    return low < self.workloads.count && self.workloads[low].name == name ? self.workloads[low] : nil
+    return low < self.workloads.count && self.workloads[low].name == name ? low : nil
   }
 }

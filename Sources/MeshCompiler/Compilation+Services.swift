@@ -9,7 +9,8 @@ struct PortKey: Hashable {
 
 extension Compilation {
   mutating func compileServices(
-    _ routed: [PortKey: RoutedBackends], _ requests: RequestRouting, _ names: [PortKey: [TLSRule]], now: Int64
+    _ routed: [PortKey: RoutedBackends], _ requests: RequestRouting, _ names: [PortKey: [TLSRule]],
+    _ traffic: TrafficRules, now: Int64
   ) {
     var reserved: [IPAddress: Int] = [:]
     for (index, service) in self.services.enumerated() {
@@ -37,7 +38,8 @@ extension Compilation {
         return ServicePort(
           port: port.port, name: port.name, appProtocol: port.appProtocol ?? requests.protocols[key] ?? .tcp,
           backends: route?.backends ?? [Backend(service: service.name, port: port.port)], route: route?.route,
-          routing: requests.rules[key].map { HTTPRouting(rules: $0) }, tlsRules: names[key] ?? [])
+          routing: requests.rules[key].map { HTTPRouting(rules: $0) }, tlsRules: names[key] ?? [],
+          traffic: traffic.settings[key])
       }
       self.insert(.service(ServiceEntry(name: service.name, addresses: addresses, ports: ports)))
     }

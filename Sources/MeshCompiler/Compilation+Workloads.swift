@@ -70,7 +70,7 @@ extension Compilation {
     }
   }
 
-  mutating func compileWorkloads(_ policies: [[ResourceName]]) {
+  mutating func compileWorkloads(_ policies: [[ResourceName]], _ traffic: TrafficRules) {
     let contested = self.contestedAddresses()
     for (index, workload) in self.workloads.enumerated() {
       let labels = workload.claim.resource.labels
@@ -92,7 +92,7 @@ extension Compilation {
             app: labels[Self.canonicalName] ?? labels["app"],
             appVersion: labels[Self.canonicalRevision] ?? labels["version"] ?? "latest",
             resolvesNames: workload.spec.dns, nameServers: workload.spec.nameServers,
-            readiness: workload.spec.readiness, network: workload.spec.network)))
+            readiness: workload.spec.readiness ?? traffic.checks[index], network: workload.spec.network)))
     }
   }
 

@@ -23,6 +23,7 @@ struct Compilation {
   var routeStatuses: [RouteStatus] = []
   var grants: [Placed<ReferenceGrantSpec>] = []
   var policies: [Placed<AuthorizationPolicySpec>] = []
+  var trafficPolicies: [Placed<TrafficPolicySpec>] = []
   var index = LabelIndex()
 
   /// A resource's spec with its name and place.
@@ -31,7 +32,7 @@ struct Compilation {
     var spec: Spec
     var claim: Claim
 
-    /// The order of routes in Gateway API: older first, then by namespace and name. One without a time is younger than one
+    /// The order of routes and policies in Gateway API: older first, then by namespace and name. One without a time is younger than one
     /// with a time.
     func isBefore(_ other: Placed) -> Bool {
       switch (self.claim.resource.created, other.claim.resource.created) {
@@ -61,6 +62,7 @@ struct Compilation {
       case .tcpRoute(let spec): self.routes.append(Placed(name: name, spec: spec, claim: claim))
       case .referenceGrant(let spec): self.grants.append(Placed(name: name, spec: spec, claim: claim))
       case .authorizationPolicy(let spec): self.policies.append(Placed(name: name, spec: spec, claim: claim))
+      case .trafficPolicy(let spec): self.trafficPolicies.append(Placed(name: name, spec: spec, claim: claim))
       }
     }
     // One order, whatever the order of files and documents was.
@@ -72,6 +74,7 @@ struct Compilation {
     self.tlsRoutes.sort { $0.isBefore($1) }
     self.grants.sort { $0.name < $1.name }
     self.policies.sort { $0.name < $1.name }
+    self.trafficPolicies.sort { $0.isBefore($1) }
     for (index, service) in self.services.enumerated() { self.serviceIndex[service.name] = index }
     for (index, workload) in self.workloads.enumerated() {
       self.index.insert(index, namespace: workload.name.namespace, labels: workload.claim.resource.labels)
@@ -85,11 +88,13 @@ struct Compilation {
           trustDomain: self.config.trustDomain, vipRangeV4: self.config.vipRangeV4, vipRangeV6: self.config.vipRangeV6,
           connectTimeoutMilliseconds: self.config.connectTimeoutMilliseconds, proxy: self.config.proxy)))
     let policies = self.compilePolicies()
-    self.compileWorkloads(policies)
+    let traffic = self.compileTrafficPolicies()
+    self.compileWorkloads(policies, traffic)
     let requests = self.compileRequestRoutes()
     let names = self.compileTLSRoutes(requests)
     let backends = self.compileConnectionRoutes(requests, names)
-    self.compileServices(backends, requests, names, now: now)
+    self.compileServices(backends, requests, names, traffic, now: now)
+    self.warnOfKernelPorts()
     self.compileEndpoints()
   }
 

@@ -100,7 +100,9 @@ package struct Compiler: Sendable {
       return first?.error.message ?? "cannot be used"
     }
     let kept = Set(summary.kept)
-    let broken = Set(summary.refused).filter(\.kind.isRoute).map { RouteStatus($0, parents: [], problem: reason($0)) }
+    let broken = Set(summary.refused).filter(\.kind.hasConditions).map {
+      RouteStatus($0, parents: [], problem: reason($0))
+    }
     let others = inForce.map { status in
       var status = status
       if kept.contains(status.key) { status.problem = reason(status.key) + "; the last good version is in force" }

@@ -115,6 +115,39 @@ struct Field {
     return value
   }
 
+  func count<Number: FixedWidthInteger>(_ range: ClosedRange<Number>) -> Number? {
+    self.number(Int64(range.lowerBound)...Int64(range.upperBound)).flatMap { Number(exactly: $0) }
+  }
+
+  /// A number with decimals, in the unit of the last of them: `1.25` with two is 125. The range is in that unit.
+  func decimal<Number: FixedWidthInteger>(places: Int, _ range: ClosedRange<Number>) -> Number? {
+    let unit = (0..<places).reduce(Int64(1)) { unit, _ in unit * 10 }
+    func text(_ value: Number) -> String {
+      let (whole, rest) = Int64(value).quotientAndRemainder(dividingBy: unit)
+      guard rest > 0 else { return "\(whole)" }
+      var digits = Array("\(unit + rest)".dropFirst())
+      while digits.last == "0" { digits.removeLast() }
+      return "\(whole).\(String(digits))"
+    }
+    let wanted = "a number from \(text(range.lowerBound)) to \(text(range.upperBound)) with at most \(places) decimals"
+    guard case .scalar(let scalar) = self.node, case .number = PlainScalar(scalar) else {
+      self.wrongType(wanted)
+      return nil
+    }
+    let parts = scalar.string.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+    let fraction = parts.count > 1 ? parts[1] : ""
+    if let whole = parts.first.flatMap({ Int64(strictDecimal: $0) }), whole <= Int64(range.upperBound) / unit,
+      fraction.utf8.count <= places, parts.count == 1 || !fraction.isEmpty,
+      fraction.utf8.allSatisfy({ (0x30...0x39).contains($0) })
+    {
+      let digits = fraction.utf8.reduce(Int64(0)) { $0 * 10 + Int64($1 - 0x30) }
+      let missing = (fraction.utf8.count..<places).reduce(Int64(1)) { unit, _ in unit * 10 }
+      if let value = Number(exactly: whole * unit + digits * missing), range.contains(value) { return value }
+    }
+    self.wrongType(wanted, next: "write it in decimal digits")
+    return nil
+  }
+
   func port() -> UInt16? {
     self.number(1...65_535).flatMap { UInt16(exactly: $0) }
   }

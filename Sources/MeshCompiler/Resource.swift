@@ -14,11 +14,12 @@ package enum ResourceKind: String, Hashable, Sendable, CaseIterable, Comparable 
   case tlsRoute = "TLSRoute"
   case referenceGrant = "ReferenceGrant"
   case authorizationPolicy = "AuthorizationPolicy"
+  case trafficPolicy = "TrafficPolicy"
 
   /// Every `apiVersion` that it is accepted with.
   package var versions: [String] {
     switch self {
-    case .meshConfig, .workload: ["martlet.dev/v1alpha1"]
+    case .meshConfig, .workload, .trafficPolicy: ["martlet.dev/v1alpha1"]
     case .namespace, .service: ["v1"]
     case .endpointSlice: ["discovery.k8s.io/v1"]
     case .httpRoute: ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]
@@ -40,6 +41,10 @@ package enum ResourceKind: String, Hashable, Sendable, CaseIterable, Comparable 
     default: false
     }
   }
+
+  /// It says something of Services, in which another object may go before it: of several the older goes first, and its status
+  /// has conditions for each Service.
+  package var hasConditions: Bool { self.isRoute || self == .trafficPolicy }
 
   /// Its rules choose by request, not by connection.
   var routesRequests: Bool { self == .httpRoute || self == .grpcRoute }
@@ -73,7 +78,7 @@ package struct ResourceKey: Hashable, Sendable, Comparable, CustomStringConverti
 package struct Resource: Hashable, Sendable {
   package var key: ResourceKey
   package var labels: [String: String]
-  /// Of a route, as written: `2026-01-31T00:00:00Z`. Of several routes the older goes first.
+  /// Of a kind with conditions, as written: `2026-01-31T00:00:00Z`. Of several the older goes first.
   package var created: String?
   package var spec: ResourceSpec
   /// Of the object within its document.
@@ -91,6 +96,7 @@ package enum ResourceSpec: Hashable, Sendable {
   case tlsRoute(TLSRouteSpec)
   case referenceGrant(ReferenceGrantSpec)
   case authorizationPolicy(AuthorizationPolicySpec)
+  case trafficPolicy(TrafficPolicySpec)
 }
 
 package struct MeshConfigSpec: Hashable, Sendable {
@@ -122,6 +128,7 @@ package struct WorkloadSpec: Hashable, Sendable {
   /// Port numbers that a Service may ask for by name; in the host's namespace also what is governed.
   package var ports: [String: UInt16] = [:]
   package var readiness: ReadinessCheck?
+  package var locality = Locality.nowhere
   /// In which its addresses mean something. Nil: its node's own.
   package var network: String?
 }
@@ -163,6 +170,8 @@ package struct EndpointSliceSpec: Hashable, Sendable {
     package var isReady: Bool
     /// The workload that serves it; nil for an address outside of the mesh.
     package var workload: ResourceName?
+    /// Where it is, if that is said here.
+    package var zone: String?
     package var position: FieldPosition
   }
 
@@ -176,4 +185,15 @@ package struct AuthorizationPolicySpec: Hashable, Sendable {
   package var selector: [String: String]
   package var action: PolicyEntry.Action
   package var rules: [PolicyRule]
+}
+
+package struct TrafficPolicySpec: Hashable, Sendable {
+  package static let mostFaults = 16
+
+  /// Services of its namespace, or ports of them by name.
+  package var targets: [RouteParent]
+  package var settings: TrafficSettings
+  /// Of the Services' workloads that have no check of their own. Its port is the Service's: 0 here.
+  package var healthCheck: ReadinessCheck?
+  package var healthCheckPosition: FieldPosition?
 }

@@ -62,37 +62,25 @@ extension ResourceDecoder {
     }
   }
 
-  /// Gateway API's duration (GEP-2257): up to four of `1h`, `2m`, `10s`, `500ms`. Milliseconds, from 1 ms to 1 h.
-  static func duration(_ field: Field) -> UInt32? {
+  /// Gateway API's duration (GEP-2257): up to four of `1h`, `2m`, `10s`, `500ms`. In milliseconds.
+  static func duration(_ field: Field, in range: ClosedRange<UInt32> = 1...3_600_000) -> UInt32? {
     guard let text = field.text() else { return nil }
-    guard let milliseconds = Self.milliseconds(text), (1...3_600_000).contains(milliseconds) else {
-      field.fail("\(quotedForMessage(text)) is no duration from 1ms to 1h", next: "write it like 10s, 500ms, 1m30s")
+    guard let milliseconds = Self.milliseconds(of: text).flatMap({ UInt32(exactly: $0) }), range.contains(milliseconds)
+    else {
+      field.fail(
+        "\(quotedForMessage(text)) is no duration from \(Self.text(range.lowerBound)) to \(Self.text(range.upperBound))",
+        next: "write it like 10s, 500ms, 1m30s")
       return nil
     }
-    return UInt32(exactly: milliseconds)
+    return milliseconds
   }
 
-  private static func milliseconds(_ text: String) -> UInt64? {
-    var rest = text.utf8[...]
-    var total: UInt64 = 0
-    var parts = 0
-    while let first = rest.first {
-      parts += 1
-      let digits = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
-      guard parts <= 4, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first), digits.count <= 5,
-        let value = UInt64(String(decoding: digits, as: UTF8.self))
-      else { return nil }
-      rest = rest.dropFirst(digits.count)
-      let unit = rest.prefix { !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
-      rest = rest.dropFirst(unit.count)
-      switch String(decoding: unit, as: UTF8.self) {
-      case "h": total += value * 3_600_000
-      case "m": total += value * 60_000
-      case "s": total += value * 1_000
-      case "ms": total += value
-      default: return nil
-      }
+  /// A duration in its largest whole unit.
+  private static func text(_ milliseconds: UInt32) -> String {
+    for (unit, factor) in [("h", 3_600_000), ("m", 60_000), ("s", 1000)] as [(String, UInt32)]
+    where milliseconds > 0 && milliseconds.isMultiple(of: factor) {
+      return "\(milliseconds / factor)\(unit)"
     }
-    return parts > 0 ? total : nil
+    return "\(milliseconds)ms"
   }
 }

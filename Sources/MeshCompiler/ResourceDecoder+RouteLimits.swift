@@ -27,17 +27,25 @@ extension RequestRouteDecoder {
 
   static func retry(_ field: Field) -> HTTPRetry? {
     guard var item = field.fields() else { return nil }
+    let retry = Self.retryRule(&item, isAsked: true)
+    item.finish()
+    return retry
+  }
+
+  /// `codes`, `attempts` and `backoff` among other fields. Nil where none of them is there, unless `isAsked`.
+  static func retryRule(_ item: inout Fields, isAsked: Bool) -> HTTPRetry? {
+    let codesField = item.optional("codes")
+    let attemptsField = item.optional("attempts")
+    let backoffField = item.optional("backoff")
+    guard isAsked || codesField != nil || attemptsField != nil || backoffField != nil else { return nil }
     var codes: [UInt16] = []
-    for field in item.optional("codes")?.list(allowEmpty: true) ?? [] {
-      guard let code = field.number(400...599).flatMap({ UInt16(exactly: $0) }) else { continue }
+    for field in codesField?.list(allowEmpty: true) ?? [] {
+      guard let code = field.count(UInt16(400)...599) else { continue }
       if codes.contains(code) { field.fail("\(code) stands twice", next: "remove one of them") }
       codes.append(code)
     }
-    let attempts = item.optional("attempts").map { $0.number(1...100) } ?? Self.defaultAttempts
-    let backoff =
-      item.optional("backoff").map { ResourceDecoder.milliseconds($0) }
-      ?? Self.defaultBackoffMilliseconds
-    item.finish()
+    let attempts = attemptsField.map { $0.number(1...100) } ?? Self.defaultAttempts
+    let backoff = backoffField.map { ResourceDecoder.milliseconds($0) } ?? Self.defaultBackoffMilliseconds
     guard let attempts, let backoff else { return nil }
     return HTTPRetry(
       codes: codes, attempts: UInt32(clamping: attempts), backoffMilliseconds: backoff)

@@ -254,8 +254,14 @@ extension ResourceDecoder {
       target.accept("uid", "resourceVersion", "fieldPath")
       target.finish()
     }
-    item.accept("hostname", "nodeName", "zone", "hints", "deprecatedTopology")
+    let zone = item.optional("zone").flatMap { field -> String? in
+      guard let text = field.text() else { return nil }
+      if Locality.isPart(text) { return text }
+      field.fail("\(quotedForMessage(text)) is no zone", next: "use letters, digits, '-', '_' and '.'")
+      return nil
+    }
+    item.accept("hostname", "nodeName", "hints", "deprecatedTopology")
     item.finish()
-    return .init(addresses: addresses, isReady: isReady, workload: workload, position: field.position)
+    return .init(addresses: addresses, isReady: isReady, workload: workload, zone: zone, position: field.position)
   }
 }

@@ -42,11 +42,18 @@ extension ResourceDecoder {
       saysPorts = true
       result.ports = Self.workloadPorts(field)
     }
+    if let field = spec.optional("locality"), let text = field.text() {
+      if let locality = Locality(text), !locality.region.isEmpty {
+        result.locality = locality
+      } else {
+        field.fail(
+          "\(quotedForMessage(text)) is no place", next: "write region, region/zone or region/zone/subzone")
+      }
+    }
     Self.names(&spec, &result)
     let readiness = spec.optional("readiness")
     if let readiness { result.readiness = Self.readiness(readiness) }
     spec.refuse(["exclude"], because: "this version takes all of a workload's traffic")
-    spec.refuse(["locality"], because: "this version balances without regard to place")
     spec.refuse(["labels"], because: "labels stand at metadata.labels", next: "move them there")
     spec.finish()
     if result.location == .none, result.addresses.isEmpty, self.isClean {

@@ -60,6 +60,7 @@ struct ResourceDecoder {
     case .tlsRoute: self.tlsRoute(&top).map { .tlsRoute($0) }
     case .referenceGrant: self.referenceGrant(&top).map { .referenceGrant($0) }
     case .authorizationPolicy: self.authorizationPolicy(&top).map { .authorizationPolicy($0) }
+    case .trafficPolicy: self.trafficPolicy(&top).map { .trafficPolicy($0) }
     }
   }
 
@@ -94,7 +95,7 @@ struct ResourceDecoder {
     if let field = metadata.optional("labels"), let labels = field.textMap() { self.labels = labels }
     self.decodeAnnotations(&metadata)
     metadata.refuse(["generateName"], because: "objects in files have a fixed name", next: "set metadata.name")
-    if self.kind.isRoute, let field = metadata.value("creationTimestamp"), !field.isNull {
+    if self.kind.hasConditions, let field = metadata.value("creationTimestamp"), !field.isNull {
       self.created = Self.timestamp(field)
     }
     metadata.accept(

@@ -1,6 +1,6 @@
 import MeshBase
 
-/// How a route is in force: the conditions of Gateway API, for each Service that it names as its parent.
+/// How a route, or a policy, is in force: the conditions of Gateway API, for each Service that it names as its parent, or target.
 package struct RouteStatus: Hashable, Sendable {
   package struct Condition: Hashable, Sendable {
     package var type: String
@@ -17,12 +17,17 @@ package struct RouteStatus: Hashable, Sendable {
     var refusal: RouteRefusal?
     /// Why a reference does not resolve.
     var unresolved: RouteRefusal?
+    /// Policies lead nowhere.
+    var hasReferences = true
 
     package var conditions: [Condition] {
-      [
+      let accepted =
         self.isAccepted
-          ? Condition(type: "Accepted", isTrue: true, reason: "Accepted", message: self.refusal?.message ?? "")
-          : self.condition("Accepted", self.refusal),
+        ? Condition(type: "Accepted", isTrue: true, reason: "Accepted", message: self.refusal?.message ?? "")
+        : self.condition("Accepted", self.refusal)
+      guard self.hasReferences else { return [accepted] }
+      return [
+        accepted,
         self.unresolved.map { self.condition("ResolvedRefs", $0) }
           ?? Condition(type: "ResolvedRefs", isTrue: true, reason: "ResolvedRefs", message: ""),
       ]
@@ -43,14 +48,14 @@ package struct RouteStatus: Hashable, Sendable {
 
   init(_ key: ResourceKey, parents: [RouteParent], problem: String? = nil) {
     self.key = key
-    self.parents = parents.map { Parent(parent: $0) }
+    self.parents = parents.map { Parent(parent: $0, hasReferences: key.kind.isRoute) }
     self.problem = problem
   }
 }
 
 /// Why a route is not attached, or a reference does not resolve.
 struct RouteRefusal: Error, Hashable, Sendable {
-  /// The words are Gateway API's; `Conflicted` is GEP-1294's.
+  /// The words are Gateway API's; `Conflicted` is GEP-1294's, and GEP-713's as `TargetNotFound` is.
   enum Reason: String, Hashable, Sendable {
     case noMatchingParent = "NoMatchingParent"
     case notAllowedByListeners = "NotAllowedByListeners"
@@ -59,6 +64,7 @@ struct RouteRefusal: Error, Hashable, Sendable {
     case refNotPermitted = "RefNotPermitted"
     case invalidKind = "InvalidKind"
     case unsupportedProtocol = "UnsupportedProtocol"
+    case targetNotFound = "TargetNotFound"
   }
 
   var reason: Reason

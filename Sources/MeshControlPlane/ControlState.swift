@@ -30,7 +30,7 @@ package final class ControlState: Sendable {
   /// What the resources say; nil before there was a complete result.
   var snapshot: Snapshot? { self.facts.withLock { $0.snapshot } }
 
-  /// Every route of the kind, with its conditions.
+  /// Every route, or policy, of the kind, with its conditions.
   func routes(_ kind: ResourceKind) -> [RouteReport] {
     self.facts.withLock { $0.routes }.filter { $0.key.kind == kind }.map { RouteReport($0) }
   }

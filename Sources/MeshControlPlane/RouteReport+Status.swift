@@ -16,13 +16,14 @@ extension RouteReport {
               Condition(
                 type: $0.type, status: $0.isTrue ? "True" : "False", reason: $0.reason, message: $0.message)
             })
-        }), problem: status.problem)
+        }, isRoute: status.key.kind.isRoute), problem: status.problem)
   }
 }
 
 extension ResourceKind {
-  /// Where the control plane tells of routes, in Kubernetes' plural.
+  /// Where the control plane tells of routes and policies, in Kubernetes' plural.
   static let routePaths: [String: ResourceKind] = [
     "/v1/httproutes": .httpRoute, "/v1/grpcroutes": .grpcRoute, "/v1/tcproutes": .tcpRoute, "/v1/tlsroutes": .tlsRoute,
+    "/v1/trafficpolicies": .trafficPolicy,
   ]
 }

@@ -12,6 +12,7 @@ extension Martlet_Entries_V1_Endpoints {
       message.ready = endpoint.isReady
       message.weight = endpoint.weight
       message.needsTunnel = endpoint.needsTunnel
+      message.locality = endpoint.locality.description
       message.ports = endpoint.ports.map { mapping in
         var message = Martlet_Entries_V1_PortMapping()
         message.servicePort = UInt32(mapping.servicePort)
@@ -33,6 +34,7 @@ extension EndpointsEntry {
       var endpoint = try Endpoint(part, field["endpoints"][index])
       // Nearly all endpoints of a service have the same ports: one array for all of them.
       if let last = self.endpoints.last, last.ports == endpoint.ports { endpoint.ports = last.ports }
+      if let last = self.endpoints.last, last.locality == endpoint.locality { endpoint.locality = last.locality }
       self.endpoints.append(endpoint)
       total = try field["endpoints"][index]["weight"].sum(total, part.weight)
     }
@@ -44,6 +46,8 @@ extension Endpoint {
     self.init(
       addresses: try field["addresses"].unicastAddresses(message.addresses), isReady: message.ready,
       weight: message.weight, ports: [], needsTunnel: message.needsTunnel)
+    guard let locality = Locality(message.locality) else { throw field["locality"].error("not region/zone/subzone") }
+    self.locality = locality
     if !message.workload.isEmpty {
       self.workload = try field["workload"].resourceName(message.workload)
     } else if message.addresses.isEmpty {

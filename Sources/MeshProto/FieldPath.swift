@@ -73,6 +73,15 @@ extension FieldPath {
     return port
   }
 
+  func number<Number: FixedWidthInteger>(
+    _ value: UInt32, in range: ClosedRange<Number>
+  ) throws(MeshError) -> Number {
+    guard let number = Number(exactly: value), range.contains(number) else {
+      throw self.error("\(value) is not from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
+  }
+
   /// Text for people and labels: 1 to `limit` bytes, no control characters.
   func text(_ value: String, limit: Int) throws(MeshError) -> String {
     if value.isEmpty { throw self.error("missing") }

@@ -14,7 +14,8 @@
 /// - Whatever decodes is a valid entry; every valid entry decodes to itself.
 /// - A policy, workload or configuration with a field or enum value that this version does not know is refused, because
 ///   what it leaves out could widen what is allowed. A service or its endpoints may carry unknown fields: they only route.
-/// - So is a service with a rule for requests (`HTTPRouting`) that is not understood: the rule would take other requests.
+/// - So is a service with a rule for requests (`HTTPRouting`) that is not understood: the rule would take other requests. So is
+///   one with settings of its traffic (`TrafficSettings`) that are not understood: a fault, say, would hit other requests.
 package enum MeshProto {
   /// The largest encoded entry that is sent or accepted, in bytes.
   package static let maximumEntrySize = 8 << 20

@@ -83,10 +83,6 @@ extension AccessLogSettings {
 extension FieldPath {
   /// Nil: 0, which stands for nothing.
   fileprivate func within(_ range: ClosedRange<UInt32>, _ value: UInt32) throws(MeshError) -> UInt32? {
-    guard value != 0 else { return nil }
-    guard range.contains(value) else {
-      throw self.error("\(value) is not from \(range.lowerBound) to \(range.upperBound)")
-    }
-    return value
+    value == 0 ? nil : try self.number(value, in: range)
   }
 }

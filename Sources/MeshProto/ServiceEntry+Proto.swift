@@ -28,6 +28,7 @@ extension Martlet_Entries_V1_Service {
         message.backends = rule.backends.map { Martlet_Entries_V1_Backend($0) }
         return message
       }
+      message.traffic = port.traffic.map { [Martlet_Entries_V1_Traffic($0)] } ?? []
       return message
     }
   }
@@ -69,6 +70,9 @@ extension ServicePort {
     self.backends = try field["backends"].backends(message.backends)
     for (index, part) in message.tlsRules.enumerated() {
       self.tlsRules.append(try TLSRule(part, field["tls_rules"][index]))
+    }
+    self.traffic = try field["traffic"].atMostOne(message.traffic) { part, field throws(MeshError) in
+      try TrafficSettings(part, field)
     }
   }
 }

@@ -58,8 +58,9 @@ package enum HashKey: Hashable, Sendable {
   case source
 }
 
-/// `region/zone/subzone`, as far as it is known. The empty one is nowhere.
-package struct Locality: Hashable, Sendable {
+/// `region/zone/subzone`, as far as it is known. The empty one is nowhere. A zone may be known without its region (an
+/// EndpointSlice names only that): then its name alone says where it is.
+package struct Locality: Hashable, Sendable, LosslessStringConvertible {
   package var region: String
   package var zone: String
   package var subzone: String
@@ -73,12 +74,44 @@ package struct Locality: Hashable, Sendable {
     self.zone = zone
     self.subzone = subzone
   }
+
+  /// `region`, `region/zone`, `region/zone/subzone`, `/zone`; empty: nowhere. Nil for anything else.
+  package init?(_ text: some StringProtocol) {
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count <= 3, parts.dropFirst().allSatisfy({ Self.isPart($0) }),
+      parts.first.map({ $0.isEmpty ? parts.count == 2 || text.isEmpty : Self.isPart($0) }) ?? true
+    else { return nil }
+    self.init(
+      region: parts.first.map { String($0) } ?? "", zone: parts.count > 1 ? String(parts[1]) : "",
+      subzone: parts.count > 2 ? String(parts[2]) : "")
+  }
+
+  package var description: String {
+    if !self.subzone.isEmpty { return "\(self.region)/\(self.zone)/\(self.subzone)" }
+    return self.zone.isEmpty ? self.region : "\(self.region)/\(self.zone)"
+  }
+
+  /// As values of Kubernetes' topology labels: at most 63 letters, digits, `-`, `_`, `.`, with a letter or digit at both ends.
+  package static func isPart(_ text: some StringProtocol) -> Bool {
+    func isAlphanumeric(_ byte: UInt8) -> Bool {
+      switch byte {
+      case 0x30...0x39, 0x41...0x5a, 0x61...0x7a: true
+      default: false
+      }
+    }
+    let bytes = Array(text.utf8)
+    return bytes.count <= 63 && bytes.first.map(isAlphanumeric) ?? false && bytes.last.map(isAlphanumeric) ?? false
+      && bytes.allSatisfy { isAlphanumeric($0) || "-_.".utf8.contains($0) }
+  }
 }
 
 /// Near endpoints first. While fewer than `minimum` percent of the nearest are healthy, those of the next distance get the share
 /// that is missing.
 package struct LocalityPreference: Hashable, Sendable {
-  /// Percent, 1 to 100.
+  package static let minimums: ClosedRange<UInt8> = 1...100
+  package static let mostRegions = 16
+
+  /// Percent.
   package var minimum: UInt8
   /// Regions in the order in which they stand in for this node's; those not named come last.
   package var failover: [String]
@@ -91,8 +124,11 @@ package struct LocalityPreference: Hashable, Sendable {
 
 /// An endpoint that is new, or back, gets its share little by little.
 package struct SlowStart: Hashable, Sendable {
+  package static let windows: ClosedRange<UInt32> = 1...3_600_000
+  package static let minimums: ClosedRange<UInt8> = 1...100
+
   package var windowMilliseconds: UInt32
-  /// Of its weight, at the beginning; percent, 1 to 100.
+  /// Of its weight, at the beginning; percent.
   package var minimum: UInt8
 
   package init(windowMilliseconds: UInt32, minimum: UInt8 = 10) {
@@ -103,6 +139,10 @@ package struct SlowStart: Hashable, Sendable {
 
 /// Endpoints that fail while others do not are left out for a while. 0 or nil: not looked at.
 package struct OutlierDetection: Hashable, Sendable {
+  package static let counts: ClosedRange<UInt32> = 0...1_000_000
+  package static let times: ClosedRange<UInt32> = 1...86_400_000
+  package static let percents: ClosedRange<UInt8> = 0...100
+
   /// Answers of 5xx, resets and failed connections in a row.
   package var consecutiveErrors: UInt32
   /// Answers of 502, 503 and 504, resets and failed connections in a row.
@@ -118,6 +158,9 @@ package struct OutlierDetection: Hashable, Sendable {
   /// Below mean minus `deviations` thousandths of the standard deviation of all endpoints with at least `requests` in the interval,
   /// if at least `endpoints` have so many (Envoy's rule).
   package struct SuccessRate: Hashable, Sendable {
+    package static let counts: ClosedRange<UInt32> = 1...1_000_000
+    package static let allDeviations: ClosedRange<UInt32> = 1...100_000
+
     package var endpoints: UInt32
     package var requests: UInt32
     package var deviations: UInt32
@@ -147,6 +190,9 @@ package struct OutlierDetection: Hashable, Sendable {
 /// What one proxy may have open toward a service port, all its endpoints together. Nil: no limit. What is beyond is answered
 /// with 503 and `x-martlet-overloaded`, a connection is reset.
 package struct ConnectionLimits: Hashable, Sendable {
+  /// Of connections and requests at least 1, of what waits or is repeated also none.
+  package static let counts: ClosedRange<UInt32> = 0...10_000_000
+
   package var connections: UInt32?
   /// That wait for a connection.
   package var pendingRequests: UInt32?
@@ -166,6 +212,9 @@ package struct ConnectionLimits: Hashable, Sendable {
 
 /// Connections to endpoints. Nil: as the proxy has it.
 package struct PoolSettings: Hashable, Sendable {
+  package static let times: ClosedRange<UInt32> = 1...86_400_000
+  package static let counts: ClosedRange<UInt32> = 1...10_000_000
+
   package var idleMilliseconds: UInt32?
   /// Nil: as long as it is used.
   package var lifetimeMilliseconds: UInt32?
@@ -187,6 +236,10 @@ package struct PoolSettings: Hashable, Sendable {
 
 /// Attempts after the first. The rule's own `retry` wins over `rule`; the budget holds for both.
 package struct RetrySettings: Hashable, Sendable {
+  package static let percents: ClosedRange<UInt8> = 0...100
+  package static let rates: ClosedRange<UInt32> = 0...1_000_000
+  package static let times: ClosedRange<UInt32> = 1...3_600_000
+  package static let bodies: ClosedRange<UInt32> = 0...1_048_576
   package static let defaultBudget = Budget(percent: 20, perSecond: 10)
 
   /// Of the requests of the last ten seconds, and at least so many in a second.
@@ -223,6 +276,10 @@ package struct RetrySettings: Hashable, Sendable {
 
 /// A failure on purpose, of requests that bear all of the fields.
 package struct Fault: Hashable, Sendable {
+  package static let delays: ClosedRange<UInt32> = 1...3_600_000
+  package static let statuses: ClosedRange<UInt16> = 400...599
+  package static let shares: ClosedRange<UInt16> = 0...10_000
+
   package enum Effect: Hashable, Sendable {
     case delay(milliseconds: UInt32)
     /// gRPC calls get the code that belongs to the status.

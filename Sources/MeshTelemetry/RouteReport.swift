@@ -1,4 +1,4 @@
-/// `GET /v1/httproutes` and its like of the control plane: a route with its conditions, in Kubernetes' shape.
+/// `GET /v1/httproutes` and its like of the control plane: a route or a policy with its conditions, in Kubernetes' shape.
 package struct RouteReport: Codable, Sendable, Hashable {
   package struct Metadata: Codable, Sendable, Hashable {
     package var namespace: String
@@ -54,10 +54,31 @@ package struct RouteReport: Codable, Sendable, Hashable {
     }
   }
 
-  package struct Status: Codable, Sendable, Hashable {
-    package var parents: [Parent]
+  /// Of a policy; GEP-713.
+  package struct Ancestor: Codable, Sendable, Hashable {
+    package var ancestorRef: ParentReference
+    package var controllerName = "martlet.dev/control"
+    package var conditions: [Condition]
+  }
 
-    package init(parents: [Parent]) { self.parents = parents }
+  package struct Status: Codable, Sendable, Hashable {
+    /// Of a route.
+    package private(set) var parents: [Parent]?
+    /// Of a policy.
+    package private(set) var ancestors: [Ancestor]?
+
+    package init(parents: [Parent], isRoute: Bool) {
+      if isRoute {
+        self.parents = parents
+      } else {
+        self.ancestors = parents.map { Ancestor(ancestorRef: $0.parentRef, conditions: $0.conditions) }
+      }
+    }
+
+    /// Whichever there are, as parents.
+    package var targets: [Parent] {
+      self.parents ?? (self.ancestors ?? []).map { Parent(parentRef: $0.ancestorRef, conditions: $0.conditions) }
+    }
   }
 
   package var kind: String

@@ -66,7 +66,7 @@ struct ReadinessScheduleTests {
   private static func name(_ text: String) throws -> ResourceName { try #require(ResourceName("a/\(text)")) }
 
   private let check = ReadinessCheck(
-    port: 80, periodSeconds: 10, timeoutSeconds: 2, failureThreshold: 1, successThreshold: 1)
+    port: 80, periodMilliseconds: 10_000, timeoutMilliseconds: 2000, failureThreshold: 1, successThreshold: 1)
 
   @Test("a new one at once; then once a period, up to a tenth earlier; told when its verdict changes")
   func period() throws {

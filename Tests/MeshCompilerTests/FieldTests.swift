@@ -86,7 +86,7 @@ struct FieldTests {
     Row(Samples.workload, "weight: 3", "container: {labels: {a: true}}", "spec.container.labels[a]", "the boolean"),
     Row(Samples.workload, "weight: 3", "container: {image: a}", "spec.container.image", "unknown field"),
     Row(Samples.workload, "weight: 3", "container: {name: a, id: 0123456789ab}", "spec.container", "in one way"),
-    Row(Samples.workload, "weight: 3", "locality: a", "spec.locality", "not supported"),
+    Row(Samples.workload, "weight: 3", "locality: /a", "spec.locality", "no place"),
     Row(Samples.workload, "weight: 3", "labels: {a: b}", "spec.labels", "metadata.labels"),
     Row(Samples.workload, "weight: 3", "dns: \"true\"", "spec.dns", "the text"),
     Row(Samples.workload, "weight: 3", "nameServers: [10.0.0.53]", "spec.nameServers", "without dns: true"),

@@ -27,15 +27,38 @@ struct ReadinessTests {
     #expect(
       self.check(plain)
         == ReadinessCheck(
-          port: 8080, periodSeconds: 10, timeoutSeconds: 1, failureThreshold: 3, successThreshold: 1))
+          port: 8080, periodMilliseconds: 10_000, timeoutMilliseconds: 1000, failureThreshold: 3, successThreshold: 1))
     let full = self.compile(
       "{tcp: {port: 1}, periodSeconds: 3600, timeoutSeconds: 60, failureThreshold: 100, successThreshold: 2}")
     #expect(full.problems.isEmpty)
     #expect(
       self.check(full)
         == ReadinessCheck(
-          port: 1, periodSeconds: 3600, timeoutSeconds: 60, failureThreshold: 100, successThreshold: 2))
+          port: 1, periodMilliseconds: 3_600_000, timeoutMilliseconds: 60_000, failureThreshold: 100,
+          successThreshold: 2))
     #expect(full.snapshot.workloads.values.first?.value.isHealthy == true)
+  }
+
+  @Test("asks by HTTP and gRPC in Kubernetes' words")
+  func probes() {
+    let plain = self.compile("{httpGet: {port: 80}}")
+    #expect(plain.problems.isEmpty)
+    #expect(self.check(plain) == ReadinessCheck(port: 80, probe: .http(.init())))
+    let full = self.compile(
+      """
+      {httpGet: {port: 80, path: "/a?b=c", scheme: HTTP,
+        httpHeaders: [{name: Host, value: "web:80"}, {name: X-A, value: "1"}]}, periodSeconds: 2}
+      """)
+    #expect(full.problems.isEmpty, "\(full.problems)")
+    #expect(
+      self.check(full)
+        == ReadinessCheck(
+          port: 80,
+          probe: .http(.init(path: "/a?b=c", host: "web:80", headers: [HeaderField(name: "x-a", value: "1")])),
+          periodMilliseconds: 2000))
+    for (text, service) in [("{port: 9}", ""), ("{port: 9, service: \"\"}", ""), ("{port: 9, service: a.B}", "a.B")] {
+      #expect(self.check(self.compile("{grpc: \(text)}")) == ReadinessCheck(port: 9, probe: .grpc(service: service)))
+    }
   }
 
   @Test(
@@ -49,6 +72,14 @@ struct ReadinessTests {
       ("{tcp: {port: 80}, failureThreshold: -1}", "spec.readiness.failureThreshold"),
       ("{tcp: {port: 80}, successThreshold: 1.5}", "spec.readiness.successThreshold"),
       ("{tcp: {port: 80}, http: {path: /}}", "spec.readiness.http"),
+      ("{tcp: {port: 80}, grpc: {port: 80}}", "spec.readiness"), ("{httpGet: {}}", "spec.readiness.httpGet"),
+      ("{httpGet: {port: 80, path: healthz}}", "spec.readiness.httpGet.path"),
+      ("{httpGet: {port: 80, path: /a b}}", "spec.readiness.httpGet.path"),
+      ("{httpGet: {port: 80, host: a}}", "spec.readiness.httpGet.host"),
+      ("{httpGet: {port: 80, scheme: HTTPS}}", "spec.readiness.httpGet.scheme"),
+      ("{httpGet: {port: 80, httpHeaders: [{name: te, value: x}]}}", "spec.readiness.httpGet.httpHeaders[0].name"),
+      ("{httpGet: {port: 80, httpHeaders: [{name: host, value: a b}]}}", "spec.readiness.httpGet.httpHeaders[0].value"),
+      ("{grpc: {port: 80, service: a b}}", "spec.readiness.grpc.service"),
       ("{tcp: {port: 80}, exec: {command: [x]}}", "spec.readiness.exec"),
       ("{tcp: {port: 80}, initialDelaySeconds: 1}", "spec.readiness.initialDelaySeconds"), ("[]", "spec.readiness"),
     ])

@@ -55,7 +55,12 @@ enum Sample {
         policies: [try name("shop/a"), try name("shop/b")], app: "web", appVersion: "v2", resolvesNames: true,
         nameServers: [try #require(IPAddress("127.0.0.11")), try #require(IPAddress("fd00::53"))],
         readiness: ReadinessCheck(
-          port: 8080, periodSeconds: 5, timeoutSeconds: 2, failureThreshold: 4, successThreshold: 3),
+          port: 8080,
+          probe: .http(
+            ReadinessCheck.HTTPProbe(
+              path: "/healthz?a=b", host: "web.example:80", headers: [HeaderField(name: "x-a", value: "1")],
+              expected: [200...299, 404...404])), periodMilliseconds: 5500, timeoutMilliseconds: 2000,
+          failureThreshold: 4, successThreshold: 3, jitterPercent: 25),
         isHealthy: false, network: "blue"))
   }
 
@@ -66,7 +71,8 @@ enum Sample {
         endpoints: [
           Endpoint(
             workload: try name("shop/web-1"), isReady: false, weight: 0,
-            ports: [PortMapping(servicePort: 80, targetPort: 8080)], needsTunnel: true),
+            ports: [PortMapping(servicePort: 80, targetPort: 8080)], needsTunnel: true,
+            locality: Locality(region: "eu", zone: "eu-a", subzone: "rack-1")),
           Endpoint(addresses: [try #require(IPAddress("192.0.2.7"))], weight: 5, ports: []),
         ]))
   }
@@ -90,8 +96,31 @@ enum Sample {
                 TLSRule(
                   route: backup, hostnames: ["a.example.com", "*.example.com"],
                   backends: [Backend(service: backup, port: 443, weight: 3, isValid: false)])
-              ])
+              ], traffic: appProtocol == .http ? try self.traffic() : nil)
         }))
+  }
+
+  /// Every field.
+  static func traffic() throws -> TrafficSettings {
+    TrafficSettings(
+      origin: try name("shop/web-traffic"), balancer: .maglev([.header("x-user"), .cookie("S"), .query("Q"), .source]),
+      locality: LocalityPreference(minimum: 60, failover: ["eu", "us"]),
+      slowStart: SlowStart(windowMilliseconds: 30_000, minimum: 5), panicThreshold: 40,
+      outliers: OutlierDetection(
+        consecutiveErrors: 4, consecutiveGatewayErrors: 3,
+        successRate: .init(endpoints: 6, requests: 50, deviations: 2500), intervalMilliseconds: 5000,
+        baseEjectionMilliseconds: 10_000, maximumEjectionMilliseconds: 60_000, maximumEjectionPercent: 20),
+      limits: ConnectionLimits(connections: 100, pendingRequests: 0, requests: 200, retries: 3),
+      pool: PoolSettings(
+        idleMilliseconds: 1000, lifetimeMilliseconds: 60_000, requestsPerConnection: 1000, streamsPerConnection: 50),
+      retries: RetrySettings(
+        budget: .init(percent: 25, perSecond: 5),
+        rule: HTTPRetry(codes: [503], attempts: 3, backoffMilliseconds: 10), repeatsAll: true,
+        perTryMilliseconds: 250, bodyBytes: 1024),
+      faults: [
+        Fault(.delay(milliseconds: 100), share: 125, headers: [FieldMatch(name: "x-f", value: .exact("1"))]),
+        Fault(.abort(status: 503), share: 10_000),
+      ])
   }
 
   /// Every field and every case. None for protocols without requests, no rules for one.

@@ -553,6 +553,7 @@ package nonisolated struct Martlet_Entries_V1_NameResolution: Sendable {
   package init() {}
 }
 
+/// Of each time one of the two fields says it: whole seconds in seconds.
 package nonisolated struct Martlet_Entries_V1_ReadinessCheck: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -567,6 +568,72 @@ package nonisolated struct Martlet_Entries_V1_ReadinessCheck: Sendable {
   package var failureThreshold: UInt32 = 0
 
   package var successThreshold: UInt32 = 0
+
+  package var periodMilliseconds: UInt32 = 0
+
+  package var timeoutMilliseconds: UInt32 = 0
+
+  /// Absent: 10.
+  package var jitterPercent: UInt32 {
+    get {_jitterPercent ?? 0}
+    set {_jitterPercent = newValue}
+  }
+  /// Returns true if `jitterPercent` has been explicitly set.
+  package var hasJitterPercent: Bool {self._jitterPercent != nil}
+  /// Clears the value of `jitterPercent`. Subsequent reads from it will return its default value.
+  package mutating func clearJitterPercent() {self._jitterPercent = nil}
+
+  /// At most one of both; none: the connection suffices.
+  package var http: [Martlet_Entries_V1_HTTPProbe] = []
+
+  package var grpc: [Martlet_Entries_V1_GRPCProbe] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _jitterPercent: UInt32? = nil
+}
+
+package nonisolated struct Martlet_Entries_V1_HTTPProbe: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var path: String = String()
+
+  /// Empty: the address that is called.
+  package var host: String = String()
+
+  package var headers: [Martlet_Entries_V1_HeaderField] = []
+
+  package var expected: [Martlet_Entries_V1_StatusRange] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_StatusRange: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var first: UInt32 = 0
+
+  package var last: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_GRPCProbe: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var service: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -605,6 +672,9 @@ package nonisolated struct Martlet_Entries_V1_Endpoint: Sendable {
 
   /// Set by a node for its proxy: the workload is on another node.
   package var needsTunnel: Bool = false
+
+  /// `region/zone/subzone`, as far as it is known.
+  package var locality: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -670,6 +740,9 @@ package nonisolated struct Martlet_Entries_V1_Port: Sendable {
   /// Empty: no TLSRoute is attached.
   package var tlsRules: [Martlet_Entries_V1_TLSRule] = []
 
+  /// One at most. None: no TrafficPolicy names the port.
+  package var traffic: [Martlet_Entries_V1_Traffic] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum ProtocolEnum: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -725,6 +798,388 @@ package nonisolated struct Martlet_Entries_V1_Port: Sendable {
   package init() {}
 
   fileprivate var _routing: Martlet_Entries_V1_HTTPRouting? = nil
+}
+
+/// What a TrafficPolicy says of a service port. Of the repeated messages but `hash_keys` and `faults` one at most.
+package nonisolated struct Martlet_Entries_V1_Traffic: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var origin: String = String()
+
+  /// Unspecified: as the protocol has it.
+  package var balancer: Martlet_Entries_V1_Traffic.Balancer = .unspecified
+
+  /// Of the last two.
+  package var hashKeys: [Martlet_Entries_V1_HashKey] = []
+
+  package var locality: [Martlet_Entries_V1_LocalityPreference] = []
+
+  package var slowStart: [Martlet_Entries_V1_SlowStart] = []
+
+  package var panicThreshold: UInt32 = 0
+
+  package var outliers: [Martlet_Entries_V1_OutlierDetection] = []
+
+  package var limits: [Martlet_Entries_V1_ConnectionLimits] = []
+
+  package var pool: [Martlet_Entries_V1_PoolSettings] = []
+
+  /// Always there.
+  package var retries: [Martlet_Entries_V1_RetrySettings] = []
+
+  package var faults: [Martlet_Entries_V1_Fault] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Balancer: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+    case roundRobin // = 1
+    case random // = 2
+    case leastRequest // = 3
+    case ringHash // = 4
+    case maglev // = 5
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .roundRobin
+      case 2: self = .random
+      case 3: self = .leastRequest
+      case 4: self = .ringHash
+      case 5: self = .maglev
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .roundRobin: return 1
+      case .random: return 2
+      case .leastRequest: return 3
+      case .ringHash: return 4
+      case .maglev: return 5
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [Martlet_Entries_V1_Traffic.Balancer] = [
+      .unspecified,
+      .roundRobin,
+      .random,
+      .leastRequest,
+      .ringHash,
+      .maglev,
+    ]
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_HashKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var key: Martlet_Entries_V1_HashKey.OneOf_Key? = nil
+
+  package var header: String {
+    get {
+      if case .header(let v)? = key {return v}
+      return String()
+    }
+    set {key = .header(newValue)}
+  }
+
+  package var cookie: String {
+    get {
+      if case .cookie(let v)? = key {return v}
+      return String()
+    }
+    set {key = .cookie(newValue)}
+  }
+
+  package var query: String {
+    get {
+      if case .query(let v)? = key {return v}
+      return String()
+    }
+    set {key = .query(newValue)}
+  }
+
+  /// Always true.
+  package var source: Bool {
+    get {
+      if case .source(let v)? = key {return v}
+      return false
+    }
+    set {key = .source(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Key: Equatable, Sendable {
+    case header(String)
+    case cookie(String)
+    case query(String)
+    /// Always true.
+    case source(Bool)
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_LocalityPreference: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var minimum: UInt32 = 0
+
+  package var failover: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_SlowStart: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var windowMilliseconds: UInt32 = 0
+
+  package var minimum: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_OutlierDetection: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var consecutiveErrors: UInt32 = 0
+
+  package var consecutiveGatewayErrors: UInt32 = 0
+
+  package var successRate: [Martlet_Entries_V1_SuccessRate] = []
+
+  package var intervalMilliseconds: UInt32 = 0
+
+  package var baseEjectionMilliseconds: UInt32 = 0
+
+  package var maximumEjectionMilliseconds: UInt32 = 0
+
+  package var maximumEjectionPercent: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_SuccessRate: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var endpoints: UInt32 = 0
+
+  package var requests: UInt32 = 0
+
+  /// Thousandths.
+  package var deviations: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Martlet_Entries_V1_ConnectionLimits: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var connections: UInt32 {
+    get {_connections ?? 0}
+    set {_connections = newValue}
+  }
+  /// Returns true if `connections` has been explicitly set.
+  package var hasConnections: Bool {self._connections != nil}
+  /// Clears the value of `connections`. Subsequent reads from it will return its default value.
+  package mutating func clearConnections() {self._connections = nil}
+
+  package var pendingRequests: UInt32 {
+    get {_pendingRequests ?? 0}
+    set {_pendingRequests = newValue}
+  }
+  /// Returns true if `pendingRequests` has been explicitly set.
+  package var hasPendingRequests: Bool {self._pendingRequests != nil}
+  /// Clears the value of `pendingRequests`. Subsequent reads from it will return its default value.
+  package mutating func clearPendingRequests() {self._pendingRequests = nil}
+
+  package var requests: UInt32 {
+    get {_requests ?? 0}
+    set {_requests = newValue}
+  }
+  /// Returns true if `requests` has been explicitly set.
+  package var hasRequests: Bool {self._requests != nil}
+  /// Clears the value of `requests`. Subsequent reads from it will return its default value.
+  package mutating func clearRequests() {self._requests = nil}
+
+  package var retries: UInt32 {
+    get {_retries ?? 0}
+    set {_retries = newValue}
+  }
+  /// Returns true if `retries` has been explicitly set.
+  package var hasRetries: Bool {self._retries != nil}
+  /// Clears the value of `retries`. Subsequent reads from it will return its default value.
+  package mutating func clearRetries() {self._retries = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _connections: UInt32? = nil
+  fileprivate var _pendingRequests: UInt32? = nil
+  fileprivate var _requests: UInt32? = nil
+  fileprivate var _retries: UInt32? = nil
+}
+
+package nonisolated struct Martlet_Entries_V1_PoolSettings: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var idleMilliseconds: UInt32 {
+    get {_idleMilliseconds ?? 0}
+    set {_idleMilliseconds = newValue}
+  }
+  /// Returns true if `idleMilliseconds` has been explicitly set.
+  package var hasIdleMilliseconds: Bool {self._idleMilliseconds != nil}
+  /// Clears the value of `idleMilliseconds`. Subsequent reads from it will return its default value.
+  package mutating func clearIdleMilliseconds() {self._idleMilliseconds = nil}
+
+  package var lifetimeMilliseconds: UInt32 {
+    get {_lifetimeMilliseconds ?? 0}
+    set {_lifetimeMilliseconds = newValue}
+  }
+  /// Returns true if `lifetimeMilliseconds` has been explicitly set.
+  package var hasLifetimeMilliseconds: Bool {self._lifetimeMilliseconds != nil}
+  /// Clears the value of `lifetimeMilliseconds`. Subsequent reads from it will return its default value.
+  package mutating func clearLifetimeMilliseconds() {self._lifetimeMilliseconds = nil}
+
+  package var requestsPerConnection: UInt32 {
+    get {_requestsPerConnection ?? 0}
+    set {_requestsPerConnection = newValue}
+  }
+  /// Returns true if `requestsPerConnection` has been explicitly set.
+  package var hasRequestsPerConnection: Bool {self._requestsPerConnection != nil}
+  /// Clears the value of `requestsPerConnection`. Subsequent reads from it will return its default value.
+  package mutating func clearRequestsPerConnection() {self._requestsPerConnection = nil}
+
+  package var streamsPerConnection: UInt32 {
+    get {_streamsPerConnection ?? 0}
+    set {_streamsPerConnection = newValue}
+  }
+  /// Returns true if `streamsPerConnection` has been explicitly set.
+  package var hasStreamsPerConnection: Bool {self._streamsPerConnection != nil}
+  /// Clears the value of `streamsPerConnection`. Subsequent reads from it will return its default value.
+  package mutating func clearStreamsPerConnection() {self._streamsPerConnection = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _idleMilliseconds: UInt32? = nil
+  fileprivate var _lifetimeMilliseconds: UInt32? = nil
+  fileprivate var _requestsPerConnection: UInt32? = nil
+  fileprivate var _streamsPerConnection: UInt32? = nil
+}
+
+package nonisolated struct Martlet_Entries_V1_RetrySettings: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var budgetPercent: UInt32 = 0
+
+  package var budgetPerSecond: UInt32 = 0
+
+  /// One at most.
+  package var rule: [Martlet_Entries_V1_HTTPRetry] = []
+
+  package var repeatsAll: Bool = false
+
+  package var perTryMilliseconds: UInt32 {
+    get {_perTryMilliseconds ?? 0}
+    set {_perTryMilliseconds = newValue}
+  }
+  /// Returns true if `perTryMilliseconds` has been explicitly set.
+  package var hasPerTryMilliseconds: Bool {self._perTryMilliseconds != nil}
+  /// Clears the value of `perTryMilliseconds`. Subsequent reads from it will return its default value.
+  package mutating func clearPerTryMilliseconds() {self._perTryMilliseconds = nil}
+
+  package var bodyBytes: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _perTryMilliseconds: UInt32? = nil
+}
+
+package nonisolated struct Martlet_Entries_V1_Fault: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var effect: Martlet_Entries_V1_Fault.OneOf_Effect? = nil
+
+  package var delayMilliseconds: UInt32 {
+    get {
+      if case .delayMilliseconds(let v)? = effect {return v}
+      return 0
+    }
+    set {effect = .delayMilliseconds(newValue)}
+  }
+
+  package var abortStatus: UInt32 {
+    get {
+      if case .abortStatus(let v)? = effect {return v}
+      return 0
+    }
+    set {effect = .abortStatus(newValue)}
+  }
+
+  /// Of ten thousand.
+  package var share: UInt32 = 0
+
+  package var headers: [Martlet_Entries_V1_FieldMatch] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Effect: Equatable, Sendable {
+    case delayMilliseconds(UInt32)
+    case abortStatus(UInt32)
+
+  }
+
+  package init() {}
 }
 
 /// Leads TLS connections by the name in their ClientHello.
@@ -2235,7 +2690,7 @@ nonisolated extension Martlet_Entries_V1_NameResolution: SwiftProtobuf.Message, 
 
 nonisolated extension Martlet_Entries_V1_ReadinessCheck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadinessCheck"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}tcp_port\0\u{3}period_seconds\0\u{3}timeout_seconds\0\u{3}failure_threshold\0\u{3}success_threshold\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}tcp_port\0\u{3}period_seconds\0\u{3}timeout_seconds\0\u{3}failure_threshold\0\u{3}success_threshold\0\u{3}period_milliseconds\0\u{3}timeout_milliseconds\0\u{3}jitter_percent\0\u{1}http\0\u{1}grpc\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2248,12 +2703,21 @@ nonisolated extension Martlet_Entries_V1_ReadinessCheck: SwiftProtobuf.Message, 
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.timeoutSeconds) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.failureThreshold) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.successThreshold) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.periodMilliseconds) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.timeoutMilliseconds) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self._jitterPercent) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.http) }()
+      case 10: try { try decoder.decodeRepeatedMessageField(value: &self.grpc) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.tcpPort != 0 {
       try visitor.visitSingularUInt32Field(value: self.tcpPort, fieldNumber: 1)
     }
@@ -2269,6 +2733,21 @@ nonisolated extension Martlet_Entries_V1_ReadinessCheck: SwiftProtobuf.Message, 
     if self.successThreshold != 0 {
       try visitor.visitSingularUInt32Field(value: self.successThreshold, fieldNumber: 5)
     }
+    if self.periodMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.periodMilliseconds, fieldNumber: 6)
+    }
+    if self.timeoutMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.timeoutMilliseconds, fieldNumber: 7)
+    }
+    try { if let v = self._jitterPercent {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 8)
+    } }()
+    if !self.http.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.http, fieldNumber: 9)
+    }
+    if !self.grpc.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.grpc, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2278,6 +2757,121 @@ nonisolated extension Martlet_Entries_V1_ReadinessCheck: SwiftProtobuf.Message, 
     if lhs.timeoutSeconds != rhs.timeoutSeconds {return false}
     if lhs.failureThreshold != rhs.failureThreshold {return false}
     if lhs.successThreshold != rhs.successThreshold {return false}
+    if lhs.periodMilliseconds != rhs.periodMilliseconds {return false}
+    if lhs.timeoutMilliseconds != rhs.timeoutMilliseconds {return false}
+    if lhs._jitterPercent != rhs._jitterPercent {return false}
+    if lhs.http != rhs.http {return false}
+    if lhs.grpc != rhs.grpc {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_HTTPProbe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HTTPProbe"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}path\0\u{1}host\0\u{1}headers\0\u{1}expected\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.host) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.headers) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.expected) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 1)
+    }
+    if !self.host.isEmpty {
+      try visitor.visitSingularStringField(value: self.host, fieldNumber: 2)
+    }
+    if !self.headers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.headers, fieldNumber: 3)
+    }
+    if !self.expected.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.expected, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HTTPProbe, rhs: Martlet_Entries_V1_HTTPProbe) -> Bool {
+    if lhs.path != rhs.path {return false}
+    if lhs.host != rhs.host {return false}
+    if lhs.headers != rhs.headers {return false}
+    if lhs.expected != rhs.expected {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_StatusRange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".StatusRange"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}first\0\u{1}last\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.first) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.last) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.first != 0 {
+      try visitor.visitSingularUInt32Field(value: self.first, fieldNumber: 1)
+    }
+    if self.last != 0 {
+      try visitor.visitSingularUInt32Field(value: self.last, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_StatusRange, rhs: Martlet_Entries_V1_StatusRange) -> Bool {
+    if lhs.first != rhs.first {return false}
+    if lhs.last != rhs.last {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_GRPCProbe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GRPCProbe"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_GRPCProbe, rhs: Martlet_Entries_V1_GRPCProbe) -> Bool {
+    if lhs.service != rhs.service {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2320,7 +2914,7 @@ nonisolated extension Martlet_Entries_V1_Endpoints: SwiftProtobuf.Message, Swift
 
 nonisolated extension Martlet_Entries_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}workload\0\u{1}addresses\0\u{1}ready\0\u{1}weight\0\u{1}ports\0\u{3}needs_tunnel\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}workload\0\u{1}addresses\0\u{1}ready\0\u{1}weight\0\u{1}ports\0\u{3}needs_tunnel\0\u{1}locality\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2334,6 +2928,7 @@ nonisolated extension Martlet_Entries_V1_Endpoint: SwiftProtobuf.Message, SwiftP
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.weight) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.ports) }()
       case 6: try { try decoder.decodeSingularBoolField(value: &self.needsTunnel) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.locality) }()
       default: break
       }
     }
@@ -2358,6 +2953,9 @@ nonisolated extension Martlet_Entries_V1_Endpoint: SwiftProtobuf.Message, SwiftP
     if self.needsTunnel != false {
       try visitor.visitSingularBoolField(value: self.needsTunnel, fieldNumber: 6)
     }
+    if !self.locality.isEmpty {
+      try visitor.visitSingularStringField(value: self.locality, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2368,6 +2966,7 @@ nonisolated extension Martlet_Entries_V1_Endpoint: SwiftProtobuf.Message, SwiftP
     if lhs.weight != rhs.weight {return false}
     if lhs.ports != rhs.ports {return false}
     if lhs.needsTunnel != rhs.needsTunnel {return false}
+    if lhs.locality != rhs.locality {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2450,7 +3049,7 @@ nonisolated extension Martlet_Entries_V1_Service: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Port"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}name\0\u{3}app_protocol\0\u{1}backends\0\u{1}route\0\u{1}routing\0\u{3}tls_rules\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}name\0\u{3}app_protocol\0\u{1}backends\0\u{1}route\0\u{1}routing\0\u{3}tls_rules\0\u{1}traffic\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2465,6 +3064,7 @@ nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProto
       case 5: try { try decoder.decodeSingularStringField(value: &self.route) }()
       case 6: try { try decoder.decodeSingularMessageField(value: &self._routing) }()
       case 7: try { try decoder.decodeRepeatedMessageField(value: &self.tlsRules) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.traffic) }()
       default: break
       }
     }
@@ -2496,6 +3096,9 @@ nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProto
     if !self.tlsRules.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.tlsRules, fieldNumber: 7)
     }
+    if !self.traffic.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.traffic, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2507,6 +3110,7 @@ nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProto
     if lhs.route != rhs.route {return false}
     if lhs._routing != rhs._routing {return false}
     if lhs.tlsRules != rhs.tlsRules {return false}
+    if lhs.traffic != rhs.traffic {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2514,6 +3118,565 @@ nonisolated extension Martlet_Entries_V1_Port: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Martlet_Entries_V1_Port.ProtocolEnum: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PROTOCOL_UNSPECIFIED\0\u{1}PROTOCOL_TCP\0\u{1}PROTOCOL_TLS\0\u{1}PROTOCOL_HTTP\0\u{1}PROTOCOL_HTTP2\0\u{1}PROTOCOL_GRPC\0")
+}
+
+nonisolated extension Martlet_Entries_V1_Traffic: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Traffic"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}balancer\0\u{3}hash_keys\0\u{1}locality\0\u{3}slow_start\0\u{3}panic_threshold\0\u{1}outliers\0\u{1}limits\0\u{1}pool\0\u{1}retries\0\u{1}faults\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.origin) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.balancer) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.hashKeys) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.locality) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.slowStart) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.panicThreshold) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.outliers) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.limits) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.pool) }()
+      case 10: try { try decoder.decodeRepeatedMessageField(value: &self.retries) }()
+      case 11: try { try decoder.decodeRepeatedMessageField(value: &self.faults) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.origin.isEmpty {
+      try visitor.visitSingularStringField(value: self.origin, fieldNumber: 1)
+    }
+    if self.balancer != .unspecified {
+      try visitor.visitSingularEnumField(value: self.balancer, fieldNumber: 2)
+    }
+    if !self.hashKeys.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.hashKeys, fieldNumber: 3)
+    }
+    if !self.locality.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.locality, fieldNumber: 4)
+    }
+    if !self.slowStart.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.slowStart, fieldNumber: 5)
+    }
+    if self.panicThreshold != 0 {
+      try visitor.visitSingularUInt32Field(value: self.panicThreshold, fieldNumber: 6)
+    }
+    if !self.outliers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.outliers, fieldNumber: 7)
+    }
+    if !self.limits.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.limits, fieldNumber: 8)
+    }
+    if !self.pool.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.pool, fieldNumber: 9)
+    }
+    if !self.retries.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.retries, fieldNumber: 10)
+    }
+    if !self.faults.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.faults, fieldNumber: 11)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_Traffic, rhs: Martlet_Entries_V1_Traffic) -> Bool {
+    if lhs.origin != rhs.origin {return false}
+    if lhs.balancer != rhs.balancer {return false}
+    if lhs.hashKeys != rhs.hashKeys {return false}
+    if lhs.locality != rhs.locality {return false}
+    if lhs.slowStart != rhs.slowStart {return false}
+    if lhs.panicThreshold != rhs.panicThreshold {return false}
+    if lhs.outliers != rhs.outliers {return false}
+    if lhs.limits != rhs.limits {return false}
+    if lhs.pool != rhs.pool {return false}
+    if lhs.retries != rhs.retries {return false}
+    if lhs.faults != rhs.faults {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_Traffic.Balancer: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0BALANCER_UNSPECIFIED\0\u{1}BALANCER_ROUND_ROBIN\0\u{1}BALANCER_RANDOM\0\u{1}BALANCER_LEAST_REQUEST\0\u{1}BALANCER_RING_HASH\0\u{1}BALANCER_MAGLEV\0")
+}
+
+nonisolated extension Martlet_Entries_V1_HashKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HashKey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}cookie\0\u{1}query\0\u{1}source\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.key != nil {try decoder.handleConflictingOneOf()}
+          self.key = .header(v)
+        }
+      }()
+      case 2: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.key != nil {try decoder.handleConflictingOneOf()}
+          self.key = .cookie(v)
+        }
+      }()
+      case 3: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.key != nil {try decoder.handleConflictingOneOf()}
+          self.key = .query(v)
+        }
+      }()
+      case 4: try {
+        var v: Bool?
+        try decoder.decodeSingularBoolField(value: &v)
+        if let v = v {
+          if self.key != nil {try decoder.handleConflictingOneOf()}
+          self.key = .source(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.key {
+    case .header?: try {
+      guard case .header(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    }()
+    case .cookie?: try {
+      guard case .cookie(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    }()
+    case .query?: try {
+      guard case .query(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    }()
+    case .source?: try {
+      guard case .source(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_HashKey, rhs: Martlet_Entries_V1_HashKey) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_LocalityPreference: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LocalityPreference"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}minimum\0\u{1}failover\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.minimum) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.failover) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.minimum != 0 {
+      try visitor.visitSingularUInt32Field(value: self.minimum, fieldNumber: 1)
+    }
+    if !self.failover.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.failover, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_LocalityPreference, rhs: Martlet_Entries_V1_LocalityPreference) -> Bool {
+    if lhs.minimum != rhs.minimum {return false}
+    if lhs.failover != rhs.failover {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_SlowStart: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SlowStart"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}window_milliseconds\0\u{1}minimum\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.windowMilliseconds) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.minimum) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.windowMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.windowMilliseconds, fieldNumber: 1)
+    }
+    if self.minimum != 0 {
+      try visitor.visitSingularUInt32Field(value: self.minimum, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_SlowStart, rhs: Martlet_Entries_V1_SlowStart) -> Bool {
+    if lhs.windowMilliseconds != rhs.windowMilliseconds {return false}
+    if lhs.minimum != rhs.minimum {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_OutlierDetection: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".OutlierDetection"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}consecutive_errors\0\u{3}consecutive_gateway_errors\0\u{3}success_rate\0\u{3}interval_milliseconds\0\u{3}base_ejection_milliseconds\0\u{3}maximum_ejection_milliseconds\0\u{3}maximum_ejection_percent\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.consecutiveErrors) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.consecutiveGatewayErrors) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.successRate) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.intervalMilliseconds) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.baseEjectionMilliseconds) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.maximumEjectionMilliseconds) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.maximumEjectionPercent) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.consecutiveErrors != 0 {
+      try visitor.visitSingularUInt32Field(value: self.consecutiveErrors, fieldNumber: 1)
+    }
+    if self.consecutiveGatewayErrors != 0 {
+      try visitor.visitSingularUInt32Field(value: self.consecutiveGatewayErrors, fieldNumber: 2)
+    }
+    if !self.successRate.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.successRate, fieldNumber: 3)
+    }
+    if self.intervalMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.intervalMilliseconds, fieldNumber: 4)
+    }
+    if self.baseEjectionMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.baseEjectionMilliseconds, fieldNumber: 5)
+    }
+    if self.maximumEjectionMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.maximumEjectionMilliseconds, fieldNumber: 6)
+    }
+    if self.maximumEjectionPercent != 0 {
+      try visitor.visitSingularUInt32Field(value: self.maximumEjectionPercent, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_OutlierDetection, rhs: Martlet_Entries_V1_OutlierDetection) -> Bool {
+    if lhs.consecutiveErrors != rhs.consecutiveErrors {return false}
+    if lhs.consecutiveGatewayErrors != rhs.consecutiveGatewayErrors {return false}
+    if lhs.successRate != rhs.successRate {return false}
+    if lhs.intervalMilliseconds != rhs.intervalMilliseconds {return false}
+    if lhs.baseEjectionMilliseconds != rhs.baseEjectionMilliseconds {return false}
+    if lhs.maximumEjectionMilliseconds != rhs.maximumEjectionMilliseconds {return false}
+    if lhs.maximumEjectionPercent != rhs.maximumEjectionPercent {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_SuccessRate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SuccessRate"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}endpoints\0\u{1}requests\0\u{1}deviations\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.endpoints) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.requests) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.deviations) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.endpoints != 0 {
+      try visitor.visitSingularUInt32Field(value: self.endpoints, fieldNumber: 1)
+    }
+    if self.requests != 0 {
+      try visitor.visitSingularUInt32Field(value: self.requests, fieldNumber: 2)
+    }
+    if self.deviations != 0 {
+      try visitor.visitSingularUInt32Field(value: self.deviations, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_SuccessRate, rhs: Martlet_Entries_V1_SuccessRate) -> Bool {
+    if lhs.endpoints != rhs.endpoints {return false}
+    if lhs.requests != rhs.requests {return false}
+    if lhs.deviations != rhs.deviations {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_ConnectionLimits: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ConnectionLimits"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}connections\0\u{3}pending_requests\0\u{1}requests\0\u{1}retries\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._connections) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._pendingRequests) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._requests) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._retries) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._connections {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._pendingRequests {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._requests {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._retries {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_ConnectionLimits, rhs: Martlet_Entries_V1_ConnectionLimits) -> Bool {
+    if lhs._connections != rhs._connections {return false}
+    if lhs._pendingRequests != rhs._pendingRequests {return false}
+    if lhs._requests != rhs._requests {return false}
+    if lhs._retries != rhs._retries {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_PoolSettings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PoolSettings"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}idle_milliseconds\0\u{3}lifetime_milliseconds\0\u{3}requests_per_connection\0\u{3}streams_per_connection\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._idleMilliseconds) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._lifetimeMilliseconds) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._requestsPerConnection) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._streamsPerConnection) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._idleMilliseconds {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._lifetimeMilliseconds {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._requestsPerConnection {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._streamsPerConnection {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_PoolSettings, rhs: Martlet_Entries_V1_PoolSettings) -> Bool {
+    if lhs._idleMilliseconds != rhs._idleMilliseconds {return false}
+    if lhs._lifetimeMilliseconds != rhs._lifetimeMilliseconds {return false}
+    if lhs._requestsPerConnection != rhs._requestsPerConnection {return false}
+    if lhs._streamsPerConnection != rhs._streamsPerConnection {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_RetrySettings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RetrySettings"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}budget_percent\0\u{3}budget_per_second\0\u{1}rule\0\u{3}repeats_all\0\u{3}per_try_milliseconds\0\u{3}body_bytes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.budgetPercent) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.budgetPerSecond) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.rule) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.repeatsAll) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._perTryMilliseconds) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.bodyBytes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.budgetPercent != 0 {
+      try visitor.visitSingularUInt32Field(value: self.budgetPercent, fieldNumber: 1)
+    }
+    if self.budgetPerSecond != 0 {
+      try visitor.visitSingularUInt32Field(value: self.budgetPerSecond, fieldNumber: 2)
+    }
+    if !self.rule.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.rule, fieldNumber: 3)
+    }
+    if self.repeatsAll != false {
+      try visitor.visitSingularBoolField(value: self.repeatsAll, fieldNumber: 4)
+    }
+    try { if let v = self._perTryMilliseconds {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    if self.bodyBytes != 0 {
+      try visitor.visitSingularUInt32Field(value: self.bodyBytes, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_RetrySettings, rhs: Martlet_Entries_V1_RetrySettings) -> Bool {
+    if lhs.budgetPercent != rhs.budgetPercent {return false}
+    if lhs.budgetPerSecond != rhs.budgetPerSecond {return false}
+    if lhs.rule != rhs.rule {return false}
+    if lhs.repeatsAll != rhs.repeatsAll {return false}
+    if lhs._perTryMilliseconds != rhs._perTryMilliseconds {return false}
+    if lhs.bodyBytes != rhs.bodyBytes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_Fault: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Fault"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}delay_milliseconds\0\u{3}abort_status\0\u{1}share\0\u{1}headers\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.effect != nil {try decoder.handleConflictingOneOf()}
+          self.effect = .delayMilliseconds(v)
+        }
+      }()
+      case 2: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.effect != nil {try decoder.handleConflictingOneOf()}
+          self.effect = .abortStatus(v)
+        }
+      }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.share) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.headers) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.effect {
+    case .delayMilliseconds?: try {
+      guard case .delayMilliseconds(let v)? = self.effect else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    }()
+    case .abortStatus?: try {
+      guard case .abortStatus(let v)? = self.effect else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    if self.share != 0 {
+      try visitor.visitSingularUInt32Field(value: self.share, fieldNumber: 3)
+    }
+    if !self.headers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.headers, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_Fault, rhs: Martlet_Entries_V1_Fault) -> Bool {
+    if lhs.effect != rhs.effect {return false}
+    if lhs.share != rhs.share {return false}
+    if lhs.headers != rhs.headers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension Martlet_Entries_V1_TLSRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
