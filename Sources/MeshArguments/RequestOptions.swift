@@ -27,9 +27,18 @@ package struct RequestOptions: ParsableArguments {
       valueName: "field=mode"))
   package var fields: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Where this host is: near endpoints go first, where a TrafficPolicy says so. As spec.locality of Workloads.",
+      valueName: "region/zone/subzone"))
+  package var locality: String?
+
   package init() {}
 
   package mutating func validate() throws {
+    if let locality, Locality(locality)?.region.isEmpty ?? true {
+      throw ValidationError("--locality \(locality) is not REGION, REGION/ZONE or REGION/ZONE/SUBZONE")
+    }
     if let accessLog, AccessLogConfiguration.Target(accessLog) == nil {
       throw ValidationError("--access-log \(accessLog) is no full path of a file, and not stdout")
     }
@@ -64,6 +73,9 @@ package struct RequestOptions: ParsableArguments {
 
   package var forwarding: [ForwardingField] { (try? ForwardingField.list(self.fields)) ?? [] }
 
+  /// Of this host.
+  package var place: Locality { self.locality.flatMap { Locality($0) } ?? .nowhere }
+
   /// The same again, for a proxy that is started.
   package var words: [String] {
     var words: [String] = []
@@ -72,6 +84,7 @@ package struct RequestOptions: ParsableArguments {
       if let format = log.format { words += ["--access-log-format", format.rawValue] }
       if let filter = log.filter { words += ["--access-log-filter", filter.description] }
     }
+    if let locality { words += ["--locality", locality] }
     return words + self.fields.flatMap { ["--http-field", $0] }
   }
 }

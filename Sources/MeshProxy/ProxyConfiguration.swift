@@ -22,6 +22,8 @@ package struct ProxyConfiguration: Sendable {
   package var http: HTTPConfiguration?
   /// What this host says of fields that tell a request's way; of others the mesh does.
   package var forwarding: [ForwardingField] = []
+  /// Of this host.
+  package var locality = Locality.nowhere
   /// Nil: the mesh says whether one is written.
   package var accessLog: AccessLogOptions?
 

@@ -103,6 +103,7 @@ import UnixSignals
     configuration.staticGRPC = self.staticGRPC.compactMap { StaticRelay($0) }
     configuration.forwarding = self.requests.forwarding
     configuration.accessLog = self.requests.log
+    configuration.locality = self.requests.place
     let proxy = Proxy(configuration, logger: logger)
     let group = ServiceGroup(
       configuration: .init(
