@@ -124,7 +124,7 @@ let floor6: [Target] = [
     name: "MeshAgent",
     dependencies: [
       "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshSync", "MeshProto", "MeshContainers", "MeshTelemetry",
-      "MeshRouting",
+      "MeshRouting", "MeshHTTP",
       "MeshDatapath", "MeshDNS", "MeshLinux", "MeshBPF", "MeshLink", "MeshWire", nio, nioPosix, nioHTTP1, logging,
       lifecycle, grpc,
     ], swiftSettings: driver),
@@ -221,8 +221,8 @@ let side: [Target] = [
   tests(
     "MeshAgent",
     [
-      "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshDatapath", "MeshDNS", "MeshLinux", "MeshBPF",
-      "MeshTelemetry", "MeshTestSupport", "MeshWire", nio, nioPosix, nioHTTP1, logging,
+      "CMeshABI", "MeshBase", "MeshHTTP", "MeshSnapshot", "MeshPolicy", "MeshDatapath", "MeshDNS", "MeshLinux",
+      "MeshBPF", "MeshTelemetry", "MeshTestSupport", "MeshWire", nio, nioPosix, nioHTTP1, logging,
     ]),
   tests(
     "MeshCommands",

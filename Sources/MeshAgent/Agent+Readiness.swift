@@ -16,6 +16,8 @@ struct Readiness: Sendable {
 
   /// Of workloads with a check that are enrolled.
   var health: [ResourceName: Health] = [:]
+  /// Those that serve without a check.
+  var unchecked: [ResourceName: FileID] = [:]
   var targets: [ReadinessProber.Target] = []
   var prober: ReadinessProber?
   /// Who was ready when the snapshot on disk was written: a restart of the agent takes no endpoint out.
@@ -47,18 +49,23 @@ extension Agent {
   func followReadiness() {
     var targets: [ReadinessProber.Target] = []
     for name in self.readiness.health.keys where self.enrolled[name] == nil { self.readiness.health[name] = nil }
+    for name in self.readiness.unchecked.keys where self.enrolled[name] == nil { self.readiness.unchecked[name] = nil }
     for (name, workload) in self.enrolled {
       guard let check = self.snapshot.workloads[name]?.value.readiness else {
         if self.readiness.health[name] != nil { self.readiness.health[name] = nil }
         if !workload.local.isHealthy { self.enrolled[name]?.local.isHealthy = true }
+        if workload.isAttached { self.readiness.unchecked[name] = workload.id }
         continue
       }
       if self.readiness.health[name]?.id != workload.id {
         let isRestart = MonotonicClock.nanoseconds - self.started < Self.restoreNanoseconds
-        let wasReady = self.readiness.restored.remove(name) != nil && isRestart
+        let wasRestored = self.readiness.restored.remove(name) != nil && isRestart
+        // A check that is added to a workload which serves takes it out when it fails, not before it is carried out.
+        let wasReady = wasRestored || self.readiness.unchecked[name] == workload.id
         self.readiness.health[name] = Readiness.Health(
           id: workload.id, machine: ReadinessMachine(verdict: wasReady ? .ready : .pending))
       }
+      self.readiness.unchecked[name] = nil
       guard let machine = self.readiness.health[name]?.machine else { continue }
       if workload.local.isHealthy != machine.isReady { self.enrolled[name]?.local.isHealthy = machine.isReady }
       guard workload.isAttached else { continue }

@@ -4,7 +4,8 @@ import MeshLinux
 import MeshSnapshot
 import Synchronization
 
-/// Carries out checks, on a thread of its own: it makes the connections, `ReadinessSchedule` says which and when.
+/// Carries out checks, on a thread of its own: it makes the connections, `ReadinessSchedule` says which and when, and
+/// `ProbeExchange` what is said over them.
 ///
 /// A workload with a namespace of its own is dialled from inside of it, at its own address: a call to oneself is nobody's to
 /// forbid, and it sees what a caller from elsewhere would see. A workload in the host's namespace is dialled there, where a
@@ -116,14 +117,24 @@ extension ReadinessProber {
     /// Sockets that are made in one go: entering a namespace costs more than a socket.
     private static let stockSize = 4
 
+    /// A check under way.
+    private struct Call {
+      var dial: Dial
+      var endpoint: SocketEndpoint
+      var probe: ReadinessCheck.Probe
+      /// Once there is a connection.
+      var exchange: ProbeExchange?
+    }
+
     private var schedule = ReadinessSchedule()
     private var targets: [ResourceName: Target] = [:]
-    private var dials: [ResourceName: Dial] = [:]
+    private var calls: [ResourceName: Call] = [:]
     /// Of those among them that are let in.
     private var passes: [ResourceName: HostCheck.Pass] = [:]
     private var stock: [ResourceName: (isV4: Bool, sockets: [Dial])] = [:]
     private var told: Set<ResourceName> = []
     private var random = SystemRandomNumberGenerator()
+    private var buffer = [UInt8](repeating: 0, count: 4096)
 
     mutating func follow(_ wanted: [Target], now: Duration) {
       let next = Dictionary(wanted.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -155,13 +166,20 @@ extension ReadinessProber {
     mutating func wait(wake: CInt) -> Bool {
       var wait = DescriptorWait()
       wait.addReading(wake)
-      let names = Array(self.dials.keys)
-      for name in names { if let dial = self.dials[name] { wait.addWriting(dial.rawValue) } }
+      let names = Array(self.calls.keys)
+      for name in names {
+        guard let call = self.calls[name] else { continue }
+        if let exchange = call.exchange, exchange.output.isEmpty {
+          wait.addReading(call.dial.rawValue)
+        } else {
+          wait.addWriting(call.dial.rawValue)
+        }
+      }
       let timeout = self.schedule.next.map { max($0 - MonotonicClock.duration, .zero) }
       let ready = wait.wait(atMost: self.told.isEmpty ? timeout : .zero)
       for (name, isReady) in zip(names, ready.dropFirst()) where isReady {
-        guard let dial = self.dials.removeValue(forKey: name) else { continue }
-        self.ended(name, dial.outcome())
+        guard let call = self.calls.removeValue(forKey: name) else { continue }
+        if call.exchange == nil { self.decided(name, call, call.dial.outcome()) } else { self.goOn(name, call) }
       }
       return ready.first ?? false
     }
@@ -171,7 +189,7 @@ extension ReadinessProber {
         switch action {
         case .tell(let name): self.told.insert(name)
         case .abandon(let name):
-          self.dials[name] = nil
+          self.calls[name] = nil
           self.passes[name] = nil
         case .dial(let name): self.dial(name)
         }
@@ -188,7 +206,7 @@ extension ReadinessProber {
             return self.ended(name, .failure("no address"))
           }
           let dial = try self.socket(name, namespace, isV4: address.isV4)
-          self.begin(dial, name, to: SocketEndpoint(address, target.check.port))
+          self.begin(dial, target, to: SocketEndpoint(address, target.check.port))
         }
       } catch {
         self.ended(name, .failure(error.message))
@@ -207,14 +225,54 @@ extension ReadinessProber {
         let called = SocketEndpoint(address, target.check.port)
         self.passes[target.name] = try HostCheck.Pass(
           check, HostCheck.Ends(caller: try dial.bind(to: address), called: called))
-        self.begin(dial, target.name, to: called)
+        self.begin(dial, target, to: called)
       }
     }
 
-    private mutating func begin(_ dial: Dial, _ name: ResourceName, to endpoint: SocketEndpoint) {
-      let state = dial.begin(to: endpoint)
-      if state == .underWay { self.dials[name] = dial } else { self.ended(name, state) }
+    private mutating func begin(_ dial: Dial, _ target: Target, to endpoint: SocketEndpoint) {
+      let call = Call(dial: dial, endpoint: endpoint, probe: target.check.probe)
+      self.decided(target.name, call, dial.begin(to: endpoint))
     }
+
+    private mutating func decided(_ name: ResourceName, _ call: Call, _ state: Dial.State) {
+      switch state {
+      case .underWay: self.calls[name] = call
+      case .failed(let number): self.ended(name, .failure(SystemError.name(ofErrno: number)))
+      case .connected:
+        var call = call
+        call.exchange = ProbeExchange(call.probe, to: call.endpoint, now: Self.milliseconds)
+        if call.exchange == nil { self.ended(name, .success) } else { self.goOn(name, call) }
+      }
+    }
+
+    /// Says what there is to say, and takes one piece of the answer: others have their turn before the next.
+    private mutating func goOn(_ name: ResourceName, _ call: Call) {
+      guard var exchange = call.exchange else { return }
+      let verdict = self.step(call.dial, &exchange)
+      switch verdict {
+      case nil:
+        self.calls[name] = call
+        self.calls[name]?.exchange = exchange
+      case .success: self.ended(name, .success)
+      case .failure(let cause): self.ended(name, .failure(cause))
+      }
+    }
+
+    private mutating func step(_ dial: Dial, _ exchange: inout ProbeExchange) -> ProbeExchange.Verdict? {
+      switch dial.send(exchange.output) {
+      case .bytes(let count): exchange.output.removeFirst(min(count, exchange.output.count))
+      case .failed(let number): return .failure(SystemError.name(ofErrno: number))
+      case .none, .ended: break
+      }
+      switch dial.receive(into: &self.buffer) {
+      case .bytes(let count): return exchange.receive(self.buffer.prefix(count), now: Self.milliseconds)
+      case .none: return nil
+      case .ended: return exchange.receive([], ended: true, now: Self.milliseconds)
+      case .failed(let number): return .failure(SystemError.name(ofErrno: number))
+      }
+    }
+
+    private static var milliseconds: UInt64 { MonotonicClock.nanoseconds / 1_000_000 }
 
     private mutating func socket(
       _ name: ResourceName, _ namespace: NetworkNamespace, isV4: Bool
@@ -226,14 +284,6 @@ extension ReadinessProber {
       guard let dial = made.popLast() else { throw MeshError(.exhausted, "\(name)", "no socket") }
       self.stock[name] = (isV4, made)
       return dial
-    }
-
-    private mutating func ended(_ name: ResourceName, _ state: Dial.State) {
-      switch state {
-      case .connected: self.ended(name, .success)
-      case .failed(let number): self.ended(name, .failure(SystemError.name(ofErrno: number)))
-      case .underWay: break
-      }
     }
 
     private mutating func ended(_ name: ResourceName, _ outcome: ReadinessMachine.Outcome) {

@@ -68,6 +68,23 @@ struct ReadinessScheduleTests {
   private let check = ReadinessCheck(
     port: 80, periodMilliseconds: 10_000, timeoutMilliseconds: 2000, failureThreshold: 1, successThreshold: 1)
 
+  @Test("how much earlier a check may be is the check's to say; periods and timeouts may be parts of a second")
+  func jitter() throws {
+    let one = try Self.name("one")
+    for (percent, chance, next) in [(0, 1.0, 700), (50, 1.0, 550), (50, 0.5, 625), (10, 0.0, 700)]
+      as [(UInt8, Double, Int)]
+    {
+      var schedule = ReadinessSchedule()
+      let check = ReadinessCheck(
+        port: 80, periodMilliseconds: 300, timeoutMilliseconds: 250, jitterPercent: percent)
+      schedule.add(one, check, verdict: .ready, now: .zero)
+      #expect(schedule.tick(now: .milliseconds(400)) { chance } == [.dial(one)])
+      #expect(schedule.next == .milliseconds(650))
+      _ = schedule.finished(one, .success, now: .milliseconds(400)) { chance }
+      #expect(schedule.next == .milliseconds(next))
+    }
+  }
+
   @Test("a new one at once; then once a period, up to a tenth earlier; told when its verdict changes")
   func period() throws {
     let one = try Self.name("one")
