@@ -23,10 +23,11 @@ extension HTTP2Exchange {
 
   private func answerEnds(_ trailers: FieldBlock?) {
     self.answerIsWhole = true
-    self.dispatch.ended()
     if self.isCall, self.account.grpcStatus == nil {
       self.account.grpcStatus = GRPCStatus(httpStatus: self.account.status).rawValue
     }
+    self.dispatch.answered(now: self.loop.now)
+    self.dispatch.ended()
     self.loop.ended(&self.dispatch.account)
     if !self.dropsBody { self.dropBody() }
     self.outflow.finish(trailers)
@@ -71,7 +72,7 @@ extension HTTP2Exchange {
     if self.isCall { self.account.grpcStatus = GRPCStatus.told(by: head) ?? self.account.grpcStatus }
     guard case .response(let status) = head.start else { return self.answerEnds(HTTPBridge.trailers(head)) }
     let isFinal = status >= 200
-    if isFinal, self.dispatch.answers(status, now: self.loop.now) { return self.perform(.rest, []) }
+    if isFinal, self.dispatch.answers(status, in: self.loop) { return self.perform(.rest, []) }
     if isFinal { self.dispatch.editAnswer() }
     guard
       let block = HTTPBridge.response(
@@ -133,7 +134,7 @@ extension HTTP2Exchange {
 
   func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>, rest: Span<UInt8>) {
     guard let response = upstream.machine.response else { return self.upstreamFailed(.interim) }
-    if self.dispatch.answers(response.status, now: self.loop.now) { return self.perform(.rest, []) }
+    if self.dispatch.answers(response.status, in: self.loop) { return self.perform(.rest, []) }
     self.dispatch.editAnswer()
     guard
       let block = HTTPBridge.response(
@@ -167,15 +168,20 @@ extension HTTP2Exchange {
     guard !self.answerHasBegun else { return self.cut(.internalError) }
     self.loop.note(local, self.server.flow)
     self.dropWay()
+    self.dispatch.ended()
     self.dropBody()
     self.answerHasBegun = true
     var answer: (head: FieldBlock, content: [UInt8])
     if self.isCall, local.isFailure {
       answer = (local.call.answer(local.reason), [])
+      if local.isOverload {
+        answer.head.append(HTTPLocalAnswer.overloadField.name, HTTPLocalAnswer.overloadField.value)
+      }
       self.account.grpcStatus = local.call.rawValue
     } else {
       answer = HTTPBridge.answer(
-        local.status, text: local.isFailure ? local.reason : "", isHead: self.dispatch.isHead, edit: edit)
+        local.status, text: local.isFailure ? local.reason : "", isHead: self.dispatch.isHead,
+        edit: local.edit(edit))
     }
     self.account.answered(by: local, bytes: answer.content.count)
     if self.isCall && local.isFailure { self.account.status = 200 }

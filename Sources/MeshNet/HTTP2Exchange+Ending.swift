@@ -37,6 +37,7 @@ extension HTTP2Exchange {
       self.account.flags.insert(.streamIdleTimeout)
       self.cut(.cancel)
     } else {
+      if !self.awaitsBody { self.dispatch.stalled(now: now) }
       self.answerLocally(self.awaitsBody ? .bodyTimeout : .upstreamIdle)
     }
   }
@@ -55,7 +56,7 @@ extension HTTP2Exchange {
     guard !self.isOver else { return }
     self.isOver = true
     // Whoever else was the reason has said so.
-    if self.account.flags.isEmpty { self.account.flags = .downstreamConnectionTermination }
+    self.dispatch.account.wasLeft()
     self.loop.ended(&self.dispatch.account)
     self.dispatch.ended()
     if !self.dispatch.mirrors.isEmpty { self.abandonMirrors() }

@@ -16,12 +16,15 @@ enum HTTP2LegFailure: Equatable {
 
 extension HTTP2LegFailure {
   /// What follows of it. `isWhole`: the request can be sent again from its first byte.
-  func action(_ exchange: inout HTTPExchange, isWhole: Bool, now: UInt64) -> HTTPExchange.Action {
+  func action(
+    _ exchange: inout HTTPExchange, isWhole: Bool, now: UInt64, affords: HTTPExchange.Affords
+  ) -> HTTPExchange.Action {
     switch self {
-    case .refused: return exchange.upstreamRefused(isWhole: isWhole, now: now)
-    case .lost: return exchange.upstreamFailed(now: now)
-    case .reset: return exchange.upstreamFailed(isReset: true, now: now)
-    case .fault(let reason): return exchange.upstreamFailed(fault: "http2_" + reason.rawValue, now: now)
+    case .refused: return exchange.upstreamRefused(isWhole: isWhole, now: now, affords: affords)
+    case .lost: return exchange.upstreamFailed(now: now, affords: affords)
+    case .reset: return exchange.upstreamFailed(isReset: true, now: now, affords: affords)
+    case .fault(let reason):
+      return exchange.upstreamFailed(fault: "http2_" + reason.rawValue, now: now, affords: affords)
     case .unsendable(let refusal): return .answer(HTTPLocalAnswer(refusal))
     }
   }

@@ -9,7 +9,7 @@ import MeshRouting
 final class HTTP2Upstream: HTTP2Wire {
   let key: UpstreamPool.Key
   private let flow: AcceptedFlow
-  private var dial: UpstreamDial
+  private(set) var dial: UpstreamDial
   private var isConnected = false
   /// The peer's SETTINGS came.
   private(set) var stands = false
@@ -18,11 +18,26 @@ final class HTTP2Upstream: HTTP2Wire {
   private var queued: [HTTP2Leg] = []
   private var idleSince: UInt64
   private let began: UInt64
+  /// As whoever used it last has them.
+  var terms: UpstreamTerms
+  private let share: RoutingTable.Share?
+  private var permit: UpstreamRecord.Permit?
+  /// There may be no more connections.
+  private var isOverloaded = false
+  /// Requests that it was given.
+  private var count: UInt64 = 0
+  private var isUnwanted = false
   /// Who comes later than this to one that does not stand yet dials by itself.
   private static let sharedDial: UInt64 = 1000
 
-  init(number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, loop: RelayLoop) {
+  init(
+    number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, _ share: RoutingTable.Share?, _ terms: UpstreamTerms,
+    _ permit: consuming UpstreamRecord.Permit, loop: RelayLoop
+  ) {
     self.key = key
+    self.share = share
+    self.terms = terms
+    self.permit = consume permit
     self.flow = flow
     self.dial = UpstreamDial(loop: loop, member: number, flow: flow)
     self.idleSince = loop.now
@@ -36,7 +51,7 @@ final class HTTP2Upstream: HTTP2Wire {
   // MARK: dialling
 
   /// What its failure is told as, while it does not stand.
-  var refusal: RoutingRefusal { self.dial.refusal }
+  var refusal: RoutingRefusal { self.isOverloaded ? .overflow : self.dial.refusal }
 
   func begin(client: CInt) {
     self.dialled(self.dial.begin(self.key.target, client: client))
@@ -84,14 +99,24 @@ final class HTTP2Upstream: HTTP2Wire {
 
   /// Whether another request may use it.
   var hasRoom: Bool {
-    guard self.phase == .open else { return false }
+    guard self.phase == .open, !self.isSpent, self.legs.count + self.queued.count < self.terms.streams else {
+      return false
+    }
     guard self.stands else { return self.isYoung && self.queued.count < self.loop.http.http2.concurrentStreams }
     return self.queued.isEmpty && self.machine.canOpen
   }
 
+  /// It ends with the requests that it has.
+  private var isSpent: Bool {
+    self.isUnwanted || self.count >= self.terms.requests || self.loop.now >= self.terms.end(of: self.began)
+  }
+
+  private var isResting: Bool { self.legs.isEmpty && self.queued.isEmpty }
+
   private var isYoung: Bool { self.loop.now < self.began + Self.sharedDial }
 
   func begin(_ leg: HTTP2Leg) {
+    self.count += 1
     guard self.stands else { return self.queued.append(leg) }
     self.open(leg)
   }
@@ -110,7 +135,13 @@ final class HTTP2Upstream: HTTP2Wire {
     guard self.machine.canOpen else { return self.unreachable() }
     while self.machine.canOpen, !self.queued.isEmpty { self.open(self.queued.removeFirst()) }
     guard !self.queued.isEmpty else { return }
-    let sibling = self.loop.freshHTTP2Upstream(self.key, self.flow)
+    guard let sibling = self.loop.freshHTTP2Upstream(self.key, self.flow, self.share) else {
+      let queued = self.queued
+      self.queued = []
+      self.isOverloaded = true
+      for leg in queued { leg.unreachable() }
+      return
+    }
     for leg in self.queued {
       leg.upstream = sibling
       sibling.begin(leg)
@@ -134,7 +165,17 @@ final class HTTP2Upstream: HTTP2Wire {
   }
 
   private func rested() {
-    if self.legs.isEmpty { self.idleSince = self.loop.now }
+    guard self.legs.isEmpty else { return }
+    self.idleSince = self.loop.now
+    if self.queued.isEmpty, self.stands, self.isSpent { super.drain() }
+  }
+
+  /// Nothing leads to its endpoint any more.
+  func orphaned() {
+    guard !self.isUnwanted else { return }
+    self.isUnwanted = true
+    if !self.isResting { return }
+    if self.stands { super.drain() } else { self.close() }
   }
 
   override func resumeStream(_ id: UInt32) -> Bool { self.legs[id]?.resume() ?? false }
@@ -195,16 +236,21 @@ final class HTTP2Upstream: HTTP2Wire {
 
   override func ended() {
     self.dial.stopWaiting()
+    self.permit = nil
     self.loop.forget(self)
   }
 
   override func sweep(idleSweeps: Int?) {
-    let timeout = self.loop.http.upstreamIdleTimeout
-    if self.legs.isEmpty, self.queued.isEmpty {
-      if !self.stands, !self.isYoung { return self.close() }
-      if self.idleSince + timeout <= self.loop.now { super.drain() }
-    }
+    if self.isResting, !self.stands, !self.isYoung { return self.close() }
     super.sweep(idleSweeps: idleSweeps)
+  }
+
+  override var streamDeadline: UInt64? {
+    self.isResting && self.stands ? self.terms.patience(since: self.idleSince, began: self.began) : nil
+  }
+
+  override func expireStreams(now: UInt64) {
+    if let deadline = self.streamDeadline, deadline <= now { super.drain() }
   }
 
   /// Whoever uses it drains.

@@ -41,7 +41,7 @@ extension HTTPConnection {
 
   func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>, rest: Span<UInt8>) {
     guard let response = upstream.machine.response else { return self.upstreamFailed(.interim) }
-    if self.dispatch.answers(response.status, now: self.loop.now) { return self.perform(.rest, []) }
+    if self.dispatch.answers(response.status, in: self.loop) { return self.perform(.rest, []) }
     guard let plan = self.server.answer(status: response.status, framing: response.framing) else {
       return self.upstreamFailed(.interim)
     }
@@ -85,6 +85,7 @@ extension HTTPConnection {
 
   /// All of it is in the output.
   func answerEnded() {
+    self.dispatch.answered(now: self.loop.now)
     self.dispatch.ended()
     if !self.dispatch.mirrors.isEmpty { self.abandonMirrors() }
     self.loop.ended(&self.dispatch.account)
@@ -120,7 +121,7 @@ extension HTTPConnection {
     let plan = self.server.answer(status: local.status, framing: .length(0))
     let text = local.isFailure ? local.reason : ""
     HTTP1Writer.answer(
-      local.status, local.phrase, text: text, isHead: isHead, closes: plan?.closes ?? true, edit: edit,
+      local.status, local.phrase, text: text, isHead: isHead, closes: plan?.closes ?? true, edit: local.edit(edit),
       to: &self.output.bytes)
     self.account.answered(by: local, bytes: isHead || text.isEmpty ? 0 : text.utf8.count + 1)
     self.loop.ended(&self.dispatch.account)
@@ -139,6 +140,7 @@ extension HTTPConnection {
   /// After 101 nothing is parsed any more. `rest`: what the upstream sent behind its head.
   private func becomeTunnel(_ upstream: HTTPUpstream, _ rest: Span<UInt8>) {
     _ = self.server.answerEnded()
+    self.dispatch.answered(now: self.loop.now)
     // What follows is told as the bytes of a connection.
     self.loop.ended(&self.dispatch.account)
     var received = self.output.takeAll()
@@ -150,7 +152,7 @@ extension HTTPConnection {
     self.dispatch.way = .none
     let tunnel = RelayConnection(
       number: self.loop.nextNumber(), flow: self.flow, loop: self.loop, client: client, upstream: upstream.surrender(),
-      dial: dial, sent: sent, received: received)
+      dial: dial, permit: upstream.surrenderPermit(), sent: sent, received: received)
     self.over()
     self.loop.add(tunnel)
     tunnel.beginTunnel()

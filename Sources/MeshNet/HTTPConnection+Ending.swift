@@ -66,6 +66,7 @@ extension HTTPConnection {
     } else if self.dispatch.phase == .waiting {
       let isUpstreams =
         self.requestHasEnded || self.upstream?.output.isEmpty == false || self.leg?.outflow.hasWork == true
+      if isUpstreams { self.dispatch.stalled(now: now) }
       self.answerLocally(isUpstreams ? .upstreamIdle : .bodyTimeout)
     } else {
       // Between requests, or what is left of a body does not come.
@@ -125,7 +126,7 @@ extension HTTPConnection {
     guard self.phase != .over else { return }
     self.phase = .over
     // Whoever else was the reason has said so.
-    if self.account.flags.isEmpty { self.account.flags = .downstreamConnectionTermination }
+    self.dispatch.account.wasLeft()
     self.loop.ended(&self.dispatch.account)
     self.dispatch.ended()
     self.client = -1

@@ -32,7 +32,7 @@ extension HTTPConnection {
       if self.server.interim(status) { _ = HTTPBridge.interim(head, to: &self.output.bytes) }
       return self.runSoon()
     }
-    if self.dispatch.answers(status, now: self.loop.now) { return self.perform(.rest, []) }
+    if self.dispatch.answers(status, in: self.loop) { return self.perform(.rest, []) }
     guard let plan = self.server.answer(status: status, framing: HTTPBridge.framing(head, ends: ends)) else {
       return self.upstreamFailed(.interim)
     }

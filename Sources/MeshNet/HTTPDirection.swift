@@ -16,8 +16,33 @@ struct HTTPDirection {
   var authority: [UInt8]?
   var requestTimeout: UInt32?
   var backendTimeout: UInt32?
-  /// Nil: the rule asks for no second attempt.
+  /// Nil: nobody asks for a second attempt.
   var retry: HTTPRetryDraft?
+  /// What pays for one.
+  var allowance: RetryAllowance
+  /// By which the endpoints are found in a newer table, should they be asked for again; nil: they are the port's.
+  var backend: HTTPUpstreams.Target?
+  /// What of the request chooses the endpoint, where its port is balanced so.
+  var key: UInt64?
+  /// On purpose.
+  var faults = HTTPFaults.Drawn.none
+
+  /// - own: the rule's; where it says nothing, the policy of the port that was called may.
+  init(
+    to share: RoutingTable.Share, speaksHTTP2: Bool, at route: RoutingTable.Route, retry own: HTTPRetry? = nil,
+    backendTimeout: UInt32? = nil
+  ) {
+    self.share = share
+    self.speaksHTTP2 = speaksHTTP2
+    self.allowance = RetryAllowance(of: route)
+    if let settings = route.traffic?.retries {
+      self.retry = settings.rule(over: own).map { HTTPRetryDraft($0, settings) }
+      self.backendTimeout = settings.attemptMilliseconds(backendTimeout)
+    } else {
+      self.retry = own.map { HTTPRetryDraft($0, nil) }
+      self.backendTimeout = backendTimeout
+    }
+  }
   /// Which get a copy.
   var mirrors: [HTTPMirrorTarget] = []
   /// Nil: the rule has no sessions.
@@ -49,12 +74,13 @@ extension RelayLoop {
       return .answer(HTTPLocalAnswer(RoutingRefusal.noServicePort))
     }
     account.asked(at: route, &self.requests)
-    if self.strain.now >= .shed {
-      var edit = HTTP1FieldEdit()
-      _ = edit.set("x-martlet-overloaded", "true")
-      return .answer(.overloaded, edit: edit)
-    }
+    if self.strain.now >= .shed { return .answer(.overloaded) }
     if self.isCall(input) { account.isGRPC = true }
+    self.httpScratch.faults = route.faults?.drawn(for: self.routed, in: input, using: &self.random) ?? .none
+    if self.httpScratch.faults.delay == nil, let status = self.httpScratch.faults.abort {
+      self.counters.aborted &+= 1
+      return .answer(.aborted(status))
+    }
     var path = self.path
     self.path = []
     defer { self.path = path }
@@ -65,6 +91,7 @@ extension RelayLoop {
       if case .refused(let refusal) = form { return .answer(HTTPLocalAnswer(refusal)) }
     }
     if form == .same { path.replace(with: input.extracting(parts.path)) }
+    self.routed.query = parts.query
     guard let rules = route.http?.table(forClientsIn: self.namespace(of: flow.sourceWorkload)) else {
       return self.directByPort(form == .rewritten ? parts.target(path, input) : nil, of: flow, at: route, table, input)
     }
@@ -81,7 +108,8 @@ extension RelayLoop {
     case .failure(let failure): return .answer(HTTPLocalAnswer(failure.refusal))
     case .success(let share):
       var direction = HTTPDirection(
-        share: share, speaksHTTP2: self.speaksHTTP2(share, at: route, isCall: false, input))
+        to: share, speaksHTTP2: self.speaksHTTP2(share, at: route, isCall: false, input), at: route)
+      self.finish(&direction, of: flow, input)
       direction.target = target
       return .forward(direction)
     }
@@ -96,7 +124,6 @@ extension RelayLoop {
     let host = HTTPTargetParts.host(of: request.authority, input)
     self.routed.method = request.method
     self.routed.host = host
-    self.routed.query = parts.query
     guard let match = rules.match(self.routed, in: input, path: path.span) else {
       return .answer(HTTPLocalAnswer(HTTPRefusal.noRoute))
     }
@@ -147,16 +174,15 @@ extension RelayLoop {
       account.asked(action.backends[index].service, &self.requests)
       let isCall = action.rule.origin.kind == .grpc
       var direction = HTTPDirection(
-        share: share, speaksHTTP2: self.speaksHTTP2(share, at: route, isCall: isCall, input))
+        to: share, speaksHTTP2: self.speaksHTTP2(share, at: route, isCall: isCall, input), at: route,
+        retry: action.rule.retry, backendTimeout: action.rule.backendTimeoutMilliseconds)
+      self.finish(&direction, of: flow, input)
       direction.session = session
       direction.requestEdit = effects.requestEdit
       // CORS of the rule has the last word.
       direction.answerEdit = effects.responseEdit.followed(by: ofCORS)
       direction.requestTimeout = action.rule.requestTimeoutMilliseconds
-      direction.backendTimeout = action.rule.backendTimeoutMilliseconds
-      if let retry = action.rule.retry, let targets = route.http?.upstreams {
-        direction.retry = HTTPRetryDraft(retry, targets[action.backends[index].upstream])
-      }
+      direction.backend = route.http?.upstreams[action.backends[index].upstream]
       if !effects.mirrors.isEmpty {
         direction.mirrors = self.mirrors(effects.mirrors, at: route, of: flow) {
           self.speaksHTTP2($0, at: route, isCall: isCall, input)
@@ -170,6 +196,14 @@ extension RelayLoop {
         direction.target = parts.target(path, input)
       }
       return .forward(direction)
+    }
+  }
+
+  /// What else becomes of a request that is passed on.
+  private func finish(_ direction: inout HTTPDirection, of flow: AcceptedFlow, _ input: Span<UInt8>) {
+    direction.faults = self.httpScratch.faults
+    if let keys = direction.share.keys {
+      direction.key = keys.hash(of: self.routed, input, source: self.address(of: flow))
     }
   }
 

@@ -27,29 +27,54 @@ extension HTTPDispatcher {
 
   // MARK: to an endpoint
 
-  func perform(_ action: ConnectAttempts.Action) {
+  func perform(_ action: ConnectAttempts.Action?) {
     switch action {
+    case nil: self.moved()
     case .refuse(let refusal): self.perform(self.dispatch.refused(refusal, now: self.loop.now), [])
     case .dial(let choice, _): self.dial(choice)
     }
   }
 
-  /// On a connection of the pool, or a new one.
+  /// On a connection that has room, or a new one, if there may be one more.
   private func dial(_ choice: RoutingTable.Choice) {
-    self.dispatch.chosen(choice, &self.loop.requests)
+    self.dispatch.chosen(choice, in: self.loop)
     let key = UpstreamPool.Key(
       workload: self.flow.sourceWorkload, namespaceCookie: self.flow.namespaceCookie, target: choice.target)
-    if let block = self.dispatch.block {
-      let (leg, isFresh) = self.loop.leg(
-        block, isWhole: self.dispatch.isWhole, to: key, self.flow, for: self, self.dispatch.exchange)
-      self.dispatch.way = .http2(leg)
-      leg.begin(isFresh: isFresh, client: self.client)
-    } else {
-      let (upstream, isFresh) = self.loop.upstream(key, self.flow, for: self, self.dispatch.exchange)
-      self.dispatch.way = .http1(upstream)
-      if isFresh { upstream.begin(client: self.client) } else { self.upstreamOpened(upstream) }
+    let isTaken =
+      if let block = self.dispatch.block {
+        self.goOnStream(block, key)
+      } else {
+        self.goOnConnection(key)
+      }
+    if isTaken { self.moved() } else { self.unreachable(as: .overflow, wasTried: false) }
+  }
+
+  private func goOnConnection(_ key: UpstreamPool.Key) -> Bool {
+    let share = self.dispatch.share
+    if let idle = self.loop.idleUpstream(key, share, self.dispatch.exchange) {
+      idle.take(for: self)
+      self.dispatch.way = .http1(idle)
+      self.upstreamOpened(idle)
+      return true
     }
-    self.moved()
+    guard self.dispatch.waits(), let fresh = self.loop.freshUpstream(key, self.flow, share, for: self) else {
+      return false
+    }
+    self.dispatch.way = .http1(fresh)
+    fresh.begin(client: self.client)
+    return true
+  }
+
+  private func goOnStream(_ block: FieldBlock, _ key: UpstreamPool.Key) -> Bool {
+    let share = self.dispatch.share
+    let shared = self.loop.sharedHTTP2Upstream(key, share, self.dispatch.exchange)
+    guard shared?.stands == true || self.dispatch.waits(),
+      let upstream = shared ?? self.loop.freshHTTP2Upstream(key, self.flow, share)
+    else { return false }
+    let leg = HTTP2Leg(block, isWhole: self.dispatch.isWhole, on: upstream, user: self)
+    self.dispatch.way = .http2(leg)
+    leg.begin(isFresh: shared == nil, client: self.client)
+    return true
   }
 
   func upstreamOpened(_ upstream: HTTPUpstream) {
@@ -67,15 +92,15 @@ extension HTTPDispatcher {
   }
 
   func upstreamUnreachable(_ upstream: HTTPUpstream) {
-    if self.dispatch.isOn(upstream) { self.unreachable(as: upstream.dial.refusal) }
+    if self.dispatch.isOn(upstream) { self.unreachable(as: upstream.dial.refusal, wasTried: upstream.dial.wasTried) }
   }
 
   func legUnreachable(_ leg: HTTP2Leg) {
-    if self.dispatch.isOn(leg) { self.unreachable(as: leg.upstream.refusal) }
+    if self.dispatch.isOn(leg) { self.unreachable(as: leg.upstream.refusal, wasTried: leg.upstream.dial.wasTried) }
   }
 
-  private func unreachable(as refusal: RoutingRefusal) {
-    guard let action = self.dispatch.unreachable(as: refusal, in: self.loop) else { return }
+  private func unreachable(as refusal: RoutingRefusal, wasTried: Bool) {
+    guard let action = self.dispatch.unreachable(as: refusal, wasTried: wasTried, in: self.loop) else { return }
     self.perform(action)
     self.moved()
   }
@@ -97,6 +122,12 @@ extension HTTPDispatcher {
       self.rewind()
       if let choice = self.dispatch.choice { self.dial(choice) }
     case .rest: self.moved()
+    case .start:
+      guard let first = self.dispatch.start(of: self.flow, in: self.loop) else {
+        self.loop.counters.aborted &+= 1
+        return self.answerLocally(self.dispatch.aborted, edit: HTTP1FieldEdit())
+      }
+      self.perform(first)
     case .retry:
       guard let again = self.dispatch.again(of: self.flow, in: self.loop) else {
         return self.answerLocally(.upstreamClosed, edit: HTTP1FieldEdit())

@@ -5,10 +5,11 @@ import MeshTelemetry
 ///
 /// ```
 ///  idle ─ begin ─► dialling ─ sent ─► waiting ─ answers, answerBegan ─► answering ─ ended ─► idle
-///                   ▲   ▲  │             │ a connection that had served before died at once, and the request may be
+///          │        ▲   ▲  │             │ a connection that had served before died at once, and the request may be
 ///                   │   └──┼─ replay ────┤ said twice; or the upstream did nothing of it
-///                   │      ▼             │
-///                   └── resting ◄────────┘ the rule asks for another attempt
+///          │        │      ▼             │
+///          └────────┴── resting ◄────────┘ the rule asks for another attempt
+///   a delay on purpose
 /// ```
 struct HTTPExchange: Equatable {
   enum Phase: Equatable {
@@ -17,7 +18,7 @@ struct HTTPExchange: Equatable {
     case dialling
     /// The request is sent, or as much of it as has come.
     case waiting
-    /// Until the next attempt.
+    /// Until the next attempt, or, where it is held up on purpose, the first.
     case resting
     /// The final head has been passed on: a failure can only be a cut.
     case answering
@@ -29,6 +30,8 @@ struct HTTPExchange: Equatable {
     case replay
     /// What the attempt had is dropped; the next one is due at the exchange's deadline.
     case rest
+    /// The first attempt.
+    case start
     /// The next attempt, from the first byte of the request.
     case retry
     case answer(HTTPLocalAnswer)
@@ -51,13 +54,14 @@ struct HTTPExchange: Equatable {
   /// Nil: the rule asks for none, or the request cannot be said again any more.
   private var retries: HTTPRetries?
   private var restEnd: UInt64 = 0
+  private var isHeldUp = false
   /// The rule would have asked for more attempts than it has.
   private(set) var isExhausted = false
 
-  /// A request goes to an upstream. Timeouts of 0 are none.
+  /// A request goes to an upstream. Timeouts of 0 are none. `delay`: before that.
   mutating func begin(
     isReplayable: Bool, requestTimeout: UInt32? = nil, backendTimeout: UInt32? = nil, retries: HTTPRetries? = nil,
-    now: UInt64
+    delay: UInt32 = 0, now: UInt64
   ) {
     self = HTTPExchange()
     self.retries = retries
@@ -65,6 +69,12 @@ struct HTTPExchange: Equatable {
     self.isReplayable = isReplayable
     self.requestDeadline = Self.deadline(requestTimeout.map { UInt64($0) }, now)
     self.backendTimeout = backendTimeout.map { UInt64($0) }
+    guard delay == 0 else {
+      self.phase = .resting
+      self.isHeldUp = true
+      self.restEnd = now + UInt64(delay)
+      return
+    }
     self.attemptDeadline = Self.deadline(self.backendTimeout, now)
   }
 
@@ -104,10 +114,13 @@ struct HTTPExchange: Equatable {
   /// Bytes came from the upstream.
   mutating func heard() { self.wasHeard = true }
 
+  /// Whether one more attempt may follow where the rule asks for one; who says yes has counted it.
+  typealias Affords = () -> Bool
+
   /// A final head came that nobody has seen yet. `rest`: nor will anybody.
-  mutating func answers(_ status: UInt16, now: UInt64) -> Action {
+  mutating func answers(_ status: UInt16, now: UInt64, affords: Affords = { true }) -> Action {
     guard self.retries != nil, self.phase == .waiting else { return .none }
-    return self.rests(after: .answered(status), now: now) ? .rest : .none
+    return self.rests(after: .answered(status), now: now, affords) ? .rest : .none
   }
 
   mutating func answerBegan() {
@@ -119,15 +132,17 @@ struct HTTPExchange: Equatable {
   }
 
   /// No endpoint took the connection.
-  mutating func unreachable(_ refusal: RoutingRefusal, now: UInt64) -> Action {
+  mutating func unreachable(_ refusal: RoutingRefusal, now: UInt64, affords: Affords = { true }) -> Action {
     guard self.phase == .dialling else { return .none }
     let local = HTTPLocalAnswer(refusal)
     guard refusal == .upstreamFailed || refusal == .connectTimeout else { return self.over(.answer(local)) }
-    return self.failed(.untouched, local, now: now)
+    return self.failed(.untouched, local, now: now, affords)
   }
 
   /// The upstream ended, it reset the stream, or what it sent is no answer (`fault`).
-  mutating func upstreamFailed(fault: String? = nil, isReset: Bool = false, now: UInt64) -> Action {
+  mutating func upstreamFailed(
+    fault: String? = nil, isReset: Bool = false, now: UInt64, affords: Affords = { true }
+  ) -> Action {
     switch self.phase {
     case .idle, .dialling, .resting: return .none
     case .answering: return self.over(.cut)
@@ -138,20 +153,20 @@ struct HTTPExchange: Equatable {
         self.hasReplayed = true
         return self.replay(now: now)
       }
-      if let fault { return self.failed(.nonsense, .badAnswer(fault), now: now) }
-      return self.failed(.lost, isReset ? .upstreamReset : .upstreamClosed, now: now)
+      if let fault { return self.failed(.nonsense, .badAnswer(fault), now: now, affords) }
+      return self.failed(.lost, isReset ? .upstreamReset : .upstreamClosed, now: now, affords)
     }
   }
 
   /// The upstream did nothing of the request (RFC 9113 section 8.7): it may be sent again whatever it asks for, if all of it
   /// is still there (`isWhole`).
-  mutating func upstreamRefused(isWhole: Bool, now: UInt64) -> Action {
+  mutating func upstreamRefused(isWhole: Bool, now: UInt64, affords: Affords = { true }) -> Action {
     switch self.phase {
     case .idle, .dialling, .resting: return .none
     case .answering: return self.over(.cut)
     case .waiting:
       guard isWhole, self.refusals < Self.mostRefusals else {
-        return self.failed(.untouched, .upstreamRefused, now: now)
+        return self.failed(.untouched, .upstreamRefused, now: now, affords)
       }
       self.refusals += 1
       return self.replay(now: now)
@@ -172,7 +187,7 @@ struct HTTPExchange: Equatable {
 
   private static let mostRefusals = 3
 
-  mutating func expired(now: UInt64) -> Action {
+  mutating func expired(now: UInt64, affords: Affords = { true }) -> Action {
     guard self.phase != .idle else { return .none }
     if let deadline = self.requestDeadline, now >= deadline {
       return self.over(self.phase == .answering ? .cut : .answer(.requestTimeout))
@@ -182,15 +197,18 @@ struct HTTPExchange: Equatable {
       self.phase = .dialling
       self.wasHeard = false
       self.attemptDeadline = Self.deadline(self.backendTimeout, now)
-      return .retry
+      defer { self.isHeldUp = false }
+      return self.isHeldUp ? .start : .retry
     }
     guard let deadline = self.attemptDeadline, now >= deadline else { return .none }
-    return self.failed(self.phase == .dialling ? .untouched : .timedOut, .backendTimeout, now: now)
+    return self.failed(self.phase == .dialling ? .untouched : .timedOut, .backendTimeout, now: now, affords)
   }
 
   /// The attempt came to nothing. Where the rule asks for no other, `local` is what the client gets.
-  private mutating func failed(_ failure: HTTPRetries.Failure, _ local: HTTPLocalAnswer, now: UInt64) -> Action {
-    if self.rests(after: failure, now: now) { return .rest }
+  private mutating func failed(
+    _ failure: HTTPRetries.Failure, _ local: HTTPLocalAnswer, now: UInt64, _ affords: Affords
+  ) -> Action {
+    if self.rests(after: failure, now: now, affords) { return .rest }
     var local = local
     if self.isExhausted {
       // After as many attempts as the rule has, the backend is out of service (Gateway API takes 500 and 503).
@@ -200,17 +218,18 @@ struct HTTPExchange: Equatable {
     return self.over(.answer(local))
   }
 
-  private mutating func rests(after failure: HTTPRetries.Failure, now: UInt64) -> Bool {
-    switch self.retries?.decide(failure) {
+  private mutating func rests(after failure: HTTPRetries.Failure, now: UInt64, _ affords: Affords) -> Bool {
+    switch self.retries?.decide(failure, affords: affords) {
     case .again(let wait):
       self.phase = .resting
       self.attemptDeadline = nil
       self.restEnd = now + wait
       return true
-    case .exhausted, .unaffordable:
+    case .exhausted:
       self.isExhausted = true
       return false
-    case .stands, nil: return false
+    // One that cannot be afforded stands as it is.
+    case .stands, .unaffordable, nil: return false
     }
   }
 

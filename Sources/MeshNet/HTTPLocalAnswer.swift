@@ -38,9 +38,13 @@ struct HTTPLocalAnswer: Equatable, Error {
       case .noEndpoint, .noTunnel: .noHealthyUpstream
       case .upstreamFailed, .connectTimeout: .upstreamConnectionFailure
       case .noLocalPort: [.upstreamConnectionFailure, .upstreamOverflow]
+      case .overflow: .upstreamOverflow
       }
     self.init(refusal == .invalidBackend ? 500 : 503, refusal.rawValue, flags)
   }
+
+  /// A failure on purpose.
+  static func aborted(_ status: UInt16) -> HTTPLocalAnswer { .init(status, "fault_abort", .faultInjected) }
 
   /// What the upstream sent is no answer.
   static func badAnswer(_ fault: String) -> HTTPLocalAnswer { .init(502, fault, .upstreamProtocolError) }
@@ -86,6 +90,19 @@ struct HTTPLocalAnswer: Equatable, Error {
   /// As gRPC has it.
   var call: GRPCStatus {
     self == .requestTimeout || self == .backendTimeout ? .deadlineExceeded : GRPCStatus(httpStatus: self.status)
+  }
+
+  /// Memory, or a limit of the port: which the client is told.
+  var isOverload: Bool { self == .overloaded || self.reason == RoutingRefusal.overflow.rawValue }
+
+  static let overloadField = (name: "x-martlet-overloaded", value: "true")
+
+  /// With what the answer says of itself.
+  func edit(_ edit: HTTP1FieldEdit) -> HTTP1FieldEdit {
+    guard self.isOverload else { return edit }
+    var edit = edit
+    _ = edit.set(Self.overloadField.name, Self.overloadField.value)
+    return edit
   }
 
   var phrase: StaticString {

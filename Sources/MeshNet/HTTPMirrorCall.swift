@@ -169,7 +169,7 @@ final class HTTPMirrorCall: LoopMember, HTTPDispatcher {
   func answerInterim(_ status: UInt16, _ upstream: HTTPUpstream, _ input: Span<UInt8>) {}
 
   func answerBegan(_ upstream: HTTPUpstream, _ input: Span<UInt8>, rest: Span<UInt8>) {
-    if let response = upstream.machine.response { _ = self.dispatch.answers(response.status, now: self.loop.now) }
+    if let response = upstream.machine.response { _ = self.dispatch.answers(response.status, in: self.loop) }
   }
 
   func answerBody(_ input: Span<UInt8>, _ range: Range<Int>) {}
@@ -183,21 +183,21 @@ final class HTTPMirrorCall: LoopMember, HTTPDispatcher {
   func answerEnded(_ upstream: HTTPUpstream, _ input: Span<UInt8>, isReusable: Bool) {
     self.dispatch.way = .none
     upstream.done(isReusable: isReusable)
-    self.close()
+    self.answered()
   }
 
   func legHasRoom(_ leg: HTTP2Leg, _ count: Int) {}
 
   func legHead(_ leg: HTTP2Leg, _ head: HTTP2Head, ends: Bool) {
     if case .response(let status) = head.start, status >= 200 {
-      _ = self.dispatch.answers(status, now: self.loop.now)
+      _ = self.dispatch.answers(status, in: self.loop)
     }
-    if ends { self.close() }
+    if ends { self.answered() }
   }
 
   func legBody(_ leg: HTTP2Leg, _ input: Span<UInt8>, ends: Bool) {
     leg.consumed(input.count)
-    if ends { self.close() }
+    if ends { self.answered() }
   }
 
   func legFailed(_ leg: HTTP2Leg, _ failure: HTTP2LegFailure) {
@@ -222,6 +222,11 @@ final class HTTPMirrorCall: LoopMember, HTTPDispatcher {
   private func fail(_ failure: Failure) {
     guard !self.isOver else { return }
     self.loop.noteMirror(failure, of: self.flow)
+    self.close()
+  }
+
+  private func answered() {
+    self.dispatch.answered(now: self.loop.now)
     self.close()
   }
 

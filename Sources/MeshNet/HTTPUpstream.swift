@@ -2,6 +2,7 @@ import CMeshRelay
 import Glibc
 import MeshBase
 import MeshHTTP
+import MeshRouting
 import MeshTelemetry
 
 /// A connection toward an upstream that is spoken HTTP/1.1 on: dials, serves one request after another for whoever uses it, and
@@ -24,13 +25,31 @@ final class HTTPUpstream: LoopMember {
   /// It takes no more, but what it said before may still be read.
   var isDeaf = false
   private(set) var isOpen = false
-  private(set) var hasServed = false
+  /// Requests.
+  private var served: UInt64 = 0
+  private let began: UInt64
+  /// As whoever uses it now has them.
+  var terms: UpstreamTerms
+  private var permit: UpstreamRecord.Permit?
+  /// While it waits for a request: until when.
+  private var patience: UInt64 = 0
+  /// When the loop looks here next.
+  private var armedFor = UInt64.max
+  /// The table that the endpoint was last seen in.
+  private var tableNumber: UInt64
   private var isQueued = false
   /// Whose request it serves, or is to serve. Nil: it is in the pool, or over.
   private(set) var user: (any HTTPUpstreamUser)?
 
-  init(number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, user: any HTTPUpstreamUser, loop: RelayLoop) {
+  init(
+    number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, _ terms: UpstreamTerms,
+    _ permit: consuming UpstreamRecord.Permit, user: any HTTPUpstreamUser, loop: RelayLoop
+  ) {
     self.number = number
+    self.began = loop.now
+    self.terms = terms
+    self.permit = consume permit
+    self.tableNumber = loop.tableNumber
     self.key = key
     self.loop = loop
     self.user = user
@@ -100,6 +119,11 @@ final class HTTPUpstream: LoopMember {
 
   // MARK: use
 
+  var hasServed: Bool { self.served > 0 }
+
+  /// Whether it may be used for another request.
+  func isFit(now: UInt64) -> Bool { self.machine.isIdle && now < self.patience }
+
   /// Whether the next request can be sent: nothing has come meanwhile that no event has told yet.
   var isQuiet: Bool { self.machine.isIdle && cmesh_relay_has_input(self.descriptor) == 0 }
 
@@ -108,10 +132,32 @@ final class HTTPUpstream: LoopMember {
   /// It waits for the next request.
   private func rest() {
     self.user = nil
-    self.hasServed = true
-    guard self.output.isEmpty, self.held.isEmpty, !self.isReadable, !self.hasEnded,
-      self.loop.pool.put(self.number, self.key, now: self.loop.now)
+    self.served += 1
+    self.patience = self.terms.patience(since: self.loop.now, began: self.began)
+    guard self.output.isEmpty, self.held.isEmpty, !self.isReadable, !self.hasEnded, self.served < self.terms.requests,
+      self.loop.now < self.patience, self.isWanted, self.loop.pool.put(self.number, self.key, until: self.patience)
     else { return self.close() }
+    self.arm()
+  }
+
+  /// Something still leads to its endpoint. Asked once a table.
+  private var isWanted: Bool {
+    guard self.tableNumber != self.loop.tableNumber else { return true }
+    self.tableNumber = self.loop.tableNumber
+    return self.loop.table?.leads(to: self.key.target) ?? true
+  }
+
+  /// Later ends the sweep finds.
+  private func arm() {
+    guard self.patience < self.armedFor, self.patience <= self.loop.now + self.loop.sweepInterval else { return }
+    self.armedFor = self.patience
+    self.loop.deadlines.add(self.patience, self.number)
+  }
+
+  func expire(now: UInt64) {
+    if self.armedFor <= now { self.armedFor = .max }
+    guard self.user == nil, self.descriptor >= 0 else { return }
+    if self.patience <= now { self.close() } else { self.arm() }
   }
 
   /// Its request has been answered.
@@ -136,8 +182,12 @@ final class HTTPUpstream: LoopMember {
       if self.hasEnded { cmesh_relay_close(self.descriptor) } else { cmesh_relay_reset(self.descriptor) }
     }
     self.descriptor = -1
+    self.permit = nil
     self.loop.ended(self)
   }
+
+  /// What counts the connection, for whoever has it from here on.
+  func surrenderPermit() -> UpstreamRecord.Permit? { self.permit.take() }
 
   /// The socket, for a tunnel: whoever calls owns it.
   func surrender() -> CInt {
@@ -160,7 +210,7 @@ final class HTTPUpstream: LoopMember {
     self.isQueued = true
     self.loop.runSoon(self)
   }
-  func expire(now: UInt64) {}
+
   func drain() {}
 
   func sweep(idleSweeps: Int?) {

@@ -1,7 +1,9 @@
 import CMeshRelay
 import Glibc
+import Logging
 import MeshBase
 import MeshRouting
+import MeshSnapshot
 
 /// One accepted connection and its upstream: drives `ConnectAttempts` until an upstream stands, then `RelayMachine` until
 /// both are done. Confined to its loop.
@@ -20,7 +22,13 @@ final class RelayConnection: LoopMember {
   private var quietSweeps = 0
   private var isQueued = false
   private var upstreamDial: UpstreamDial
-  private let share: RoutingTable.Share?
+  /// The endpoints that it may go to; nil: the port's, until it is begun.
+  private var share: RoutingTable.Share?
+  /// Of the endpoint that it is at, and since when, in microseconds.
+  private var ticket: AttemptTicket?
+  private var chosenAt: UInt64 = 0
+  private var wasConnected = false
+  private var permit: UpstreamRecord.Permit?
 
   init(
     number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: CInt, within share: RoutingTable.Share? = nil,
@@ -42,9 +50,10 @@ final class RelayConnection: LoopMember {
   /// - sent, received: bytes that each end has to get before all others.
   init(
     number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: CInt, upstream: CInt, dial: UpstreamDial,
-    sent: [UInt8], received: [UInt8]
+    permit: consuming UpstreamRecord.Permit?, sent: [UInt8], received: [UInt8]
   ) {
     self.share = nil
+    self.permit = permit
     self.number = number
     self.flow = flow
     self.owner = loop
@@ -83,9 +92,27 @@ final class RelayConnection: LoopMember {
   func begin() {
     guard self.watch(self.client, .client) else { return self.refuse(.upstreamFailed) }
     let now = self.owner.now
-    self.perform(
-      self.share.map { self.attempts.begin(in: $0, now: now, using: &self.owner.random) }
-        ?? self.attempts.begin(now: now, using: &self.owner.random))
+    guard self.flow.chosen == nil, let table = self.owner.table else {
+      return self.perform(self.attempts.begin(now: now, using: &self.owner.random))
+    }
+    switch self.share(of: table) {
+    case .failure(let failure): self.refuse(failure.refusal)
+    case .success(let share):
+      self.share = share
+      self.permit = share.record.admit(.connections, share.traffic?.limits)
+      guard self.permit != nil else {
+        self.owner.say("connection refused", self.flow, [LogKey.reason: "\(RoutingRefusal.overflow.rawValue)"])
+        return self.refuse(.overflow)
+      }
+      let key = share.keys.flatMap { $0.hash(source: self.owner.address(of: self.flow)) }
+      self.attempts = ConnectAttempts(table: table, original: self.flow.original, key: key)
+      self.perform(self.attempts.begin(in: share, now: now, using: &self.owner.random))
+    }
+  }
+
+  private func share(of table: RoutingTable) -> Result<RoutingTable.Share, RoutingFailure> {
+    if let share = self.share { return .success(share) }
+    return table.share(to: self.flow.original, using: &self.owner.random)
   }
 
   private func perform(_ action: ConnectAttempts.Action) {
@@ -102,6 +129,8 @@ final class RelayConnection: LoopMember {
   }
 
   private func dial(_ choice: RoutingTable.Choice) {
+    self.ticket = choice.attempt()
+    self.chosenAt = self.owner.microseconds
     self.dialled(self.upstreamDial.begin(choice.target, client: self.client))
   }
 
@@ -127,18 +156,29 @@ final class RelayConnection: LoopMember {
   private func dialFailed() {
     if self.upstream >= 0 { close(self.upstream) }
     self.upstream = -1
+    self.attemptEnded(self.upstreamDial.wasTried ? .unreachable : nil)
     self.perform(
       self.attempts.failed(as: self.upstreamDial.refusal, now: self.owner.now, using: &self.owner.random))
   }
 
+  /// - outcome: nil: it says nothing about the endpoint.
+  private func attemptEnded(_ outcome: AttemptOutcome?) {
+    guard let ticket = self.ticket.take(), let outcome else { return }
+    ticket.ended(as: outcome, now: self.owner.now)
+  }
+
   func expire(now: UInt64) {
     guard self.machine.phase == .connecting, now >= self.attempts.deadline else { return }
+    self.attemptEnded(self.upstreamDial.wasTried ? .unreachable : nil)
     self.refuse(.connectTimeout)
   }
 
   private func connected() {
     guard self.machine.phase == .connecting else { return }
     self.owner.reached(self)
+    self.wasConnected = true
+    let now = self.owner.microseconds
+    self.ticket?.answerBegan(after: now > self.chosenAt ? now - self.chosenAt : 0, now: self.owner.now)
     self.perform(self.machine.connected())
     self.resume()
   }
@@ -276,6 +316,8 @@ final class RelayConnection: LoopMember {
 
   private func finish() {
     self.upstreamDial.stopWaiting()
+    self.attemptEnded(self.wasConnected ? .connected : nil)
+    self.permit = nil
     self.closeSockets()
     self.outward.release(self.owner.kit)
     self.homeward.release(self.owner.kit)

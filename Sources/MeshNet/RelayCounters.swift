@@ -8,6 +8,9 @@ package struct RelayCounters: Sendable, Equatable {
   package var requests: UInt64 = 0
   /// Attempts at them after the first, because a rule asks for it.
   package var retries: UInt64 = 0
+  /// Requests that were held up, and answered, on purpose.
+  package var delayed: UInt64 = 0
+  package var aborted: UInt64 = 0
   /// Copies of them that were sent to mirrors.
   package var mirrored: UInt64 = 0
   /// From clients to upstreams.
@@ -26,6 +29,8 @@ package struct RelayCounters: Sendable, Equatable {
     sum.relayed += b.relayed
     sum.requests &+= b.requests
     sum.retries &+= b.retries
+    sum.delayed &+= b.delayed
+    sum.aborted &+= b.aborted
     sum.mirrored &+= b.mirrored
     sum.sentBytes &+= b.sentBytes
     sum.receivedBytes &+= b.receivedBytes

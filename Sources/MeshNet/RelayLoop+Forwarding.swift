@@ -31,14 +31,21 @@ extension RelayLoop {
     let key = UInt64(flow.sourceWorkload) << 1 | (isV4 ? 1 : 0)
     if let known = self.httpScratch.clients[key] { return known }
     var words = HTTPClientWords()
-    guard let caller = self.callers.names[flow.sourceWorkload], let table = self.table else { return words }
-    let addresses = table.addresses(of: caller)
-    if let address = addresses.first(where: { $0.isV4 == isV4 }) ?? addresses.first {
+    guard self.callers.names[flow.sourceWorkload] != nil, self.table != nil else { return words }
+    if let address = self.address(of: flow) {
       if self.http.forwarding.tellsClient { words.forwardedFor = Array(address.description.utf8) }
       if self.http.forwarding.forwarded == .replace { words.forwarded = HTTPForwarding.element(client: address) }
     }
     self.httpScratch.clients[key] = words
     return words
+  }
+
+  /// The same address, for what is balanced by it.
+  func address(of flow: AcceptedFlow) -> IPAddress? {
+    guard let caller = self.callers.names[flow.sourceWorkload], let addresses = self.table?.addresses(of: caller) else {
+      return nil
+    }
+    return addresses.first { $0.isV4 == flow.original.address.isV4 } ?? addresses.first
   }
 
   /// A UUID of version 4 (RFC 9562).

@@ -10,6 +10,8 @@ struct HTTPScratch {
   var path: [UInt8] = []
   /// The request as routes see it.
   var routed = HTTPRequestHead(method: 0..<0, host: 0..<0, query: nil, fields: [])
+  /// What it meets with on purpose.
+  var faults = HTTPFaults.Drawn.none
   /// What the proxy says of the next request's way.
   var passage = HTTP1Passage()
   /// By source workload and family.
@@ -44,39 +46,58 @@ extension RelayLoop {
     return self.connections[number] as? HTTPUpstream
   }
 
-  /// A connection that waits, for an exchange that may use one, or a new one that has still to dial.
-  func upstream(
-    _ key: UpstreamPool.Key, _ flow: AcceptedFlow, for user: any HTTPUpstreamUser, _ exchange: HTTPExchange
-  ) -> (upstream: HTTPUpstream, isFresh: Bool) {
+  private func terms(_ share: RoutingTable.Share?) -> UpstreamTerms {
+    UpstreamTerms(share?.traffic?.pool, idle: self.http.upstreamIdleTimeout)
+  }
+
+  /// A connection that waits, for an exchange that may use one.
+  func idleUpstream(
+    _ key: UpstreamPool.Key, _ share: RoutingTable.Share?, _ exchange: HTTPExchange
+  ) -> HTTPUpstream? {
     while exchange.mayReuse, let idle = self.takeIdle(key) {
-      guard idle.machine.isIdle, !exchange.mustBeSure || idle.isQuiet else {
-        idle.close()
-        continue
+      if idle.isFit(now: self.now), !exchange.mustBeSure || idle.isQuiet {
+        idle.terms = self.terms(share)
+        return idle
       }
-      idle.take(for: user)
-      return (idle, false)
+      idle.close()
     }
-    let fresh = HTTPUpstream(number: self.nextNumber(), key: key, flow: flow, user: user, loop: self)
+    return nil
+  }
+
+  /// A new one that has still to dial. Nil: there are as many as may be.
+  func freshUpstream(
+    _ key: UpstreamPool.Key, _ flow: AcceptedFlow, _ share: RoutingTable.Share?, for user: any HTTPUpstreamUser
+  ) -> HTTPUpstream? {
+    guard let permit = self.admitConnection(share) else { return nil }
+    let fresh = HTTPUpstream(
+      number: self.nextNumber(), key: key, flow: flow, self.terms(share), permit, user: user, loop: self)
     self.add(fresh)
-    return (fresh, true)
+    return fresh
   }
 
-  /// A place for a request on a connection that has room, or on a new one that has still to dial.
-  func leg(
-    _ request: FieldBlock, isWhole: Bool, to key: UpstreamPool.Key, _ flow: AcceptedFlow, for user: any HTTP2LegUser,
-    _ exchange: HTTPExchange
-  ) -> (leg: HTTP2Leg, isFresh: Bool) {
-    if exchange.mayReuse, let upstream = self.http2Upstreams[key]?.first(where: { $0.hasRoom }) {
-      return (HTTP2Leg(request, isWhole: isWhole, on: upstream, user: user), false)
-    }
-    return (HTTP2Leg(request, isWhole: isWhole, on: self.freshHTTP2Upstream(key, flow), user: user), true)
+  /// One that has room for another request, for an exchange that may use one.
+  func sharedHTTP2Upstream(
+    _ key: UpstreamPool.Key, _ share: RoutingTable.Share?, _ exchange: HTTPExchange
+  ) -> HTTP2Upstream? {
+    guard exchange.mayReuse, let upstream = self.http2Upstreams[key]?.first(where: { $0.hasRoom }) else { return nil }
+    upstream.terms = self.terms(share)
+    return upstream
   }
 
-  func freshHTTP2Upstream(_ key: UpstreamPool.Key, _ flow: AcceptedFlow) -> HTTP2Upstream {
-    let fresh = HTTP2Upstream(number: self.nextNumber(), key: key, flow: flow, loop: self)
+  /// A new one that has still to dial. Nil: there are as many as may be.
+  func freshHTTP2Upstream(
+    _ key: UpstreamPool.Key, _ flow: AcceptedFlow, _ share: RoutingTable.Share?
+  ) -> HTTP2Upstream? {
+    guard let permit = self.admitConnection(share) else { return nil }
+    let fresh = HTTP2Upstream(
+      number: self.nextNumber(), key: key, flow: flow, share, self.terms(share), permit, loop: self)
     self.add(fresh)
     self.http2Upstreams[key, default: []].append(fresh)
     return fresh
+  }
+
+  private func admitConnection(_ share: RoutingTable.Share?) -> UpstreamRecord.Permit? {
+    share.flatMap { $0.record.admit(.connections, $0.traffic?.limits) }
   }
 
   func forget(_ upstream: HTTP2Upstream) {
@@ -85,9 +106,18 @@ extension RelayLoop {
   }
 
   func closeOldIdle(all: Bool) {
-    guard self.pool.count > 0, all || self.now > self.http.upstreamIdleTimeout else { return }
-    for number in self.pool.takeOld(since: all ? self.now : self.now - self.http.upstreamIdleTimeout) {
+    guard self.pool.count > 0 else { return }
+    for number in self.pool.takeOld(now: all ? .max : self.now) { (self.connections[number] as? HTTPUpstream)?.close() }
+  }
+
+  /// With a new table: connections to endpoints that nothing leads to any more end with the requests that they have.
+  func closeOrphans() {
+    guard let table = self.table else { return }
+    for number in self.pool.takeOrphans({ table.leads(to: $0) }) {
       (self.connections[number] as? HTTPUpstream)?.close()
+    }
+    for (key, upstreams) in self.http2Upstreams where !table.leads(to: key.target) {
+      for upstream in upstreams { upstream.orphaned() }
     }
   }
 

@@ -18,8 +18,12 @@ final class RelayLoop: ThreadLoop {
     didSet {
       self.across = []
       self.httpScratch.clients = [:]
+      self.tableNumber &+= 1
+      self.closeOrphans()
     }
   }
+  /// How many there were.
+  private(set) var tableNumber: UInt64 = 0
   /// What was found to be dialled from inside of the destination's namespace. Always right, if not always needed.
   var across: Set<StockRoom.Shelf> = []
   var counters = RelayCounters()

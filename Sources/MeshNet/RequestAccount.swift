@@ -113,6 +113,11 @@ struct RequestAccount {
     self.draft?.reason = local.reason
   }
 
+  /// It ends before its answer is whole. Nobody said why: the client went.
+  mutating func wasLeft() {
+    if self.flags.subtracting(.delayInjected).isEmpty { self.flags.insert(.downstreamConnectionTermination) }
+  }
+
   /// Nil: no request was under way.
   mutating func end(at now: UInt64) -> RequestOutcome? {
     guard let began = self.began else { return nil }

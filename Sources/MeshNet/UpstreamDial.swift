@@ -28,6 +28,8 @@ struct UpstreamDial {
   private(set) var namespace: UInt64?
   /// What a failure of the last attempt is told as.
   private(set) var refusal = RoutingRefusal.upstreamFailed
+  /// The endpoint itself was dialled: its failure is none of the proxy's.
+  private(set) var wasTried = false
 
   init(loop: RelayLoop, member: UInt64, flow: AcceptedFlow) {
     self.loop = loop
@@ -38,6 +40,7 @@ struct UpstreamDial {
   /// - client: the accepted socket, whose flow the upstream's leg is told with.
   mutating func begin(_ target: SocketEndpoint, client: CInt) -> Outcome {
     self.refusal = .upstreamFailed
+    self.wasTried = false
     let isV4 = target.address.isV4
     guard let stock = self.loop.stock else {
       let socket = cmesh_relay_socket(isV4 ? 1 : 0)
@@ -90,6 +93,7 @@ struct UpstreamDial {
       self.loop.across.insert(across)
       return self.take(target, across, from: stock, client: client)
     }
+    self.wasTried = error != -EADDRNOTAVAIL
     self.namespace = shelf?.destination == nil ? nil : AcceptedFlow.namespaceCookie(of: socket)
     switch error {
     case 0: return .connected(socket)

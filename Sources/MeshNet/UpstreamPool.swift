@@ -12,7 +12,8 @@ struct UpstreamPool {
 
   private struct Idle {
     var member: UInt64
-    var since: UInt64
+    /// Not used any more from then on.
+    var until: UInt64
   }
 
   static let mostOfKey = 128
@@ -22,9 +23,9 @@ struct UpstreamPool {
   private(set) var count = 0
 
   /// False: there are enough.
-  mutating func put(_ member: UInt64, _ key: Key, now: UInt64) -> Bool {
+  mutating func put(_ member: UInt64, _ key: Key, until: UInt64) -> Bool {
     guard self.count < Self.most, self.idle[key]?.count ?? 0 < Self.mostOfKey else { return false }
-    self.idle[key, default: []].append(Idle(member: member, since: now))
+    self.idle[key, default: []].append(Idle(member: member, until: until))
     self.count += 1
     return true
   }
@@ -43,17 +44,24 @@ struct UpstreamPool {
     if self.idle[key]?.isEmpty == true { self.idle[key] = nil }
   }
 
-  /// Those that have waited since `time` or longer.
-  mutating func takeOld(since time: UInt64) -> [UInt64] {
-    var old: [UInt64] = []
+  /// Those whose time is over.
+  mutating func takeOld(now: UInt64) -> [UInt64] { self.take { _, idle in idle.until <= now } }
+
+  /// Those of targets that nothing leads to any more.
+  mutating func takeOrphans(_ isTarget: (SocketEndpoint) -> Bool) -> [UInt64] {
+    self.take { key, _ in !isTarget(key.target) }
+  }
+
+  private mutating func take(where holds: (Key, Idle) -> Bool) -> [UInt64] {
+    var taken: [UInt64] = []
     for (key, idle) in self.idle {
-      // The oldest are at the front.
-      let kept = idle.drop { $0.since <= time }
-      guard kept.count < idle.count || idle.isEmpty else { continue }
-      old += idle.prefix(idle.count - kept.count).map(\.member)
-      self.idle[key] = kept.isEmpty ? nil : Array(kept)
+      let gone = idle.filter { holds(key, $0) }
+      guard !gone.isEmpty || idle.isEmpty else { continue }
+      taken += gone.map(\.member)
+      let kept = idle.filter { !holds(key, $0) }
+      self.idle[key] = kept.isEmpty ? nil : kept
     }
-    self.count -= old.count
-    return old
+    self.count -= taken.count
+    return taken
   }
 }

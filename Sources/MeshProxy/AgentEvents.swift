@@ -51,12 +51,12 @@ final class AgentEvents: Sendable {
   private let names: ProxyNames
   private let requests: RequestSwitch
   private let orders: Orders
-  private let logger: Logger
+  let logger: Logger
   private let drain: DrainOrders
   /// Listeners that came before the first table: connections wait in them meanwhile, because without a table every one would
   /// be refused. Nil: there is a table.
   private let early = Mutex<[EarlyListener]?>([])
-  private let table = Mutex<RoutingTable?>(nil)
+  let table = Mutex<RoutingTable?>(nil)
 
   private struct EarlyListener {
     var key: ListenerKey

@@ -92,6 +92,7 @@ package struct Proxy: Service {
         while !Task.isCancelled {
           try? await Task.sleep(for: .seconds(1))
           stock.tick()
+          agent.lookAfterEndpoints()
           guard report.isDue() else { continue }
           await Self.tellRequests(of: relay, to: link)
           let counters = await relay.counters()
@@ -145,6 +146,7 @@ package struct Proxy: Service {
   private static func routeWork(_ counters: RelayCounters) -> [NamedCount] {
     [
       NamedCount(RouteWorkMetrics.retries, counters.retries), NamedCount(RouteWorkMetrics.mirrored, counters.mirrored),
+      NamedCount(RouteWorkMetrics.delayed, counters.delayed), NamedCount(RouteWorkMetrics.aborted, counters.aborted),
     ].filter { $0.count > 0 }
   }
 

@@ -43,8 +43,8 @@ extension HTTPRouteTable {
       for match in rule.matches {
         do throws(LinearRegex.Failure) {
           let (path, kind, length) = try Self.path(match.path)
-          let headers = try Self.tests(match.headers)
-          let query = try Self.tests(match.query)
+          let headers = try HTTPRouteTable.FieldTest.tests(match.headers)
+          let query = try HTTPRouteTable.FieldTest.tests(match.query)
           for host in rule.hostnames.isEmpty ? [nil] : rule.hostnames.map(Optional.some) {
             let (host, exactLength, hostLength) = Self.host(host)
             self.found.append(
@@ -98,30 +98,38 @@ extension HTTPRouteTable {
       }
     }
 
+    private static func test(_ match: ValueMatch?) throws(LinearRegex.Failure) -> ValueTest? {
+      if let match { try ValueTest(match) } else { nil }
+    }
+
     /// A rule's path is brought into the form that requests have. One that no request can have stays as it is.
     private static func canonical(_ path: String) -> [UInt8] {
       let bytes = Array(path.utf8)
       var output: [UInt8] = []
       return CanonicalPath.form(of: bytes.span, into: &output) == .rewritten ? output : bytes
     }
+  }
+}
 
-    /// The first of equal names counts.
-    private static func tests(_ matches: [FieldMatch]) throws(LinearRegex.Failure) -> [FieldTest] {
-      var tests: [FieldTest] = []
-      for match in matches {
-        let name = Array(match.name.utf8)
-        if tests.contains(where: { $0.name == name }) { continue }
-        if let value = try self.test(match.value) { tests.append(FieldTest(name: name, value: value)) }
+extension HTTPRouteTable.FieldTest {
+  /// The first of equal names counts.
+  static func tests(_ matches: [FieldMatch]) throws(LinearRegex.Failure) -> [Self] {
+    var tests: [Self] = []
+    for match in matches {
+      let name = Array(match.name.utf8)
+      if !tests.contains(where: { $0.name == name }) {
+        tests.append(Self(name: name, value: try ValueTest(match.value)))
       }
-      return tests
     }
+    return tests
+  }
+}
 
-    private static func test(_ value: ValueMatch?) throws(LinearRegex.Failure) -> ValueTest? {
-      switch value {
-      case nil: nil
-      case .exact(let text): .exact(Array(text.utf8))
-      case .regex(let pattern): .regex(try LinearRegex(pattern))
-      }
+extension ValueTest {
+  init(_ match: ValueMatch) throws(LinearRegex.Failure) {
+    switch match {
+    case .exact(let text): self = .exact(Array(text.utf8))
+    case .regex(let pattern): self = .regex(try LinearRegex(pattern))
     }
   }
 }

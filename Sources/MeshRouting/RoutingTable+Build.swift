@@ -64,6 +64,7 @@ extension RoutingTable {
             backends: split.backends, totalWeight: split.totalWeight,
             upstreams: (http?.upstreams ?? []).map { self.upstream($0) },
             tls: TLSRoutes(port.tlsRules) { self.split($0) }, traffic: port.traffic,
+            faults: port.traffic.flatMap { HTTPFaults($0.faults) },
             record: self.record(of: .init(service: service.name, port: port.port))))
         for address in service.addresses {
           let key = SocketEndpoint(address, port.port)

@@ -17,6 +17,8 @@ package enum RoutingRefusal: String, Sendable, CaseIterable {
   case connectTimeout = "connect_timeout"
   /// No local port is left toward the endpoint: net.ipv4.ip_local_port_range is used up.
   case noLocalPort = "no_local_port"
+  /// A limit of the service port was reached (`ConnectionLimits`).
+  case overflow = "upstream_overflow"
 }
 
 /// Where connections go, by what the application dialled. Built once from a snapshot, then only read; a class, so that
@@ -38,6 +40,8 @@ package final class RoutingTable: Sendable {
     package let tls: TLSRoutes?
     /// What a TrafficPolicy says of the port: retries and faults of whoever calls it.
     package let traffic: TrafficSettings?
+    /// Failures on purpose, as they are tried; nil: there are none.
+    package let faults: HTTPFaults?
     /// The numbers of what calls it: requests and their retries.
     package let record: UpstreamRecord
   }
@@ -122,6 +126,8 @@ package final class RoutingTable: Sendable {
   package let totals: UpstreamTotals
   let upstreams: [HTTPUpstreams.Target: Upstream]
   private let index: [SocketEndpoint: Int]
+  /// Of all endpoints.
+  private let targets: Set<SocketEndpoint>
   /// The snapshot's.
   private let workloads: [ResourceName: Versioned<WorkloadEntry>]
   /// For the next table: what did not change is not compiled again.
@@ -147,6 +153,12 @@ package final class RoutingTable: Sendable {
     self.records = records
     self.totals = totals
     self.upstreams = upstreams
+    var targets: Set<SocketEndpoint> = []
+    for upstream in upstreams.values {
+      for member in upstream.v4?.members ?? [] { targets.insert(member.choice.target) }
+      for member in upstream.v6?.members ?? [] { targets.insert(member.choice.target) }
+    }
+    self.targets = targets
     self.index = index
   }
 
@@ -195,6 +207,14 @@ package final class RoutingTable: Sendable {
     }
     return self.share(of: number, at: route, isV4: original.address.isV4)
   }
+
+  /// The endpoints of the same service port, for who chose by an earlier table.
+  package func share(like share: Share, isV4: Bool) -> Share? {
+    self.upstreams[.init(service: share.record.service, port: share.record.port)]?.share(isV4: isV4)
+  }
+
+  /// Whether it is an endpoint, of whatever.
+  package func leads(to target: SocketEndpoint) -> Bool { self.targets.contains(target) }
 
   /// The endpoint of the share for which it holds.
   package func endpoint(in share: Share, where holds: (Choice) -> Bool) -> Choice? {

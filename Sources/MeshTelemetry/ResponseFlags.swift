@@ -34,8 +34,13 @@ package struct ResponseFlags: OptionSet, Hashable, Sendable {
   /// Nothing moved for longer than may be.
   package static let streamIdleTimeout = ResponseFlags(rawValue: 1 << 13)
 
+  /// It was held up on purpose.
+  package static let delayInjected = ResponseFlags(rawValue: 1 << 14)
+  /// It was answered on purpose.
+  package static let faultInjected = ResponseFlags(rawValue: 1 << 15)
+
   private static let letters = [
-    "NR", "NC", "UH", "UF", "UC", "UR", "UT", "UPE", "UO", "URX", "DC", "DPE", "DT", "SI",
+    "NR", "NC", "UH", "UF", "UC", "UR", "UT", "UPE", "UO", "URX", "DC", "DPE", "DT", "SI", "DI", "FI",
   ]
 
   /// Bits that this version has a word for.

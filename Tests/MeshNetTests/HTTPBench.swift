@@ -13,16 +13,31 @@ final class HTTPBench {
   let listen: SocketEndpoint
   let backends: [CInt]
   private let endpoints: [SocketEndpoint]
-  private let appProtocol: AppProtocol
+  private var shape: Shape
+  /// That holds now.
+  private(set) var table: RoutingTable
+
+  /// Of what is served.
+  private struct Shape {
+    var appProtocol: AppProtocol
+    var traffic: TrafficSettings?
+    /// All backends are endpoints of the first service.
+    var isOne: Bool
+    /// Of the table: what did not change is not compiled again.
+    var number: UInt64 = 1
+  }
 
   /// - rules: nil: the service itself, whose endpoint is the first backend. Else a rule's backend `a/web-N` is the Nth.
+  /// - traffic: what a TrafficPolicy says of all services.
+  /// - isOne: all backends are endpoints of the first service.
   init(
     backends count: Int = 1, _ configuration: HTTPConfiguration = .defaults, rules: [HTTPRule]? = nil,
-    appProtocol: AppProtocol = .http, connectTimeout: UInt32 = 2000, accessLog: AccessLog? = nil,
+    appProtocol: AppProtocol = .http, traffic: TrafficSettings? = nil, isOne: Bool = false,
+    connectTimeout: UInt32 = 2000, accessLog: AccessLog? = nil,
     strain: SharedStrain = SharedStrain()
   ) async throws {
     let any = SocketEndpoint(.loopbackV4, 0)
-    self.appProtocol = appProtocol
+    self.shape = Shape(appProtocol: appProtocol, traffic: traffic, isOne: isOne)
     self.backends = try (0..<count).map { _ in
       let descriptor = try LocalListener.open(any)
       _ = fcntl(descriptor, F_SETFL, 0)
@@ -35,9 +50,8 @@ final class HTTPBench {
     self.relay = try Relay(
       loops: 1, stock: nil, sweepInterval: 100, http: configuration, accessLog: accessLog, strain: strain,
       logger: Logger(label: "test") { _ in Silent() })
-    await self.relay.use(
-      try Self.table(
-        self.listen, self.endpoints, rules, appProtocol, connectTimeout))
+    self.table = try Self.table(self.listen, self.endpoints, rules, self.shape, connectTimeout)
+    await self.relay.use(self.table)
     let flow = AcceptedFlow(original: self.listen, sourceWorkload: 7, namespaceCookie: 1)
     _ = try self.relay.listen(listener, .init { _ in .success(flow) })
   }
@@ -53,29 +67,34 @@ final class HTTPBench {
   }
 
   private static func table(
-    _ listen: SocketEndpoint, _ backends: [SocketEndpoint], _ rules: [HTTPRule]?, _ appProtocol: AppProtocol,
-    _ timeout: UInt32
+    _ listen: SocketEndpoint, _ backends: [SocketEndpoint], _ rules: [HTTPRule]?, _ shape: Shape, _ timeout: UInt32,
+    without gone: Set<Int> = [], previous: RoutingTable? = nil
   ) throws -> RoutingTable {
-    let version = ContentVersion(value: 1)
+    let version = ContentVersion(value: shape.number)
     var entries: [VersionedEntry] = [
       VersionedEntry(.config(ConfigEntry(trustDomain: "m", connectTimeoutMilliseconds: timeout)), version: version)
     ]
     for (number, backend) in backends.enumerated() {
       let name = try #require(ResourceName("a/web-\(number)"))
       var port = ServicePort(
-        port: listen.port, appProtocol: appProtocol, backends: [Backend(service: name, port: listen.port)])
+        port: listen.port, appProtocol: shape.appProtocol, backends: [Backend(service: name, port: listen.port)],
+        traffic: shape.traffic)
       if number == 0 { port.routing = rules.map { HTTPRouting(rules: $0) } }
-      let endpoint = Endpoint(
-        addresses: [backend.address], ports: [PortMapping(servicePort: listen.port, targetPort: backend.port)])
+      let served = shape.isOne ? (number == 0 ? Array(backends.indices) : []) : [number]
+      let endpoints = served.filter { backends[$0].port != 0 && !gone.contains($0) }.map { served in
+        Endpoint(
+          addresses: [backend.address],
+          ports: [PortMapping(servicePort: listen.port, targetPort: backends[served].port)])
+      }
       entries.append(
         VersionedEntry(
           .service(ServiceEntry(name: name, addresses: number == 0 ? [listen.address] : [], ports: [port])),
           version: version))
       entries.append(
         VersionedEntry(
-          .endpoints(EndpointsEntry(service: name, endpoints: backend.port == 0 ? [] : [endpoint])), version: version))
+          .endpoints(EndpointsEntry(service: name, endpoints: endpoints)), version: version))
     }
-    return RoutingTable(Snapshot(entries))
+    return RoutingTable(Snapshot(entries), previous: previous)
   }
 
   /// A rule for all requests that a prefix matches, to the backends by number.
@@ -92,10 +111,16 @@ final class HTTPBench {
       backends: try backends.map { HTTPBackend(service: try #require(ResourceName("a/web-\($0)")), port: port) })
   }
 
-  func use(_ rules: [HTTPRule]?) async throws {
-    await self.relay.use(
-      try Self.table(self.listen, self.endpoints, rules, self.appProtocol, 2000))
+  /// - gone: backends that are no endpoints any more.
+  func use(_ rules: [HTTPRule]?, without gone: Set<Int> = []) async throws {
+    self.shape.number += 1
+    self.table = try Self.table(
+      self.listen, self.endpoints, rules, self.shape, 2000, without: gone, previous: self.table)
+    await self.relay.use(self.table)
   }
+
+  /// The numbers of the first service.
+  var record: UpstreamRecord? { self.table.route(to: self.listen)?.record }
 
   func end() async {
     for backend in self.backends { close(backend) }

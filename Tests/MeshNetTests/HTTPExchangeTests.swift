@@ -176,6 +176,36 @@ import Testing
     #expect(exchange.expired(now: 1100) == .answer(.requestTimeout))
     #expect(exchange.phase == .idle)
   }
+
+  @Test("held up on purpose: nothing is tried before, and the request's own time goes on")
+  func delay() {
+    var exchange = HTTPExchange()
+    exchange.begin(isReplayable: true, requestTimeout: 1000, backendTimeout: 300, delay: 500, now: 100)
+    #expect(exchange.phase == .resting && exchange.deadline == 600 && exchange.attemptDeadline == nil)
+    #expect(exchange.expired(now: 599) == .none)
+    #expect(exchange.upstreamFailed(now: 300) == .none)
+    var late = exchange
+    #expect(exchange.expired(now: 600) == .start)
+    #expect(exchange.phase == .dialling && exchange.attemptDeadline == 900)
+    #expect(late.expired(now: 1100) == .answer(.requestTimeout))
+  }
+
+  @Test("a repetition that is not afforded leaves the answer as it is; nobody is asked where none is wanted")
+  func unaffordable() {
+    var asked = 0
+    func affords() -> Bool {
+      asked += 1
+      return false
+    }
+    let rule = HTTPRetry(codes: [503], attempts: 2, backoffMilliseconds: 10)
+    var exchange = HTTPExchange()
+    exchange.begin(isReplayable: true, retries: HTTPRetries(rule, isIdempotent: true, seed: 1), now: 100)
+    exchange.sent(isReused: false)
+    #expect(exchange.answers(500, now: 200, affords: affords) == .none && asked == 0)
+    #expect(exchange.answers(503, now: 200, affords: affords) == .none && asked == 1)
+    #expect(!exchange.isExhausted && exchange.phase == .waiting)
+    #expect(exchange.upstreamFailed(now: 300, affords: affords) == .answer(.upstreamClosed) && asked == 2)
+  }
 }
 
 @Suite struct UpstreamPoolTests {
@@ -183,8 +213,8 @@ import Testing
     .init(workload: workload, namespaceCookie: 9, target: .init(.loopbackV4, port))
   }
 
-  private func put(_ pool: inout UpstreamPool, _ member: Int, _ port: UInt16, now: Int = 0, fits: Bool = true) {
-    let isKept = pool.put(UInt64(member), self.key(port), now: UInt64(now))
+  private func put(_ pool: inout UpstreamPool, _ member: Int, _ port: UInt16, until: Int = 0, fits: Bool = true) {
+    let isKept = pool.put(UInt64(member), self.key(port), until: UInt64(until))
     #expect(isKept == fits)
   }
 
@@ -192,8 +222,8 @@ import Testing
   func order() {
     var pool = UpstreamPool()
     self.put(&pool, 1, 80)
-    self.put(&pool, 2, 80, now: 5)
-    self.put(&pool, 3, 81, now: 6)
+    self.put(&pool, 2, 80, until: 5)
+    self.put(&pool, 3, 81, until: 6)
     let taken = [
       pool.take(self.key(80, workload: 2)), pool.take(self.key(80)), pool.take(self.key(80)), pool.take(self.key(80)),
     ]
@@ -204,15 +234,34 @@ import Testing
   @Test("the old ones go, and those that ended by themselves")
   func ends() {
     var pool = UpstreamPool()
-    for member in 0..<6 { self.put(&pool, member, 80, now: member * 10) }
+    for member in 0..<6 { self.put(&pool, member, 80, until: member * 10) }
     pool.remove(3, self.key(80))
     pool.remove(99, self.key(80))
-    let old = pool.takeOld(since: 20)
+    let old = pool.takeOld(now: 20)
     #expect(old.sorted() == [0, 1, 2] && pool.count == 2)
     let last = pool.take(self.key(80))
     #expect(last == 5)
-    let rest = pool.takeOld(since: 1000)
+    let rest = pool.takeOld(now: 1000)
     #expect(rest == [4] && pool.count == 0)
+  }
+
+  @Test("those of targets that are no more go, whatever time they had")
+  func orphans() {
+    var pool = UpstreamPool()
+    for member in 0..<6 { self.put(&pool, member, member < 4 ? 80 : 81, until: 1000) }
+    let gone = pool.takeOrphans { $0.port == 80 }
+    #expect(gone.sorted() == [4, 5] && pool.count == 4)
+    let rest = pool.takeOrphans { _ in false }
+    #expect(rest.count == 4 && pool.count == 0)
+  }
+
+  @Test("terms: what a policy says, else the proxy; the lifetime ends all patience")
+  func terms() {
+    let terms = UpstreamTerms(idle: 60)
+    #expect(terms.end(of: 100) == .max && terms.patience(since: 200, began: 100) == 260)
+    let own = UpstreamTerms(PoolSettings(idleMilliseconds: 5, lifetimeMilliseconds: 50), idle: 60)
+    #expect(own.patience(since: 120, began: 100) == 125 && own.patience(since: 149, began: 100) == 150)
+    #expect(UpstreamTerms(idle: .max).patience(since: 5, began: 1) == .max)
   }
 
   @Test("there are never more than so many, of an endpoint and of all")

@@ -88,7 +88,6 @@ import Testing
     #expect(ResponseFlags().text == "-")
     #expect(ResponseFlags.noRoute.text == "NR")
     #expect(ResponseFlags([.upstreamConnectionFailure, .upstreamRetryLimitExceeded]).text == "UF,URX")
-    #expect(ResponseFlags(rawValue: 1 << 15).text == "unknown")
-    #expect(ResponseFlags.known.text == "NR,NC,UH,UF,UC,UR,UT,UPE,UO,URX,DC,DPE,DT,SI")
+    #expect(ResponseFlags.known.text == "NR,NC,UH,UF,UC,UR,UT,UPE,UO,URX,DC,DPE,DT,SI,DI,FI")
   }
 }
