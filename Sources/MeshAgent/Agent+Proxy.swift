@@ -40,7 +40,9 @@ extension Agent {
     case .costs(let costs):
       let names = self.names.current
       self.bills.add(costs) { names.workload($0) }
+    case .upstreams(let isFirst, let states): self.note(states, isFirst: isFirst)
     case .disconnected(let process):
+      self.endpointStates = [:]
       self.proxy.state = .restarting
       self.logger.warning("proxy disconnected", metadata: [LogKey.process: "\(process)"])
     // `supervise` has those.

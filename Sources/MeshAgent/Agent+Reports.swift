@@ -207,17 +207,17 @@ extension Agent: AgentReporting {
   }
 
   private func report(_ endpoint: Endpoint) -> ServiceReport.Endpoint {
-    var reason: String?
-    if !endpoint.isReady {
-      let problem = endpoint.workload.flatMap { self.enrolmentProblems[$0] }
-      reason =
-        problem?.message ?? endpoint.workload.flatMap { self.readinessProblem(of: $0) }
-        ?? (endpoint.addresses.isEmpty ? "no address is known" : "not ready")
-    }
-    return ServiceReport.Endpoint(
+    ServiceReport.Endpoint(
       workload: endpoint.workload?.description, addresses: endpoint.addresses.map(\.description),
-      ready: endpoint.isReady, reason: reason, weight: endpoint.weight,
+      ready: endpoint.isReady, reason: endpoint.isReady ? nil : self.unreadiness(of: endpoint), weight: endpoint.weight,
       ports: endpoint.ports.map { "\($0.servicePort):\($0.targetPort)" })
+  }
+
+  /// Why an endpoint is not ready.
+  func unreadiness(of endpoint: Endpoint) -> String {
+    let problem = endpoint.workload.flatMap { self.enrolmentProblems[$0] }
+    return problem?.message ?? endpoint.workload.flatMap { self.readinessProblem(of: $0) }
+      ?? (endpoint.addresses.isEmpty ? "no address is known" : "not ready")
   }
 
   package func policies() async throws(MeshError) -> [PolicyReport] {

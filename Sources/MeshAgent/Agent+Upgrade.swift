@@ -30,7 +30,7 @@ extension Agent {
       self.proxyWasCompared = true
       await self.supervisor.replaceIfChanged()
     case .aside(let process, let event): await self.supervise(process, event)
-    case .rejected, .stockWanted, .stats, .nameStats, .requests, .costs, .disconnected: break
+    case .rejected, .stockWanted, .stats, .nameStats, .upstreams, .requests, .costs, .disconnected: break
     }
   }
 

@@ -8,6 +8,7 @@ import MeshLink
 package import MeshLinux
 import MeshPolicy
 import MeshProto
+import MeshRouting
 import MeshSnapshot
 import MeshSync
 import MeshTelemetry
@@ -136,6 +137,8 @@ package actor Agent {
   /// Of its name server.
   var nameStats: [NamedCount] = []
   var bills = WorkloadBills()
+  /// Of the proxy that serves, of endpoints of which it has something to say.
+  var endpointStates: [EndpointKey: EndpointState] = [:]
   /// Since this agent started, of every proxy.
   var requests = RequestTotals()
   /// Proxies that were there before this agent, until it serves.

@@ -85,6 +85,27 @@ extension RuleReport: TableReport {
   }
 }
 
+extension EndpointReport: TableReport {
+  package static var columns: [String] {
+    [
+      "SERVICE", "PORT", "ENDPOINT", "WORKLOAD", "STATE", "REASON", "WEIGHT", "LOCALITY", "OPEN", "LATENCY",
+      "EJECTIONS",
+    ]
+  }
+
+  package var cells: [String] {
+    var state = self.state.rawValue
+    if let seconds = self.secondsLeft { state += " \(seconds)s" }
+    if let percent = self.percent { state += " \(percent)%" }
+    return [
+      self.service, String(self.port), self.target ?? "-", self.workload ?? "-", state, self.reason ?? "-",
+      String(self.weight), self.locality ?? "-", String(self.open),
+      self.latencyMicroseconds.map { Quantity.duration(microseconds: $0) } ?? "-",
+      list(self.ejections.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }),
+    ]
+  }
+}
+
 extension PolicyReport: TableReport {
   package static var columns: [String] { ["NAME", "ACTION", "RULES", "VERSION", "WORKLOADS", "STATE"] }
 

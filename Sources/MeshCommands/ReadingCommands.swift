@@ -28,6 +28,7 @@ struct ShowCommand: AsyncParsableCommand {
     case workloads
     case services
     case routes
+    case endpoints
     case policies
     case connections
     case programs
@@ -40,6 +41,7 @@ struct ShowCommand: AsyncParsableCommand {
       workloads    who is in the mesh: identity, addresses, policies; whether this host has enrolled its own
       services     what is called: addresses, ports with protocol and tier, endpoints that are ready
       routes       rules for requests, as the node proxy of this host obeys them: match, filters, backends with weights
+      endpoints    who of a service is healthy, ejected, starting or not ready, and why, as the node proxy sees it
       policies     what protects whom, in which version
       connections  what is open now
       programs     BPF programs: runs, time a run (with sysctl kernel.bpf_stats_enabled=1), verified instructions
@@ -52,7 +54,7 @@ struct ShowCommand: AsyncParsableCommand {
         martlet show workloads default/
       """)
 
-  @Argument(help: "workloads, services, routes, policies, connections, programs or maps.")
+  @Argument(help: "workloads, services, routes, endpoints, policies, connections, programs or maps.")
   var subject: Subject
 
   @Argument(help: ArgumentHelp("Only what has this name, or contains it.", valueName: "name"))
@@ -66,6 +68,8 @@ struct ShowCommand: AsyncParsableCommand {
     case .workloads: try await self.show(WorkloadReport.self) { [$0.name] }
     case .services: try await self.show(ServiceReport.self) { [$0.name] }
     case .routes: try await self.show(RuleReport.self) { [$0.service, $0.route] }
+    case .endpoints:
+      try await self.show(EndpointReport.self) { [$0.service, $0.workload ?? "", $0.target ?? "", $0.state.rawValue] }
     case .policies: try await self.show(PolicyReport.self) { [$0.name] }
     case .connections:
       try await self.show(ConnectionReport.self) {

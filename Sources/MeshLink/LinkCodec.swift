@@ -1,4 +1,5 @@
 package import MeshBase
+import MeshRouting
 import MeshSnapshot
 import MeshTelemetry
 package import NIOCore
@@ -10,7 +11,7 @@ package import NIOCore
 /// place.
 package struct LinkCodec: Sendable {
   /// Raised with every change of what is said. The first three fields of `hello` stay for good.
-  package static let protocolVersion: UInt16 = 6
+  package static let protocolVersion: UInt16 = 7
 
   package var entries: any EntryCoder
 
@@ -39,6 +40,7 @@ package struct LinkCodec: Sendable {
     case draining = 72
     case requests = 73
     case costs = 74
+    case upstreams = 75
   }
 
   // MARK: agent to proxy
@@ -180,6 +182,12 @@ package struct LinkCodec: Sendable {
           for number in [cost.microseconds, cost.connections, cost.memory] { $0.writeInteger(number) }
         }
       }
+    case .upstreams(let isFirst, let states):
+      Self.frame(.upstreams, &output) {
+        $0.writeInteger(UInt8(isFirst ? 1 : 0))
+        $0.writeInteger(UInt16(clamping: states.count))
+        for state in states.prefix(Int(UInt16.max)) { $0.writeUpstreamState(state) }
+      }
     case .draining: Self.frame(.draining, &output) { _ in }
     }
   }
@@ -235,6 +243,12 @@ package struct LinkCodec: Sendable {
             memory: try body.integer()))
       }
       message = .costs(costs)
+    case .upstreams:
+      let isFirst = try body.flag()
+      let count: UInt16 = try body.integer()
+      var states: [UpstreamState] = []
+      for _ in 0..<count { states.append(try body.upstreamState()) }
+      message = .upstreams(isFirst: isFirst, states)
     case .draining: message = .draining
     default: throw body.malformed("kind")
     }

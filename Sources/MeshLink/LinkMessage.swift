@@ -1,4 +1,5 @@
 package import MeshBase
+package import MeshRouting
 package import MeshSnapshot
 package import MeshTelemetry
 
@@ -68,6 +69,9 @@ package enum ProxyMessage: Equatable, Sendable {
   case requests([RequestCount])
   /// What the calls of each workload cost since the last of these messages, and what there is of them now.
   case costs([WorkloadCost])
+  /// How endpoints and their service ports are, as far as there is something to say. `isFirst`: what was told before is over;
+  /// else it goes on.
+  case upstreams(isFirst: Bool, [UpstreamState])
   /// From here on it accepts no more: told to by the agent, or by a signal.
   case draining
 }

@@ -114,7 +114,7 @@ extension ProxyLinkCore {
   func received(_ message: ProxyMessage, from one: AsideProxy) {
     let process = one.proxy.process
     switch message {
-    case .hello, .listenerAccepted, .nameStats, .costs: break
+    case .hello, .listenerAccepted, .nameStats, .costs, .upstreams: break
     case .applied(let revision):
       guard let action = one.publisher?.applied(revision: revision) else { break }
       self.perform(action, for: one.proxy)

@@ -157,6 +157,7 @@ final class ProxyLinkCore {
     case .stats(let stats): self.onEvent(.stats(stats))
     case .nameStats(let counts): self.onEvent(.nameStats(counts))
     case .requests(let counts): self.onEvent(.requests(counts))
+    case .upstreams(let isFirst, let states): self.onEvent(.upstreams(isFirst: isFirst, states))
     case .costs(let costs): self.onEvent(.costs(costs))
     case .draining:
       self.setAside(current, isDraining: true)

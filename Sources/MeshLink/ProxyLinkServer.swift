@@ -1,6 +1,7 @@
 import Glibc
 package import Logging
 package import MeshBase
+package import MeshRouting
 package import MeshSnapshot
 package import MeshTelemetry
 package import NIOCore
@@ -17,6 +18,7 @@ package enum ProxyLinkEvent: Equatable, Sendable {
   case listenerAccepted(ListenerKey)
   case stats(ProxyStats)
   case nameStats([NamedCount])
+  case upstreams(isFirst: Bool, [UpstreamState])
   /// Of any proxy, also of one that does not serve.
   case requests([RequestCount])
   case costs([WorkloadCost])

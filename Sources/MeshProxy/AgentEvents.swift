@@ -56,7 +56,8 @@ final class AgentEvents: Sendable {
   /// Listeners that came before the first table: connections wait in them meanwhile, because without a table every one would
   /// be refused. Nil: there is a table.
   private let early = Mutex<[EarlyListener]?>([])
-  let table = Mutex<RoutingTable?>(nil)
+  private let table = Mutex<RoutingTable?>(nil)
+  private let isAgentNew = Atomic<Bool>(false)
 
   private struct EarlyListener {
     var key: ListenerKey
@@ -77,12 +78,18 @@ final class AgentEvents: Sendable {
     self.logger = logger
   }
 
+  var currentTable: RoutingTable? { self.table.withLock { $0 } }
+
+  /// Whether an agent came that has been told nothing yet; it is now.
+  func takeNewAgent() -> Bool { self.isAgentNew.exchange(false, ordering: .relaxed) }
+
   func handle(_ event: AgentLinkEvent) {
     switch event {
     case .connected:
       self.logger.info("connected to the agent")
       self.stock.reset()
       self.names.agentConnected()
+      self.isAgentNew.store(true, ordering: .relaxed)
     case .disconnected(let cause):
       self.logger.debug("no agent", metadata: [LogKey.reason: "\(cause)"])
     case .snapshot(let snapshot, let revision):

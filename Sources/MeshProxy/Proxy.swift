@@ -89,16 +89,22 @@ package struct Proxy: Service {
       tasks.addTask {
         var report = StatsReport()
         var logged = AccessLog.Counters()
+        var endpoints = EndpointTelling()
         while !Task.isCancelled {
           try? await Task.sleep(for: .seconds(1))
           stock.tick()
-          agent.lookAfterEndpoints()
+          let now = Relay.clock()
+          if let table = agent.currentTable {
+            EndpointTelling.tick(table, now: now, self.logger)
+            for message in endpoints.messages(table, isNewAgent: agent.takeNewAgent(), now: now) { link.send(message) }
+          }
           guard report.isDue() else { continue }
           await Self.tellRequests(of: relay, to: link)
           let counters = await relay.counters()
           let stats = ProxyStats(counters)
           let asked =
             await names.tick() + Self.tell(logs.counters, since: &logged, self.logger) + Self.routeWork(counters)
+            + (agent.currentTable.map { EndpointTelling.counts($0, now: now) } ?? [])
           guard report.isNews(stats, asked) else { continue }
           link.send(.stats(stats))
           link.send(.costs(await relay.takeCosts()))

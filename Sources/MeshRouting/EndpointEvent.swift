@@ -37,4 +37,20 @@ package struct EndpointState: Equatable, Sendable {
   package var latencyMicroseconds: UInt64?
   /// Since the proxy knows it.
   package var ejections: [EjectionReason: UInt64]
+
+  package init(
+    endpoint: EndpointIdentity, health: Health = .healthy, openAttempts: Int = 0, latencyMicroseconds: UInt64? = nil,
+    ejections: [EjectionReason: UInt64] = [:]
+  ) {
+    self.endpoint = endpoint
+    self.health = health
+    self.openAttempts = openAttempts
+    self.latencyMicroseconds = latencyMicroseconds
+    self.ejections = ejections
+  }
+
+  /// There is something to say of it.
+  package var isNotable: Bool {
+    self.health != .healthy || self.openAttempts > 0 || self.latencyMicroseconds != nil || !self.ejections.isEmpty
+  }
 }

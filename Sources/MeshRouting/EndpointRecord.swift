@@ -40,7 +40,10 @@ package final class EndpointRecord: Sendable {
 
   // MARK: what happens
 
-  func began() { self.open.wrappingAdd(1, ordering: .relaxed) }
+  func began() {
+    self.open.wrappingAdd(1, ordering: .relaxed)
+    self.upstream.isUsed()
+  }
 
   func left() { self.open.wrappingSubtract(1, ordering: .relaxed) }
 

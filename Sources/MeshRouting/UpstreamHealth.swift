@@ -118,9 +118,11 @@ struct UpstreamHealth {
 
   // MARK: time
 
+  var ticks: Bool { self.outliers != nil || self.slowStart != nil }
+
   /// True: something changed of what choices go by.
   mutating func tick(now: UInt64) -> Bool {
-    guard self.outliers != nil || self.slowStart != nil else { return false }
+    guard self.ticks else { return false }
     var changed = false
     for (identity, member) in self.members {
       let record = member.record

@@ -12,6 +12,16 @@ package final class UpstreamRecord: Sendable {
     case pendingRequests
     case requests
     case retries
+
+    /// For metrics.
+    package var word: String {
+      switch self {
+      case .connections: "connections"
+      case .pendingRequests: "pending_requests"
+      case .requests: "requests"
+      case .retries: "retries"
+      }
+    }
   }
 
   package let service: ResourceName
@@ -27,6 +37,9 @@ package final class UpstreamRecord: Sendable {
   let limits = HealthLimits()
   private let health: Mutex<UpstreamHealth>
   private let totals: UpstreamTotals
+  private let used = Atomic<Bool>(false)
+  /// Time means something to its endpoints.
+  private let ticks = Atomic<Bool>(false)
 
   package init(service: ResourceName, port: UInt16, totals: UpstreamTotals = UpstreamTotals()) {
     self.service = service
@@ -98,6 +111,8 @@ package final class UpstreamRecord: Sendable {
   /// (`slowStart`), but not if all are.
   func use(_ endpoints: [EndpointIdentity], _ traffic: TrafficSettings?) -> [EndpointRecord] {
     self.limits.use(traffic?.outliers)
+    // After the last of it once more: what was ejected comes back, and that is told.
+    defer { self.ticks.store(true, ordering: .relaxed) }
     let records = self.health.withLock { $0.use(endpoints, traffic, of: self, self.totals) }
     self.epoch.wrappingAdd(1, ordering: .releasing)
     return records
@@ -115,12 +130,19 @@ package final class UpstreamRecord: Sendable {
 
   /// Once a second, in milliseconds, by one thread.
   func tick(now: UInt64, into events: inout [EndpointEvent]) {
+    guard self.ticks.load(ordering: .relaxed) else { return }
     let (changed, news) = self.health.withLock { health in
-      (health.tick(now: now), health.takeEvents())
+      self.ticks.store(health.ticks, ordering: .relaxed)
+      return (health.tick(now: now), health.takeEvents())
     }
     if changed { self.epoch.wrappingAdd(1, ordering: .releasing) }
     for event in news { events.append(event) }
   }
+
+  /// An attempt began, ever.
+  var wasUsed: Bool { self.used.load(ordering: .relaxed) }
+
+  func isUsed() { if !self.wasUsed { self.used.store(true, ordering: .relaxed) } }
 
   /// How often endpoints were ejected.
   package var ejections: [EjectionReason: UInt64] { self.health.withLock { $0.ejections } }

@@ -55,7 +55,8 @@ package struct AgentMetrics: Sendable {
     TCPMetrics.families(self.edges, names: self.names) + HTTPMetrics.families(self.requests, names: self.names)
       + self.datapath + self.proofFamilies + self.agent
       + NameMetrics.families(self.nameCounts) + AccessLogMetrics.families(self.nameCounts)
-      + RouteWorkMetrics.families(self.nameCounts) + self.bills.families(self.names)
+      + RouteWorkMetrics.families(self.nameCounts) + EndpointMetrics.families(self.nameCounts)
+      + self.bills.families(self.names)
   }
 
   private var datapath: [MetricFamily] {

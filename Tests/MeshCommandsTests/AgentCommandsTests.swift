@@ -183,6 +183,21 @@ import Testing
     }
   }
 
+  @Test("show endpoints: who is left out, why, and for how long")
+  func endpoints() async throws {
+    try await FakeAgent().serve { directory in
+      let table = await CommandLineResult.of("show", "endpoints", "--run-dir", directory)
+      #expect(table.out.split(separator: "\n").count == 4)
+      for words in [
+        "10.0.0.1:8080", "ejected 12s", "consecutive_errors=2", "1.5ms", "eu/a", "starting 40%",
+        "not_ready     no address is known",
+      ] { #expect(table.out.contains(words), "\(table.out)") }
+      let ejected = await CommandLineResult.of("show", "endpoints", "ejected", "--run-dir", directory, "-o", "json")
+      let reports = try ReportCoding.decode([EndpointReport].self, from: Array(ejected.out.utf8))
+      #expect(reports.map(\.target) == ["10.0.0.1:8080"])
+    }
+  }
+
   private static func record(_ number: Int) -> FlowRecord {
     let refused = number % 2 == 0
     var record = FlowRecord(time: Timestamp(microseconds: Int64(number) * 1_000_000), kind: .closed, tier: .kernel)

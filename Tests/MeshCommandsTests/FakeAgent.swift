@@ -55,6 +55,16 @@ final class FakeAgent: AgentReporting {
       RuleReport(service: "default/web", port: 80, route: "shop/own", clients: "shop", version: "00000000000000ab"),
     ]
   }
+  func endpoints() async throws(MeshError) -> [EndpointReport] {
+    [
+      EndpointReport(
+        service: "default/web", port: 80, target: "10.0.0.1:8080", workload: "default/web-1", state: .ejected,
+        reason: "consecutive_errors", secondsLeft: 12, locality: "eu/a", open: 3, latencyMicroseconds: 1_500,
+        ejections: ["consecutive_errors": 2]),
+      EndpointReport(service: "default/web", port: 80, target: "10.0.0.2:8080", state: .starting, percent: 40),
+      EndpointReport(service: "shop/db", port: 5432, state: .notReady, reason: "no address is known"),
+    ]
+  }
   func policies() async throws(MeshError) -> [PolicyReport] {
     [PolicyReport(name: "default/allow", action: "allow", version: "00000000000000ab", missing: true)]
   }

@@ -1,5 +1,6 @@
 import MeshBase
 import MeshLink
+import MeshRouting
 import MeshSnapshot
 import MeshTelemetry
 import NIOCore
@@ -53,8 +54,28 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
         refused: [.init(reason: "no_endpoint", count: 6), .init(reason: "no_flow", count: 1)])),
     .costs([]), .costs([WorkloadCost(workload: 7, microseconds: 1, connections: 2, memory: .max)]),
     .nameStats([]), .nameStats([NamedCount("questions", 3), NamedCount("mesh", UInt64.max)]),
-    .requests([]), .requests(Self.requests),
+    .requests([]), .requests(Self.requests), .upstreams(isFirst: true, []),
+    .upstreams(isFirst: false, Self.upstreams),
   ]
+
+  private static let upstreams = {
+    guard let name = ResourceName(namespace: "shop", name: "web") else { return [UpstreamState]() }
+    var state = UpstreamState(service: name, port: 80)
+    state.open = [.requests: 3]
+    state.overflows = [.retries: UInt64.max]
+    state.retriesOverBudget = 7
+    state.ejections = [.successRate: 2]
+    state.endpoints = [
+      EndpointState(
+        endpoint: EndpointIdentity(target: SocketEndpoint(.loopbackV4, 53), workload: name),
+        health: .ejected(.consecutiveErrors, until: UInt64.max), openAttempts: 9, latencyMicroseconds: 0,
+        ejections: [.consecutiveErrors: 1, .successRate: 2]),
+      EndpointState(
+        endpoint: EndpointIdentity(target: SocketEndpoint(.loopbackV6, 53), workload: nil), health: .starting(40)),
+      EndpointState(endpoint: EndpointIdentity(target: SocketEndpoint(.loopbackV4, 54), workload: nil)),
+    ]
+    return [state, UpstreamState(service: name, port: 81)]
+  }()
 
   private static let requests = {
     var histogram = RequestHistogram()

@@ -194,4 +194,19 @@ import Testing
     #expect(expects(try share(4, now: 30_000), weight: 0.1))
     #expect(expects(try share(4, now: 35_000), weight: 0.55))
   }
+
+  @Test("what is told: endpoints of which there is something to say, in parts of a bounded size")
+  func told() throws {
+    let bench = try self.bench(5)
+    #expect(bench.table.notableStates(now: 0).isEmpty && bench.table.endpointStates(now: 0).count == 1)
+    for number in 1...3 { try bench.choice(number).attempt()?.answerBegan(after: 1_500, now: 1) }
+    try bench.fail(4, times: 5, now: 2)
+    let state = try #require(bench.table.notableStates(now: 2).first)
+    #expect(state.endpoints.map(\.latencyMicroseconds) == [1_500, 1_500, 1_500, nil])
+    #expect(state.endpoints.last?.health == .ejected(.consecutiveErrors, until: 10_002))
+    #expect(state.ejections == [.consecutiveErrors: 1] && bench.table.totals.ejections(.consecutiveErrors) == 1)
+    let parts = state.parts(ofAtMost: 3)
+    #expect(parts.map(\.endpoints.count) == [3, 1] && parts.allSatisfy { $0.ejections == state.ejections })
+    #expect(state.parts(ofAtMost: 4) == [state])
+  }
 }

@@ -10,6 +10,7 @@ package protocol AgentReporting: Sendable {
   func workloads() async throws(MeshError) -> [WorkloadReport]
   func services() async throws(MeshError) -> [ServiceReport]
   func routes() async throws(MeshError) -> [RuleReport]
+  func endpoints() async throws(MeshError) -> [EndpointReport]
   func policies() async throws(MeshError) -> [PolicyReport]
   func connections() async throws(MeshError) -> [ConnectionReport]
   func programs() async throws(MeshError) -> [ProgramReport]

@@ -72,6 +72,7 @@ import Testing
       #expect(failed.hasPrefix("HTTP/1.1 503") && failed.contains("\"next\":\"ask again\""))
       let explain = try await RawClient.get("/v1/explain?source=a&destination=web.shop:80", port: server.port)
       #expect(explain.contains("\"verdict\":\"deny\""))
+      #expect(try await RawClient.get("/v1/endpoints", port: server.port).contains("\"state\":\"ejected\""))
       #expect(try await RawClient.get("/v1/routes", port: server.port).contains("\"route\":\"default/canary\""))
       let asked = "/v1/explain?source=a&destination=web.shop:80"
       #expect(try await RawClient.get(asked + "&path=/cart", port: server.port).contains("\"rule\":\"/cart\""))

@@ -24,6 +24,9 @@ final class FakeAgent: AgentReporting {
   func routes() async throws(MeshError) -> [RuleReport] {
     [RuleReport(service: "default/web", port: 80, route: "default/canary")]
   }
+  func endpoints() async throws(MeshError) -> [EndpointReport] {
+    [EndpointReport(service: "default/web", port: 80, target: "10.0.0.1:8080", state: .ejected, reason: "success_rate")]
+  }
   func policies() async throws(MeshError) -> [PolicyReport] { [] }
   func connections() async throws(MeshError) -> [ConnectionReport] {
     throw MeshError(.unavailable, "connections", "not gathered yet", next: "ask again")
