@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/net_namespace.h>
@@ -214,10 +215,11 @@ int cmesh_netns_peers(int netns, int host, uint32_t **found, size_t *count)
 
 struct link {
     uint32_t master;
+    uint32_t flags;
     char name[CMESH_INTERFACE_NAME];
 };
 
-static int visit_master(const struct nlmsghdr *answer, void *context)
+static int visit_place(const struct nlmsghdr *answer, void *context)
 {
     if (answer->nlmsg_type != RTM_NEWLINK || answer->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg)))
         return 0;
@@ -225,6 +227,7 @@ static int visit_master(const struct nlmsghdr *answer, void *context)
     const struct ifinfomsg *body = NLMSG_DATA(answer);
     const char *first = (const char *)body + NLMSG_ALIGN(sizeof(*body));
     size_t length = answer->nlmsg_len - NLMSG_LENGTH(sizeof(*body));
+    link->flags = body->ifi_flags;
     const struct rtattr *master = find(first, length, IFLA_MASTER);
     if (master != NULL && RTA_PAYLOAD(master) == 4)
         memcpy(&link->master, RTA_DATA(master), 4);
@@ -251,10 +254,10 @@ static int ask_link(int socket, uint32_t interface, uint32_t sequence, struct li
         .body = {.ifi_index = (int)interface},
     };
     memset(link, 0, sizeof(*link));
-    return cmesh_netlink_request(socket, &request, visit_master, link);
+    return cmesh_netlink_request(socket, &request, visit_place, link);
 }
 
-int cmesh_netns_masters(int netns, const uint32_t *interfaces, size_t count, char (*names)[CMESH_INTERFACE_NAME])
+int cmesh_netns_places(int netns, const uint32_t *interfaces, size_t count, struct cmesh_interface_place *places)
 {
     int socket = cmesh_netlink_open(netns, NETLINK_ROUTE);
     if (socket < 0)
@@ -263,12 +266,19 @@ int cmesh_netns_masters(int netns, const uint32_t *interfaces, size_t count, cha
     int result = 0;
     for (size_t i = 0; i < count && result == 0; i++) {
         struct link link, master;
-        memset(names[i], 0, sizeof(names[i]));
+        memset(&places[i], 0, sizeof(places[i]));
         result = ask_link(socket, interfaces[i], ++sequence, &link);
+        if (result == 0) {
+            places[i].is_present = 1;
+            places[i].is_up = (link.flags & IFF_UP) != 0;
+        }
         if (result == 0 && link.master != 0) {
             result = ask_link(socket, link.master, ++sequence, &master);
             if (result == 0)
-                memcpy(names[i], master.name, sizeof(names[i]));
+                memcpy(places[i].master, master.name, sizeof(places[i].master));
+            else
+                /* It has just gone: where the interface is now is not known. */
+                places[i].is_present = 0;
         }
         if (result == -ENODEV)
             result = 0;

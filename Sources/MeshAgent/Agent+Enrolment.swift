@@ -122,13 +122,21 @@ extension Agent {
     var local = LocalWorkload(
       name: name, netnsCookie: namespace.cookie, addresses: try namespace.addresses(),
       interfaces: try namespace.peerInterfaces(in: self.host))
-    local.segment = try self.segment(of: local.interfaces)
+    let pod = try self.kernel.pods.get(namespace.cookie)
+    var segment = NetworkSegment()
+    segment.looked(
+      try self.host.places(of: local.interfaces), now: MonotonicClock.milliseconds, isNew: pod == nil)
+    local.segment = segment.name
     self.publicationsAreStale = true
-    if let pod = try self.kernel.pods.get(namespace.cookie) {
+    if let pod {
       self.planner.restore(workload: name, number: pod.workload)
+      if let entry = self.snapshot.workloads[name]?.value, let name = segment.name {
+        self.planner.restore(network: entry.network, segment: name, number: pod.network)
+      }
     }
+    if !segment.isSettled { self.refreshWanted.insert(name) }
     self.enrolled[name] = EnrolledWorkload(
-      name: name, id: id, namespace: namespace, listeners: listeners, local: local)
+      name: name, id: id, namespace: namespace, listeners: listeners, local: local, segment: segment)
   }
 
   /// Attaches admission and edge once the tables know the workload: attached before, they would refuse everything.

@@ -30,13 +30,17 @@ extension Agent {
         self.enrolled[name]?.local.addresses = addresses
         changed = true
       }
-      guard !workload.isInHost, workload.isAttached else { continue }
+      guard !workload.isInHost else { continue }
+      var segment = workload.segment
+      defer { if !segment.isSettled { self.refreshWanted.insert(name) } }
+      guard workload.isAttached else { continue }
       do throws(MeshError) {
         let interfaces = try workload.namespace.peerInterfaces(in: self.host)
         if interfaces != workload.local.interfaces { try self.mendEdges(workload) }
-        let segment = try self.segment(of: interfaces)
-        if segment != workload.local.segment {
-          self.enrolled[name]?.local.segment = segment
+        segment.looked(try self.host.places(of: interfaces), now: now)
+        if segment != workload.segment { self.enrolled[name]?.segment = segment }
+        if segment.name != workload.local.segment {
+          self.enrolled[name]?.local.segment = segment.name
           changed = true
         }
       } catch {

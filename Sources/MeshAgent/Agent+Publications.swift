@@ -43,11 +43,4 @@ extension Agent {
     guard case .container = self.locations[name] else { return [] }
     return self.chosenContainers[name.description].flatMap { self.containers.containers[$0]?.publications } ?? []
   }
-
-  /// Which of the host's networks the interfaces are in: podman makes a bridge for each of its networks, and masquerades
-  /// between them. Without a bridge they are in the one that the host routes itself. Of several it is all of them: who is in
-  /// one of them only is in another.
-  func segment(of interfaces: [UInt32]) throws(MeshError) -> String {
-    try self.host.masters(of: interfaces).joined(separator: "+")
-  }
 }

@@ -49,6 +49,8 @@ struct EnrolledWorkload: Sendable {
   var cgroup: Cgroup?
   var listeners: [RelayListener]
   var local: LocalWorkload
+  /// What `local.segment` is from.
+  var segment = NetworkSegment()
   /// Admission and edge are attached: only then it counts as enrolled.
   var isAttached = false
   /// The number under which the proxy knows its name.

@@ -102,6 +102,7 @@ struct MapDriver: Sendable {
     present.ports = ports.map(\.key)
     present.workloadNumbers = Array(
       Set(workloads.map(\.value.workload) + ports.map(\.value.workload) + (pods + units).map(\.value.workload)))
+    present.networkNumbers = Array(Set(workloads.map(\.value.network) + pods.map(\.value.network)))
     present.generation = self.kernel.config.generation
     return present
   }

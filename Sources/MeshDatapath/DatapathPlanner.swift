@@ -152,6 +152,7 @@ package struct DatapathPlanner: Sendable {
     for name in self.identifiers.names(.table) { self.identifiers.release(.table, name, now: now) }
     for key in present.endpoints { self.identifiers.reserve(.table, key.table, now: now) }
     for number in present.workloadNumbers { self.identifiers.reserve(.workload, number, now: now) }
+    for number in present.networkNumbers { self.identifiers.reserve(.network, number, now: now) }
     self.generation = max(self.generation, present.generation)
     for key in present.guards { self.generation = max(self.generation, key.generation) }
     for key in present.classes { self.generation = max(self.generation, key.generation) }

@@ -20,7 +20,7 @@ package struct LocalWorkload: Hashable, Sendable {
   /// In the host's namespace: declared ports on which somebody else listens. Calls to them are refused.
   package var disownedPorts: Set<UInt16> = []
   /// Which of the host's networks its interfaces are in: between two of them addresses may be translated on the way. Nil in
-  /// the host's own namespace, from and to which none are.
+  /// the host's own namespace, from and to which none are, and while it is not known.
   package var segment: String?
   /// Ports of the host that lead to it, sorted.
   package var publications: [PublishedPort] = []

@@ -147,6 +147,8 @@ package struct PresentKeys: Sendable {
   package var units: [UInt64] = []
   /// Numbers of workloads that rows, and sockets in use, bear.
   package var workloadNumbers: [UInt32] = []
+  /// Numbers of networks of this host that rows bear.
+  package var networkNumbers: [UInt32] = []
   /// In use: `mesh_config.generation`.
   package var generation: UInt32 = 0
 

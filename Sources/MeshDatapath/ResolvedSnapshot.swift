@@ -107,13 +107,15 @@ package struct ResolvedSnapshot: Sendable {
     return first != second
   }
 
-  /// Nil in the host's own namespace.
+  /// Nil in the host's own namespace, and while it is not known.
   func network(of workload: ResourceName) -> String? {
     guard let segment = self.locals[workload]?.segment, let entry = self.snapshot.workloads[workload]?.value else {
       return nil
     }
-    return "\(entry.network) \(segment)"
+    return Self.networkName(entry.network, segment)
   }
+
+  static func networkName(_ network: String, _ segment: String) -> String { "\(network) \(segment)" }
 
   /// An address of a host on which workloads live.
   func isShared(_ address: IPAddress) -> Bool { self.places.has(address) }

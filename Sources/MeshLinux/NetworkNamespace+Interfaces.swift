@@ -37,32 +37,34 @@ extension NetworkNamespace {
     return UnsafeBufferPointer(start: found, count: count).sorted()
   }
 
-  /// The bridges, or other masters, that these interfaces of this namespace are in: by name, sorted, each once.
-  package func masters(of interfaces: [UInt32]) throws(MeshError) -> [String] {
+  /// Where these interfaces of this namespace are. Those that are not there any more are left out.
+  package func places(of interfaces: [UInt32]) throws(MeshError) -> [InterfacePlace] {
     guard !interfaces.isEmpty else { return [] }
-    let size = Int(CMESH_INTERFACE_NAME)
-    let bytes = UnsafeMutableRawPointer.allocate(byteCount: interfaces.count * size, alignment: 1)
-    defer { bytes.deallocate() }
-    let names = bytes.assumingMemoryBound(to: InterfaceNameBytes.self)
-    let result = self.withDescriptor { cmesh_netns_masters($0, interfaces, interfaces.count, names) }
+    var places = [cmesh_interface_place](repeating: cmesh_interface_place(), count: interfaces.count)
+    let result = self.withDescriptor { cmesh_netns_places($0, interfaces, interfaces.count, &places) }
     guard result >= 0 else {
-      throw SystemError(-result, "RTM_GETLINK").meshError(self.name, "cannot tell the masters of interfaces")
+      throw SystemError(-result, "RTM_GETLINK").meshError(self.name, "cannot tell where interfaces are")
     }
-    var found: Set<String> = []
-    for i in interfaces.indices {
-      let name = UnsafeRawBufferPointer(start: bytes + i * size, count: size).prefix { $0 != 0 }
-      if !name.isEmpty { found.insert(String(decoding: name, as: UTF8.self)) }
+    return places.filter { $0.is_present != 0 }.map { place in
+      let master = withUnsafeBytes(of: place.master) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+      return InterfacePlace(master: master.isEmpty ? nil : master, isUp: place.is_up != 0)
     }
-    return found.sorted()
   }
-
-  /// `char [16]`, as C's array comes to Swift.
-  private typealias InterfaceNameBytes = (
-    CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar
-  )
 
   /// In the namespace of the calling thread.
   package func peerInterfaces() throws(MeshError) -> [UInt32] {
     try self.peerInterfaces(in: .current())
+  }
+}
+
+/// Where an interface is.
+package struct InterfacePlace: Hashable, Sendable {
+  /// The bridge, or another master, that it belongs to: by name.
+  package var master: String?
+  package var isUp: Bool
+
+  package init(master: String?, isUp: Bool) {
+    self.master = master
+    self.isUp = isUp
   }
 }

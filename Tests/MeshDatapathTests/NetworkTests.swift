@@ -133,6 +133,26 @@ struct NetworkTests {
     #expect(try planned.connect("web", try self.endpoint("240.0.0.1:80")) == [.relay])
   }
 
+  @Test(
+    "an agent without notes keeps the numbers that networks have in the maps: no row differs meanwhile"
+  )
+  func restored() throws {
+    let old = self.planned(self.snapshot(), try self.locals())
+    var present = PresentKeys()
+    present.pods = Array(old.maps.pods.keys)
+    present.networkNumbers = old.maps.pods.values.map(\.network)
+    var next = DatapathPlanner(.init(node: "here"))
+    next.adopt(present, now: .seconds(1))
+    // Found in another order than the first time.
+    for local in try self.locals().reversed() {
+      guard let segment = local.segment, let row = old.maps.pods[local.netnsCookie] else { continue }
+      let entry = try #require(self.snapshot().workloads[local.name]?.value)
+      next.restore(network: entry.network, segment: segment, number: row.network)
+    }
+    _ = next.plan(for: self.snapshot(), locals: try self.locals(), now: .seconds(1))
+    #expect(next.pods.mapValues(\.network) == old.maps.pods.mapValues(\.network))
+  }
+
   @Test("numbers of networks that nobody is in any more are given back")
   func released() throws {
     var planned = self.planned(self.snapshot(), try self.locals())

@@ -23,9 +23,16 @@ int cmesh_netns_addresses(int netns, struct cmesh_interface_address **found, siz
  * namespaces are left out: an index means nothing there. */
 int cmesh_netns_peers(int netns, int host, uint32_t **found, size_t *count);
 
-/* The interfaces' masters (a bridge, mostly) by name, in the namespace: names[i] is empty where there is none, or no such
- * interface. 0 or -errno. */
 #define CMESH_INTERFACE_NAME 16 /* IFNAMSIZ */
-int cmesh_netns_masters(int netns, const uint32_t *interfaces, size_t count, char (*names)[CMESH_INTERFACE_NAME]);
+
+/* Where an interface is. */
+struct cmesh_interface_place {
+    char master[CMESH_INTERFACE_NAME]; /* a bridge, mostly; empty: none */
+    uint8_t is_present;                /* 0: there is no such interface */
+    uint8_t is_up;
+};
+
+/* Of each of the interfaces of the namespace: places[i]. 0 or -errno. */
+int cmesh_netns_places(int netns, const uint32_t *interfaces, size_t count, struct cmesh_interface_place *places);
 
 void cmesh_free(void *memory);
