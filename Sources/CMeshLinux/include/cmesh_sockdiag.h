@@ -23,7 +23,7 @@ struct cmesh_socket {
     uint16_t zero;
 };
 
-/* Every TCP socket of the namespace in every state, listeners and TIME_WAIT too. *found is malloc'ed: give it to
+/* Every TCP socket of the namespace that listens or is, was or will be connected, TIME_WAIT too. *found is malloc'ed: give it to
  * cmesh_free. At most `limit`, else -EMSGSIZE. `with_bytes`: the byte counters too, for which the kernel locks each socket
  * for a moment. */
 int cmesh_netns_tcp_sockets(int netns, size_t limit, int with_bytes, struct cmesh_socket **found, size_t *count);
