@@ -65,29 +65,6 @@ struct CanaryMachine: Sendable, Equatable {
     max(Self.lookInterval, Int64(workloads) * (workloads <= Self.fewWorkloads ? 500 : 1000))
   }
 
-  /// What of a proven workload a look asks the connect hook for.
-  enum Part: Sendable, Equatable {
-    /// Both families: something is wrong on this node.
-    case all
-    /// The families take turns: each is asked in every other look.
-    case oneFamily
-    /// One family in every other look. Of a namespace that is its row, which both families share; the hooks of both, which all
-    /// namespaces share, are asked in every look by some of so many.
-    case everyOther
-
-    init(workloads: Int, isAnyUnsteered: Bool) {
-      self = isAnyUnsteered ? .all : workloads <= CanaryMachine.fewWorkloads ? .oneFamily : .everyOther
-    }
-
-    func asks(v4: Bool, hasV6: Bool, look: UInt8) -> Bool {
-      switch self {
-      case .all: true
-      case .oneFamily: !hasV6 || v4 == (look & 1 == 0)
-      case .everyOther: look & 1 == 0 && (!hasV6 || v4 == (look & 2 == 0))
-      }
-    }
-  }
-
   private(set) var phase: Phase = .waiting
   /// The last look found nothing.
   private(set) var isClean = false
@@ -121,9 +98,6 @@ struct CanaryMachine: Sendable, Equatable {
   }
 
   func wantsLook(now: Int64) -> Bool { now >= self.nextLook }
-
-  /// Something was found at another workload that may be everybody's.
-  mutating func lookSoon(now: Int64) { self.nextLook = min(self.nextLook, now) }
 
   /// Nobody is asked before the hook has been seen to work.
   func wantsDial(now: Int64) -> Bool { self.isClean && now >= self.nextDial }
