@@ -33,7 +33,9 @@ extension ResourceDecoder {
         "allocateLoadBalancerNodePorts", "healthCheckNodePort",
       ], because: "the mesh publishes no service outside of itself")
     spec.refuse(["sessionAffinityConfig"], because: "connections are spread by weight")
-    spec.refuse(["trafficDistribution"], because: "this version balances without regard to place")
+    spec.refuse(
+      ["trafficDistribution"], because: "place counts where a TrafficPolicy says so",
+      next: "write loadBalancing.locality there")
     spec.finish()
     return result
   }
