@@ -1,4 +1,5 @@
-import MeshBase
+package import MeshBase
+import MeshDatapath
 import MeshRouting
 import MeshSnapshot
 package import MeshTelemetry

@@ -51,6 +51,7 @@ final class AgentEvents: Sendable {
   private let names: ProxyNames
   private let requests: RequestSwitch
   private let orders: Orders
+  private let locality: Locality
   let logger: Logger
   private let drain: DrainOrders
   /// Listeners that came before the first table: connections wait in them meanwhile, because without a table every one would
@@ -66,8 +67,9 @@ final class AgentEvents: Sendable {
 
   init(
     relay: Relay, stock: StockRoom, listeners: ProxyListeners, names: ProxyNames, requests: RequestSwitch,
-    orders: Orders, drain: DrainOrders, logger: Logger
+    orders: Orders, drain: DrainOrders, locality: Locality, logger: Logger
   ) {
+    self.locality = locality
     self.requests = requests
     self.drain = drain
     self.names = names
@@ -94,7 +96,7 @@ final class AgentEvents: Sendable {
       self.logger.debug("no agent", metadata: [LogKey.reason: "\(cause)"])
     case .snapshot(let snapshot, let revision):
       let table = self.table.withLock { last in
-        let table = RoutingTable(snapshot, previous: last)
+        let table = RoutingTable(snapshot, previous: last, locality: self.locality)
         last = table
         return table
       }

@@ -75,7 +75,7 @@ package struct Proxy: Service {
     let agent = AgentEvents(
       relay: relay, stock: stock, listeners: listeners, names: names,
       requests: RequestSwitch(settings, relay: relay, logs: logs, logger: self.logger), orders: orders, drain: drain,
-      logger: self.logger)
+      locality: self.configuration.locality, logger: self.logger)
     let link = ProxyLinkClient(
       configuration: .init(runDirectory: self.configuration.runDirectory), group: group, logger: self.logger,
       onEvent: { agent.handle($0) })
