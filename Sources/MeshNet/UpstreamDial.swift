@@ -93,7 +93,9 @@ struct UpstreamDial {
       self.loop.across.insert(across)
       return self.take(target, across, from: stock, client: client)
     }
-    self.wasTried = error != -EADDRNOTAVAIL
+    // A refusal of the endpoint's comes later: while connect() holds the socket, the RST waits (tcp_v4_rcv, sk_add_backlog). One
+    // that is there at once is the connect hook's, so it says something about the caller: who may not call ejects nobody.
+    self.wasTried = error != -EADDRNOTAVAIL && error != -ECONNREFUSED
     self.namespace = shelf?.destination == nil ? nil : AcceptedFlow.namespaceCookie(of: socket)
     switch error {
     case 0: return .connected(socket)
