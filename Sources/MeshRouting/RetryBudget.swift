@@ -4,7 +4,8 @@ import Synchronization
 /// What a service port's callers have left for second attempts: a share of the requests of the last ten seconds. Ten buckets of a
 /// second, each a word of its second (20 bits), requests (24) and retries (20).
 ///
-/// Law: the retries of any ten seconds are at most `percent` of the requests of these, or `perSecond` times ten, whichever is more.
+/// Law: the retries of any ten seconds are at most `percent` of the requests of these, or `perSecond` times ten, whichever is more;
+/// what the share does not afford is at most `perSecond` in each second, so that a storm does not begin with ten seconds' worth.
 struct RetryBudget: ~Copyable {
   static let seconds: UInt64 = 10
 
@@ -18,14 +19,17 @@ struct RetryBudget: ~Copyable {
     let second = now / 1000
     // Counted first: two threads that ask at once never both get the last one.
     self.add(second) { $0.retries < Bucket.mostRetries ? $0.retries += 1 : () }
-    var (requests, retries): (UInt64, UInt64) = (0, 0)
+    var (requests, retries, thisSecond): (UInt64, UInt64, UInt64) = (0, 0, 0)
     for at in self.buckets.indices {
       let bucket = Bucket(word: self.buckets[at].load(ordering: .relaxed))
       guard bucket.isWithin(Self.seconds, of: second) else { continue }
       requests += bucket.requests
       retries += bucket.retries
+      if at == Int(second % Self.seconds) { thisSecond = bucket.retries }
     }
-    if retries <= max(requests * UInt64(budget.percent) / 100, UInt64(budget.perSecond) * Self.seconds) { return true }
+    if retries <= requests * UInt64(budget.percent) / 100 { return true }
+    let least = UInt64(budget.perSecond)
+    if thisSecond <= least, retries <= least * Self.seconds { return true }
     self.add(second) { $0.retries > 0 ? $0.retries -= 1 : () }
     return false
   }

@@ -58,6 +58,8 @@ import Testing
         #expect(window <= max(rate * min(10, second + 1) / 5, 100))
       }
       #expect(retries.suffix(10).reduce(0, +) >= max(rate * 2 - rate / 5, min(rate * 40, 100)))
+      // Also while it begins.
+      if rate >= 50 { #expect(retries.prefix(12).reduce(0, +) <= rate * 12 / 5 + 10) }
       #expect(record.retriesOverBudget == UInt64(rate * 4 * 60 - retries.reduce(0, +)))
     }
   }
