@@ -30,7 +30,7 @@ extension EndpointGroup {
   func choose(
     except tried: [RoutingTable.Choice], _ context: BalancerContext, using random: inout some RandomNumberGenerator
   ) -> RoutingTable.Choice? {
-    let view = self.view(now: context.now)
+    let view = self.currentView()
     let first = self.tier(view, context, using: &random)
     if !view.isImpaired, tried.isEmpty {
       return self.pick(self.tiers[first], context, nil, using: &random).map { self.members[$0].choice }

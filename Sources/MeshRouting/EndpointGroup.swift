@@ -68,7 +68,7 @@ final class EndpointGroup: Sendable {
   }
 
   /// How they are now. It is made anew when something changed, which costs a look at each of them.
-  func view(now: UInt64) -> EndpointView {
+  func currentView() -> EndpointView {
     let epoch = self.upstream.epoch.load(ordering: .acquiring)
     if self.viewEpoch.load(ordering: .acquiring) == epoch {
       return EndpointView(word: self.view.load(ordering: .relaxed))

@@ -24,8 +24,8 @@ package struct WorkloadCost: Hashable, Sendable {
   }
 }
 
-/// The bill of the node proxy, by workload: processor time since the agent started, and what each holds now. A proxy that
-/// drains costs as well: what each holds is of the one that told last.
+/// The bill of the node proxy that serves, by workload: processor time since the agent started, and what each holds now. What one
+/// that drains still costs is on nobody's bill.
 package struct WorkloadBills: Sendable {
   package struct Bill: Hashable, Sendable {
     package var microseconds: UInt64 = 0
