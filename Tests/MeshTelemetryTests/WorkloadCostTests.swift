@@ -27,9 +27,7 @@ struct WorkloadCostTests {
   @Test("the number of names is bounded, sums stay true")
   func bounded() {
     var bills = WorkloadBills()
-    for number in 0..<10_100 {
-      bills.add([WorkloadCost(workload: UInt32(number), microseconds: 1)]) { ResourceName("a/w\($0)") }
-    }
+    bills.add((0..<10_100).map { WorkloadCost(workload: $0, microseconds: 1) }) { ResourceName("a/w\($0)") }
     #expect(bills.bills.count <= 10_001)
     #expect(bills.bills.values.reduce(0) { $0 + $1.microseconds } == 10_100)
   }
