@@ -124,7 +124,9 @@ struct {
     __type(value, __u64);
 } MESH_MAP(epoch) SEC(".maps");
 
-/* slot by a hash of namespace, address and port -> the service that is called there, remembered by each CPU (lib/memo.h) */
+/* slot by a hash of namespace, address and port -> the service that is called there, remembered (lib/memo.h). MMAPABLE, as the
+ * next two: nobody maps it, but its memory begins with a page, so that a slot of 64 bytes is one line of the cache. An array of
+ * each CPU would cost a second one, which says where its slot is. */
 #define MESH_MEMO_SLOTS 512 /* a power of two: what calls whom at one time, with room */
 struct mesh_place {
     __u64 sequence; /* odd while it is written */
@@ -140,13 +142,14 @@ struct mesh_place {
     __u32 zero32;
 };
 struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
     __uint(max_entries, MESH_MEMO_SLOTS);
     __type(key, __u32);
     __type(value, struct mesh_place);
-} MESH_MAP(places) SEC(".maps");
+} MESH_MAP(place) SEC(".maps");
 
-/* slot by a hash of namespace, endpoint table and slot -> the endpoint, and that its workload may be reached, as `places` */
+/* slot by a hash of namespace, endpoint table and slot -> the endpoint, and that its workload may be reached, as `place` */
 struct mesh_way {
     __u64 sequence;
     __u64 epoch;
@@ -161,13 +164,14 @@ struct mesh_way {
     __u16 zero16;
 };
 struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
     __uint(max_entries, MESH_MEMO_SLOTS);
     __type(key, __u32);
     __type(value, struct mesh_way);
-} MESH_MAP(ways) SEC(".maps");
+} MESH_MAP(way) SEC(".maps");
 
-/* slot by a hash of both addresses -> that at the first one no policy stands between it and the other, as `places` */
+/* slot by a hash of both addresses -> that at the first one no policy stands between it and the other, as `place` */
 struct mesh_door {
     __u64 sequence;
     __u64 epoch;
@@ -175,13 +179,15 @@ struct mesh_door {
     struct mesh_addr remote;
     __u32 generation;
     __u32 zero32;
+    __u64 zero64;
 };
 struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
     __uint(max_entries, MESH_MEMO_SLOTS);
     __type(key, __u32);
     __type(value, struct mesh_door);
-} MESH_MAP(doors) SEC(".maps");
+} MESH_MAP(door) SEC(".maps");
 
 /* slot by socket cookie -> flow, on the client's side from connect() to its SYN */
 #define MESH_HANDOFF_SLOTS 256 /* a power of two: connect() calls at one moment, with room */
@@ -268,7 +274,15 @@ struct {
     __type(value, struct mesh_veth);
 } MESH_MAP(veths) SEC(".maps");
 
-/* who spoke to whom -> counters */
+/* slot by a hash of who speaks to whom -> counters, of the edge that took the slot, on each CPU (lib/edges.h) */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, MESH_EDGE_SLOTS);
+    __type(key, __u32);
+    __type(value, struct mesh_edge_slot);
+} MESH_MAP(eslots) SEC(".maps");
+
+/* who spoke to whom -> counters, of those that have no slot */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_PERCPU_HASH);
     __uint(max_entries, 16384);

@@ -40,6 +40,19 @@ static __always_inline int mesh_ops_addresses(struct bpf_sock_ops *ctx, struct m
     return 0;
 }
 
+/* Most accepted sockets are not, and nothing else of them is read. */
+static __always_inline int mesh_ops_is_loopback(struct bpf_sock_ops *ctx)
+{
+    struct mesh_addr local = {0};
+    if (ctx->family == MESH_AF_INET)
+        local = mesh_context_v4(ctx->local_ip4);
+    else if (ctx->family == MESH_AF_INET6)
+        local = mesh_context_v6(ctx->local_ip6);
+    else
+        return 0;
+    return mesh_addr_is_loopback(&local);
+}
+
 /* local_port is in host order, remote_port has the port in network order in its upper half. */
 #define mesh_ops_local_port_be(ctx) bpf_htons((__u16)(ctx)->local_port)
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -81,8 +94,22 @@ static __always_inline void mesh_ops_connect(struct bpf_sock_ops *ctx)
         mesh_edge_change(&flow, MESH_EDGE_OPENED, 0, 0);
 }
 
+/* Of the kernel's structs, what the context has not, or only by a call; placed by the kernel's own type information. */
+typedef struct {
+    long long counter;
+} atomic64_t;
+struct sock_common {
+    unsigned long skc_flags;
+    atomic64_t skc_cookie; /* set since connect() asked for it */
+} __attribute__((preserve_access_index));
+struct tcp_sock {
+    __u32 write_seq;
+} __attribute__((preserve_access_index));
+#define MESH_SOCK_DONE 1 /* bit of skc_flags: enum sock_flags, include/net/sock.h */
+
 /* The flow of the client's socket, once published; its key in `tuple`. */
-static __always_inline struct mesh_published mesh_ops_flow(struct bpf_sock_ops *ctx, struct mesh_tuple *tuple)
+static __always_inline struct mesh_published mesh_ops_flow(struct bpf_sock_ops *ctx, struct mesh_tuple *tuple,
+                                                            struct tcp_sock *tcp)
 {
     struct mesh_published found = {0};
     if (!mesh_ops_addresses(ctx, &tuple->remote, &tuple->local))
@@ -92,8 +119,11 @@ static __always_inline struct mesh_published mesh_ops_flow(struct bpf_sock_ops *
     if (mesh_addr_is_loopback(&tuple->local))
         tuple->netns_cookie = bpf_get_netns_cookie(ctx);
     found = mesh_flow_find(tuple);
-    if (found.flow && found.flow->socket_cookie != bpf_get_socket_cookie(ctx))
-        found.flow = 0;
+    if (found.flow) {
+        __u64 cookie = tcp ? (__u64)((struct sock_common *)tcp)->skc_cookie.counter : bpf_get_socket_cookie(ctx);
+        if (found.flow->socket_cookie != cookie)
+            found.flow = 0;
+    }
     return found;
 }
 
@@ -102,7 +132,7 @@ static __always_inline void mesh_ops_connected(struct bpf_sock_ops *ctx)
     if (!(ctx->bpf_sock_ops_cb_flags & MESH_OPS_LEG_FLAG))
         return;
     struct mesh_tuple tuple = {0};
-    const struct mesh_flow *flow = mesh_ops_flow(ctx, &tuple).flow;
+    const struct mesh_flow *flow = mesh_ops_flow(ctx, &tuple, 0).flow;
     if (flow && flow->tier == MESH_TIER_LEG)
         mesh_edge_change(flow, MESH_EDGE_OPENED, 0, 0);
 }
@@ -110,7 +140,7 @@ static __always_inline void mesh_ops_connected(struct bpf_sock_ops *ctx)
 static __always_inline void mesh_ops_accepted(struct bpf_sock_ops *ctx)
 {
     struct mesh_tuple tuple = {0};
-    if (!mesh_ops_addresses(ctx, &tuple.local, &tuple.remote) || !mesh_addr_is_loopback(&tuple.local))
+    if (!mesh_ops_is_loopback(ctx) || !mesh_ops_addresses(ctx, &tuple.local, &tuple.remote))
         return;
     tuple.local_port_be = mesh_ops_local_port_be(ctx);
     tuple.remote_port_be = mesh_ops_remote_port_be(ctx);
@@ -122,21 +152,11 @@ static __always_inline void mesh_ops_accepted(struct bpf_sock_ops *ctx)
             mesh_count(MESH_HOOK_SOCKOPS, MESH_REASON_MAP_ERROR);
 }
 
-/* Of the kernel's structs, what the context has not; placed by the kernel's own type information. */
-struct sock_common {
-    unsigned long skc_flags;
-} __attribute__((preserve_access_index));
-struct tcp_sock {
-    __u32 write_seq;
-} __attribute__((preserve_access_index));
-#define MESH_SOCK_DONE 1 /* bit of skc_flags: enum sock_flags, include/net/sock.h */
-
-static __always_inline struct mesh_ending mesh_ops_ending(struct bpf_sock_ops *ctx, __u32 old_state)
+static __always_inline struct mesh_ending mesh_ops_ending(struct bpf_sock_ops *ctx, struct tcp_sock *tcp, __u32 old_state)
 {
     struct mesh_ending end = {
         .acked = ctx->bytes_acked, .received = ctx->bytes_received, .old_state = old_state, .snd_una = ctx->snd_una};
     end.write_seq = end.snd_una;
-    struct tcp_sock *tcp = ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : 0;
     if (tcp) {
         end.write_seq = tcp->write_seq;
         end.fin_received = ((struct sock_common *)tcp)->skc_flags >> MESH_SOCK_DONE & 1;
@@ -147,15 +167,15 @@ static __always_inline struct mesh_ending mesh_ops_ending(struct bpf_sock_ops *c
 static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_state)
 {
     struct mesh_tuple tuple = {0};
-    struct mesh_published found = mesh_ops_flow(ctx, &tuple);
+    struct tcp_sock *tcp = ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : 0;
+    struct mesh_published found = mesh_ops_flow(ctx, &tuple, tcp);
     const struct mesh_flow *flow = found.flow;
     if (!flow)
         return;
-    struct mesh_ending end = mesh_ops_ending(ctx, old_state);
+    struct mesh_ending end = mesh_ops_ending(ctx, tcp, old_state);
     __u64 sent = mesh_sent_bytes(&end);
     __u64 received = mesh_received_bytes(&end);
-    if (flow->tier == MESH_TIER_KERNEL || (flow->tier == MESH_TIER_LEG && old_state != BPF_TCP_SYN_SENT))
-        mesh_edge_change(flow, MESH_EDGE_CLOSED, sent, received);
+    /* Filled first and handed over last: its memory is cold, and who hands it over waits until it is written. */
     struct mesh_event *event = 0;
     if (flow->tier != MESH_TIER_RELAY || !(flow->flags & (MESH_FLOW_HAS_LEG | MESH_FLOW_CANARY)))
         event = mesh_event_reserve();
@@ -168,9 +188,12 @@ static __always_inline void mesh_ops_closed(struct bpf_sock_ops *ctx, __u32 old_
         event->retransmits = ctx->total_retrans;
         event->kind = MESH_EVENT_CLOSED;
         event->hook = MESH_HOOK_SOCKOPS;
-        mesh_event_submit(event);
     }
+    if (flow->tier == MESH_TIER_KERNEL || (flow->tier == MESH_TIER_LEG && old_state != BPF_TCP_SYN_SENT))
+        mesh_edge_change(flow, MESH_EDGE_CLOSED, sent, received);
     mesh_flow_withdraw(&tuple, &found);
+    if (event)
+        mesh_event_submit(event);
 }
 
 SEC("sockops")

@@ -31,7 +31,7 @@ package final class KernelDatapath: Sendable {
   package let legs: BPFMap<CInt, mesh_leg>
   /// Keyed by the descriptor of an accepted socket of this process.
   package let accepted: BPFMap<CInt, mesh_flow>
-  package let edges: PerCPUMap<mesh_edge_key, mesh_edge>
+  package let edges: EdgeTable
   package let counters: PerCPUMap<UInt32, UInt64>
   package let config: ConfigPage
   package let epoch: DecisionEpoch
@@ -87,7 +87,7 @@ package final class KernelDatapath: Sendable {
     self.flows = FlowTable(slots: try map("slots"), beside: try map("flows"))
     self.legs = try map("legs")
     self.accepted = try map("accept")
-    self.edges = try perCPU("edges")
+    self.edges = EdgeTable(slots: try perCPU("eslots"), beside: try perCPU("edges"))
     self.counters = try perCPU("count")
     let config = try descriptor("config")
     self.config = try ConfigPage(descriptor: config.descriptor, name: config.name)

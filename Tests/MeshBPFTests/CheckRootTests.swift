@@ -7,7 +7,9 @@ import Testing
 /// The CHECK programs of bpf/tests, and the verifier's work per program. They need the kernel, not a network.
 @Suite(.serialized)
 struct CheckRootTests {
-  static let names = ["address", "flows", "handoff", "memo", "names", "policy", "relay", "source", "steer", "transfer"]
+  static let names = [
+    "address", "edges", "flows", "handoff", "memo", "names", "policy", "relay", "source", "steer", "transfer",
+  ]
 
   @Test("every CHECK program of bpf/tests returns 0", arguments: Self.names)
   func checks(name: String) throws {

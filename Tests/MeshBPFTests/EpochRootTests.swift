@@ -57,10 +57,10 @@ struct EpochRootTests {
     func call(_ times: Int = 2) throws -> [Int?] {
       try (0..<times).map { _ in try rig.probe("client", "connect \(Rig.vip) 80").errno }
     }
-    let ways = try PerCPUMap<UInt32, mesh_memo_row>(
-      name: "ways", descriptor: try #require(rig.datapath.maps[KernelDatapath.mapName("ways")]).rawValue)
+    let ways = try BPFMap<UInt32, mesh_memo_row>(
+      name: "way", descriptor: try #require(rig.datapath.maps[KernelDatapath.mapName("way")]).rawValue)
     func remembered() throws -> Int {
-      try ways.entries().reduce(0) { $0 + $1.value.count { $0.epoch == rig.datapath.epoch.current } }
+      try ways.entries().count { $0.value.epoch == rig.datapath.epoch.current }
     }
     #expect(try call() == [0, 0])
     #expect(try remembered() > 0)

@@ -16,7 +16,7 @@ struct PinRootTests {
     #expect(stat(rig.pinPath, &status) == 0)
     #expect(status.st_mode & 0o777 == 0o700)
     let names = PinDirectory.list(rig.pinPath + "/v1/maps")
-    #expect(names.count == 27)
+    #expect(names.count == 28)
     #expect(names.allSatisfy { $0.utf8.count <= 15 && $0.hasSuffix("_v1") })
     let again = #expect(throws: MeshError.self) {
       try KernelDatapath.load(objects: Commands.objects, pins: rig.datapath.pins)
@@ -87,7 +87,7 @@ struct PinRootTests {
     #expect(new.flatMap(\.links).sorted() == links)
     #expect(try rig.probe("client", "connect \(Rig.vip) 80").errno == 0)
     let listed = try DatapathInventory.maps(pinDirectory: rig.pinPath)
-    #expect(listed.count == 27)
+    #expect(listed.count == 28)
     let workloads = try #require(listed.first { $0.name == KernelDatapath.mapName("wload") })
     #expect(workloads.entries == 4)
     #expect(workloads.maxEntries == 65_536)

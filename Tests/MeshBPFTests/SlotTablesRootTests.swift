@@ -1,4 +1,5 @@
 import CMeshABI
+import CMeshBPF
 import MeshBase
 import Testing
 
@@ -17,6 +18,13 @@ import Testing
   ) throws -> BPFMap<Key, Value> {
     let name = KernelDatapath.mapName(word)
     return try BPFMap(name: name, descriptor: try #require(self.loaded.maps[name]).rawValue)
+  }
+
+  private func perCPU<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyable & Sendable>(
+    _ word: String
+  ) throws -> PerCPUMap<Key, Value> {
+    let name = KernelDatapath.mapName(word)
+    return try PerCPUMap(name: name, descriptor: try #require(self.loaded.maps[name]).rawValue)
   }
 
   @Test("veths of one slot: the first has it, the others are beside, and who goes leaves the rest alone")
@@ -71,5 +79,32 @@ import Testing
     try table.slots.put(number, mesh_slot())
     #expect(try table.get(tuple) == nil)
     #expect(try table.count() == 1)
+  }
+
+  @Test("an edge is told once, whether its counters lie in slots of CPUs or beside them")
+  func edges() throws {
+    let slots: BPFMap<UInt32, mesh_edge_slot> = try self.map("eslots")
+    let table = EdgeTable(slots: try self.perCPU("eslots"), beside: try self.perCPU("edges"))
+    #expect(try table.entries().isEmpty)
+    let key = mesh_edge_key(
+      source_workload: 1, destination_workload: 2, service: 9, port_be: UInt16(80).bigEndian, tier: 1, reason: 0)
+    func fill(_ index: UInt32, state: UInt32, service: UInt32) throws {
+      var key = key
+      key.service = service
+      let edge = mesh_edge(opened: 1, closed: 0, refused: 0, sent_bytes: 3, received_bytes: 4)
+      let one = mesh_edge_slot(state: UInt64(state), key: key, edge: edge)
+      let values = [mesh_edge_slot](repeating: one, count: Int(cmesh_possible_cpus()))
+      let result = withUnsafePointer(to: index) { index in
+        values.withUnsafeBytes { cmesh_map_put(slots.rawDescriptor, index, $0.baseAddress, 0) }
+      }
+      #expect(result == 0)
+    }
+    try fill(3, state: MESH_EDGE_SLOT_TAKEN, service: 9)
+    try fill(4, state: MESH_EDGE_SLOT_BUSY, service: 10)
+    let found = try table.entries()
+    #expect(found.count == 1)
+    #expect(found.first?.key.service == 9)
+    #expect(found.first?.value.count == Int(cmesh_possible_cpus()))
+    #expect(found.first?.value.allSatisfy { $0.opened == 1 && $0.received_bytes == 4 } == true)
   }
 }

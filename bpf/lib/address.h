@@ -23,10 +23,21 @@ union mesh_addr_words {
     __u32 words_be[4];
 };
 
+/* Two words as they lie in memory. Not through a union: what is written as two and read as one waits until both are in the
+ * cache, behind every store before them. */
+static __always_inline __u64 mesh_addr_join(__u32 first_be, __u32 second_be)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (__u64)second_be << 32 | first_be;
+#else
+    return (__u64)first_be << 32 | second_be;
+#endif
+}
+
 static __always_inline struct mesh_addr mesh_addr_v6(__u32 a_be, __u32 b_be, __u32 c_be, __u32 d_be)
 {
-    union mesh_addr_words parts = {.words_be = {a_be, b_be, c_be, d_be}};
-    return parts.address;
+    struct mesh_addr address = {.hi_be = mesh_addr_join(a_be, b_be), .lo_be = mesh_addr_join(c_be, d_be)};
+    return address;
 }
 
 /* ::ffff:a.b.c.d */
@@ -42,8 +53,12 @@ static __always_inline struct mesh_addr mesh_addr_loopback(int is_v4)
 
 static __always_inline __u32 mesh_addr_word(const struct mesh_addr *address, int index)
 {
-    union mesh_addr_words parts = {.address = *address};
-    return parts.words_be[index & 3];
+    __u64 pair = index & 2 ? address->lo_be : address->hi_be;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (__u32)(index & 1 ? pair >> 32 : pair);
+#else
+    return (__u32)(index & 1 ? pair : pair >> 32);
+#endif
 }
 
 static __always_inline int mesh_addr_equal(const struct mesh_addr *a, const struct mesh_addr *b)

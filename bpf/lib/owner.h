@@ -30,3 +30,10 @@ static __always_inline void mesh_disown(__u64 *cookie, __u64 next)
     __sync_lock_test_and_set(cookie, next);
 #endif
 }
+
+/* Scatters 16 bytes over 2^24 numbers. */
+static __always_inline __u32 mesh_slot_hash(__u64 a, __u64 b)
+{
+    const __u64 odd = 0x9e3779b97f4a7c15ULL;
+    return (__u32)(((a * odd) ^ b) * odd >> 40);
+}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../maps.h"
+#include "edges.h"
 
 static __always_inline void mesh_count_index(__u32 index)
 {
@@ -20,22 +21,9 @@ enum mesh_edge_change { MESH_EDGE_OPENED, MESH_EDGE_CLOSED, MESH_EDGE_REFUSED };
 static __always_inline void mesh_edge_change(const struct mesh_flow *flow, enum mesh_edge_change change, __u64 sent,
                                              __u64 received)
 {
-    struct mesh_edge_key key = {
-        .source_workload = flow->source_workload,
-        .destination_workload = flow->destination_workload,
-        .service = flow->service,
-        .port_be = flow->original_port_be,
-        .tier = flow->tier,
-        .reason = flow->reason,
-    };
-    struct mesh_edge *edge = bpf_map_lookup_elem(&MESH_MAP(edges), &key);
-    if (!edge) {
-        struct mesh_edge fresh = {0};
-        bpf_map_update_elem(&MESH_MAP(edges), &key, &fresh, BPF_NOEXIST);
-        edge = bpf_map_lookup_elem(&MESH_MAP(edges), &key);
-        if (!edge)
-            return;
-    }
+    struct mesh_edge *edge = mesh_edge_of(flow);
+    if (!edge)
+        return;
     if (change == MESH_EDGE_OPENED)
         edge->opened += 1;
     else if (change == MESH_EDGE_REFUSED)

@@ -293,6 +293,17 @@ struct mesh_edge {
     __u64 received_bytes; /* by the source */
 };
 
+/* eslots: number of an edge's slot -> the edge that took it, on each CPU for itself. It keeps it. */
+struct mesh_edge_slot {
+    __u64 state; /* MESH_EDGE_SLOT_*; the first word, which is copied before the others */
+    struct mesh_edge_key key;
+    struct mesh_edge edge;
+};
+#define MESH_EDGE_SLOT_FREE 0u
+#define MESH_EDGE_SLOT_BUSY 1u /* its key is being written */
+#define MESH_EDGE_SLOT_TAKEN 2u
+#define MESH_EDGE_SLOTS 512 /* a power of two */
+
 /* veths: interface index at the host end -> the workload behind it, and the address of each family that it uses most, so that
  * most packets need no second look-up. Zero: look the source up in `workloads`, as for its other addresses. */
 struct mesh_veth {
@@ -361,6 +372,7 @@ MESH_SIZE(mesh_slot, 128);
 MESH_SIZE(mesh_leg, 8);
 MESH_SIZE(mesh_edge_key, 16);
 MESH_SIZE(mesh_edge, 40);
+MESH_SIZE(mesh_edge_slot, 64);
 MESH_SIZE(mesh_veth, 24);
 MESH_SIZE(mesh_veth_slot, 32);
 MESH_SIZE(mesh_event, 152);
