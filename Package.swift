@@ -38,6 +38,9 @@ let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swif
 let grpc: Target.Dependency = .product(name: "GRPCCore", package: "grpc-swift-2")
 let grpcTransport: Target.Dependency = .product(
   name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -68,6 +71,7 @@ let floor3: [Target] = [
     name: "MeshProto", dependencies: ["MeshBase", "MeshSnapshot", protobuf], exclude: ["protos"],
     swiftSettings: pure),
   .target(name: "MeshDNS", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
+  .target(name: "MeshIdentity", dependencies: ["MeshBase", crypto, x509, asn1], swiftSettings: pure),
   .target(name: "MeshHTTP", dependencies: [nio, hpack], swiftSettings: pure),
   .target(name: "MeshContainers", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
   .target(name: "MeshTelemetry", dependencies: ["MeshBase", "MeshSnapshot"], swiftSettings: pure),
@@ -183,6 +187,7 @@ let side: [Target] = [
   tests("MeshSync", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
   tests("MeshProto", ["MeshBase", "MeshSnapshot", "MeshTestSupport", protobuf]),
   tests("MeshDNS", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
+  tests("MeshIdentity", ["MeshBase", crypto, x509, asn1]),
   tests("MeshHTTP", [nio, nioEmbedded, hpack, nioHTTP2]),
   tests("MeshContainers", ["MeshBase", "MeshSnapshot"]),
   tests("MeshTelemetry", ["MeshBase", "MeshSnapshot", "MeshTestSupport"]),
@@ -256,6 +261,9 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
     .package(url: "https://github.com/grpc/grpc-swift-2.git", from: "2.4.3"),
     .package(url: "https://github.com/grpc/grpc-swift-nio-transport.git", from: "2.9.2"),
+    .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
+    .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
+    .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
     .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
   ],
