@@ -5,7 +5,7 @@
 /// Floor 3; imports swift-certificates and swift-crypto. The node proxy does not import it: NIOSSL judges chains there.
 ///
 /// Read in this order: `CertificateSubject` (whose a certificate can be), `IdentityKey`, `SignedDER`, `CertificateRequest`,
-/// `CertificateAuthority` (and `+Creation`, `+Issuing`); `TrustBundle`, `RevocationList`; `LeafCertificate` (what a leaf alone must
+/// `CertificateAuthority` (and `+Creation`, `+Issuing`); `JoinToken`, `JoinLedger`, `SigningPolicy` (who gets one); `TrustBundle`, `RevocationList`; `LeafCertificate` (what a leaf alone must
 /// be), `CertificateVerifier` (that, and a chain to a root); `RenewalMachine`, `RootRotation`.
 ///
 /// Invariants:
