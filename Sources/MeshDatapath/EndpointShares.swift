@@ -78,10 +78,13 @@ extension ResolvedSnapshot {
 }
 
 extension [EndpointShare] {
-  /// Which share each slot of a table belongs to, by index: exact if a table of at most `maximum` slots can be, else
-  /// the largest remainder of `maximum` slots (Hamilton), ties in an order that `seed` turns, so that nodes with more
-  /// endpoints than slots do not all leave out the same ones.
-  package func slots(maximum: Int, seed: UInt64) -> [Int] {
+  /// How many slots of a table each share has: exact if a table of at most `maximum` slots can be, else rounded up or down for
+  /// one of `maximum` slots. Who has one more already keeps it, so that an endpoint that leaves moves no other's slots for a
+  /// remainder; then the largest remainders get one (Hamilton), ties in an order of the targets that `seed` turns, so that nodes
+  /// with more endpoints than slots do not all leave out the same ones.
+  ///
+  /// - held: what each share has now; empty: nothing yet.
+  package func slotCounts(maximum: Int, seed: UInt64, held: [Int] = []) -> [Int] {
     guard !self.isEmpty, maximum > 0 else { return [] }
     var size: UInt128 = 1
     for share in self where size <= UInt128(maximum) {
@@ -92,29 +95,42 @@ extension [EndpointShare] {
     let isExact = size <= UInt128(maximum)
     if !isExact { size = UInt128(maximum) }
     var counts: [Int] = []
-    var remainders: [(index: Int, remainder: UInt128, order: UInt64)] = []
+    var remainders: [(index: Int, keeps: Int, remainder: UInt128)] = []
     for (index, share) in self.enumerated() {
       let (quotient, rest) = (share.numerator * size).quotientAndRemainder(dividingBy: share.denominator)
       counts.append(Int(truncatingIfNeeded: quotient))
+      let keeps = held.indices.contains(index) && held[index] > counts[index] ? 1 : 0
       // Comparable across denominators: in units of 2^-20 of a slot.
-      let remainder = (rest << 20) / share.denominator
-      let order = (seed ^ UInt64(truncatingIfNeeded: index)) &* 0x9e37_79b9_7f4a_7c15
-      remainders.append((index, remainder, order))
+      if rest > 0 { remainders.append((index, keeps, (rest << 20) / share.denominator)) }
     }
     var missing = Int(truncatingIfNeeded: size) - counts.reduce(0, +)
     if missing > 0 {
-      remainders.sort { $0.remainder == $1.remainder ? $0.order < $1.order : $0.remainder > $1.remainder }
+      let order = self.map { $0.turn(seed) }
+      remainders.sort {
+        ($1.keeps, $1.remainder, order[$0.index], $0.index)
+          < ($0.keeps, $0.remainder, order[$1.index], $1.index)
+      }
       for entry in remainders where missing > 0 {
         counts[entry.index] += 1
         missing -= 1
       }
     }
-    return counts.enumerated().flatMap { index, count in Array<Int>(repeating: index, count: count) }
+    return counts
   }
 
   private static func gcd(_ a: UInt128, _ b: UInt128) -> UInt128 {
     var (a, b) = (a, b)
     while b != 0 { (a, b) = (b, a % b) }
     return a == 0 ? 1 : a
+  }
+}
+
+extension EndpointShare {
+  /// Its place in an order that is the same whoever else has a share.
+  fileprivate func turn(_ seed: UInt64) -> UInt64 {
+    guard let target = self.target else { return seed }
+    let address = target.address.high ^ target.address.low &* 0x9e37_79b9_7f4a_7c15
+    let mixed = (address ^ UInt64(target.port) << 48 ^ seed) &* 0x9e37_79b9_7f4a_7c15
+    return (mixed ^ mixed >> 32) &* 0xd6e8_feb8_6659_fd93
   }
 }
