@@ -101,12 +101,10 @@ static __always_inline int mesh_steer_stranger(const struct mesh_config *config,
 }
 
 /* A slot that is written anew leaves its old row to the map's allocator, which gives it to the next key at once, so that a
- * program can see another slot's content in it. Unless no table changed meanwhile, it counts only if the row is still there. */
+ * program can see another slot's content in it: what was read counts only if the row is still there. */
 static __always_inline int mesh_endpoint_read(const struct mesh_endpoint_key *slot, struct mesh_endpoint *endpoint)
 {
-    for (int attempt = 0; attempt < 4; attempt++) {
-        __u64 epoch = mesh_epoch_read();
-        mesh_memo_barrier();
+    for (int attempt = 0; attempt < 2; attempt++) {
         const volatile struct mesh_endpoint *row = bpf_map_lookup_elem(&MESH_MAP(ep), slot);
         if (!row)
             return 0;
@@ -116,7 +114,7 @@ static __always_inline int mesh_endpoint_read(const struct mesh_endpoint_key *sl
         endpoint->port_be = row->port_be;
         endpoint->flags = row->flags;
         mesh_memo_barrier();
-        if ((epoch && mesh_epoch_read() == epoch) || bpf_map_lookup_elem(&MESH_MAP(ep), slot) == row)
+        if (bpf_map_lookup_elem(&MESH_MAP(ep), slot) == row)
             return 1;
     }
     return 0;
