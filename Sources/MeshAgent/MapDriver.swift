@@ -31,7 +31,6 @@ struct MapDriver: Sendable {
     shortfall.add(.guards, try Self.put(changes.guards, self.kernel.guards).count)
     shortfall.add(.ports, try Self.put(changes.ports, self.kernel.ports).count)
     shortfall.add(.workloads, try Self.put(changes.workloads, self.kernel.workloads).count)
-    shortfall.add(.endpoints, try Self.put(changes.slots, self.kernel.endpoints).count)
     let services = try Self.put(changes.services, self.kernel.services)
     shortfall.add(.services, services.count)
     shortfall.addresses.formUnion(services.map { IPAddress($0.address) })

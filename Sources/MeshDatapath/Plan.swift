@@ -33,8 +33,6 @@ package struct MapChanges: Sendable {
   /// In the host's namespace, by address and port.
   package var ports = MapBatch<mesh_port_key, mesh_workload>()
   package var workloads = MapBatch<mesh_addr, mesh_workload>()
-  /// Rows of the map of endpoints, as `endpoints`, that look-ups reach already: they come after what they refer to.
-  package var slots = MapBatch<mesh_endpoint_key, mesh_endpoint>()
   package var services = MapBatch<mesh_service_key, mesh_service>()
   /// By interface index at the host end.
   package var veths = MapBatch<UInt32, mesh_veth>()
@@ -47,16 +45,15 @@ package struct MapChanges: Sendable {
 
   package var isEmpty: Bool {
     self.endpoints.isEmpty && self.policy.isEmpty && self.networks.isEmpty && self.classes.isEmpty
-      && self.guards.isEmpty && self.ports.isEmpty && self.workloads.isEmpty && self.slots.isEmpty
-      && self.services.isEmpty
+      && self.guards.isEmpty && self.ports.isEmpty && self.workloads.isEmpty && self.services.isEmpty
       && self.veths.isEmpty && self.pods.isEmpty && self.units.isEmpty
   }
 
   /// Rows written and deleted.
   package var count: Int {
     self.endpoints.count + self.policy.count + self.networks.count + self.classes.count + self.guards.count
-      + self.ports.count + self.workloads.count + self.slots.count + self.services.count + self.veths.count
-      + self.pods.count + self.units.count
+      + self.ports.count + self.workloads.count + self.services.count + self.veths.count + self.pods.count
+      + self.units.count
   }
 }
 
@@ -103,7 +100,7 @@ package struct Plan: Sendable {
   package var retire = MapChanges()
   /// Nothing that a look-up can reach yet: endpoint tables, the rows of a new generation.
   package var before = MapChanges()
-  /// What makes it visible, and slots that are visible.
+  /// What makes it visible.
   package var flip: [PlanStep] = []
   /// What nothing refers to any more.
   package var after = MapChanges()

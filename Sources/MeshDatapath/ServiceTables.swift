@@ -38,12 +38,7 @@ struct ServiceTables: Sendable {
   struct Table: Sendable {
     var number: UInt32
     var name: String
-    /// What is in the map: the service's row leads to the first `count`, and others may be left from when there were more.
-    /// They are not deleted one by one, because a deletion may come late and the slot be in use again.
-    var rows: [Slot]
-    var count: Int
-
-    var slots: ArraySlice<Slot> { self.rows.prefix(self.count) }
+    var slots: [Slot]
   }
 
   struct Row: Hashable, Sendable {
@@ -108,14 +103,12 @@ struct ServiceTables: Sendable {
       let built =
         switch owner {
         case .service(let name):
-          resolved.snapshot.services[name].map {
-            self.build($0.value, old: old, resolved, &identifiers, now, &before, &puts)
-          }
-        case .workload(let name): self.publications(of: name, old: old, resolved, &identifiers, now, &before, &puts)
+          resolved.snapshot.services[name].map { self.build($0.value, old: old, resolved, &identifiers, now, &before) }
+        case .workload(let name): self.publications(of: name, old: old, resolved, &identifiers, now, &before)
         }
       let new = built ?? State()
       for (port, table) in old.tables where new.tables[port]?.number != table.number {
-        for slot in table.rows.indices {
+        for slot in table.slots.indices {
           later.endpoints.delete(
             EndpointKey(table: table.number, slot: UInt32(truncatingIfNeeded: slot)).abi)
         }
@@ -155,7 +148,7 @@ struct ServiceTables: Sendable {
 
   private mutating func build(
     _ entry: ServiceEntry, old: State, _ resolved: ResolvedSnapshot, _ identifiers: inout Identifiers, _ now: Duration,
-    _ before: inout MapChanges, _ puts: inout MapChanges
+    _ before: inout MapChanges
   ) -> State {
     var state = State()
     let number = identifiers.take(.service, entry.name.description, now: now)
@@ -184,12 +177,11 @@ struct ServiceTables: Sendable {
         let family = PortFamily(port: port.port, isV4: isV4)
         let table = self.table(
           "\(entry.name)", family, self.wanted(of: port, family, over: old.tables[family], resolved, &identifiers, now),
-          old.tables[family],
-          &identifiers, now, &before, &puts)
+          old.tables[family], &identifiers, now, &before)
         state.tables[family] = table
         for address in addresses {
           state.rows[ServiceKey(address, port.port)] = Row(
-            service: number, table: table?.number ?? 0, slots: UInt32(truncatingIfNeeded: table?.count ?? 0),
+            service: number, table: table?.number ?? 0, slots: UInt32(truncatingIfNeeded: table?.slots.count ?? 0),
             mode: UInt8(truncatingIfNeeded: MESH_MODE_KERNEL.rawValue))
         }
       }
@@ -201,7 +193,7 @@ struct ServiceTables: Sendable {
   /// there is the host's. Nil: it publishes nothing.
   private mutating func publications(
     of name: ResourceName, old: State, _ resolved: ResolvedSnapshot, _ identifiers: inout Identifiers,
-    _ now: Duration, _ before: inout MapChanges, _ puts: inout MapChanges
+    _ now: Duration, _ before: inout MapChanges
   ) -> State? {
     guard let local = resolved.locals[name], let entry = resolved.snapshot.workloads[name]?.value,
       !local.publications.isEmpty
@@ -214,8 +206,7 @@ struct ServiceTables: Sendable {
       let slot = Slot(target: SocketEndpoint(address, published.port), workload: number)
       let table =
         state.tables[family]
-        ?? self.table(
-          "published \(name)", family, [(slot, 1)], old.tables[family], &identifiers, now, &before, &puts)
+        ?? self.table("published \(name)", family, [(slot, 1)], old.tables[family], &identifiers, now, &before)
       state.tables[family] = table
       state.rows[ServiceKey(published.host.address, published.host.port)] = Row(
         service: 0, table: table?.number ?? 0, slots: 1, mode: UInt8(truncatingIfNeeded: MESH_MODE_KERNEL.rawValue))
@@ -226,8 +217,7 @@ struct ServiceTables: Sendable {
   /// What the slots should hold, and how many of them.
   private func wanted(
     of port: ServicePort, _ family: PortFamily, over old: Table?, _ resolved: ResolvedSnapshot,
-    _ identifiers: inout Identifiers,
-    _ now: Duration
+    _ identifiers: inout Identifiers, _ now: Duration
   ) -> [(Slot, Int)] {
     let shares = resolved.shares(of: port, isV4: family.isV4)
     let slots = shares.map { share in
@@ -242,29 +232,21 @@ struct ServiceTables: Sendable {
     return Array(zip(slots, counts))
   }
 
-  /// The table as it is, but for the slots that change, which are written one by one: at every moment each says what it said
-  /// or what it is to say. A new one, where there is none, or most of it would be left over. Nil: no endpoint is ready.
+  /// The table as it is, if it says the right thing; else a new one, in which slots stay whose they are as far as can be: the
+  /// service's row leads to all of the old one or all of the new one. Nil: no endpoint is ready.
   private mutating func table(
     _ owner: String, _ family: PortFamily, _ wanted: [(Slot, Int)], _ old: Table?, _ identifiers: inout Identifiers,
-    _ now: Duration, _ before: inout MapChanges, _ puts: inout MapChanges
+    _ now: Duration, _ before: inout MapChanges
   ) -> Table? {
     let slots = Self.arrange(wanted, over: old?.slots ?? [])
     guard !slots.isEmpty else { return nil }
-    if var table = old, slots.count * 2 >= table.rows.count {
-      for (slot, content) in slots.enumerated() where slot >= table.rows.count || table.rows[slot] != content {
-        puts.slots.put(EndpointKey(table: table.number, slot: UInt32(truncatingIfNeeded: slot)).abi, content.abi)
-      }
-      table.rows.replaceSubrange(..<min(slots.count, table.rows.count), with: slots)
-      table.count = slots.count
-      return table
-    }
+    if let old, old.slots == slots { return old }
     var name: String
     repeat {
       self.sequence &+= 1
       name = "\(owner):\(family.port)/\(family.isV4 ? 4 : 6)#\(self.sequence)"
     } while identifiers.number(.table, name) != nil
-    let table = Table(
-      number: identifiers.take(.table, name, now: now), name: name, rows: slots, count: slots.count)
+    let table = Table(number: identifiers.take(.table, name, now: now), name: name, slots: slots)
     for (slot, content) in slots.enumerated() {
       before.endpoints.put(
         EndpointKey(table: table.number, slot: UInt32(truncatingIfNeeded: slot)).abi, content.abi)
@@ -275,7 +257,7 @@ struct ServiceTables: Sendable {
   /// Slots stay whose they are, as far as their owners are due them; the others fill the gaps. A Maglev table keeps them
   /// without knowing the one before, but it needs a hundred slots for an endpoint: with 251 for a hundred endpoints 3 % of the
   /// others' move when one leaves, and 90 to 10 is not exact. Here none have to but by rounding.
-  static func arrange(_ wanted: [(Slot, Int)], over old: ArraySlice<Slot>) -> [Slot] {
+  static func arrange(_ wanted: [(Slot, Int)], over old: [Slot]) -> [Slot] {
     let size = wanted.reduce(0) { $0 + $1.1 }
     guard !old.isEmpty else { return wanted.flatMap { Array<Slot>(repeating: $0, count: $1) } }
     var due: [Slot: Int] = [:]
@@ -296,7 +278,7 @@ struct ServiceTables: Sendable {
     var keys: Set<EndpointKey> = []
     for state in self.states.values {
       for table in state.tables.values {
-        for slot in table.rows.indices {
+        for slot in table.slots.indices {
           keys.insert(EndpointKey(table: table.number, slot: UInt32(truncatingIfNeeded: slot)))
         }
       }

@@ -60,7 +60,12 @@ struct SimulatedMaps {
   }
 
   mutating func apply(_ changes: MapChanges) {
-    self.put(changes.endpoints)
+    for (key, value) in zip(changes.endpoints.keys, changes.endpoints.values) {
+      self.endpoints[EndpointKey(key)] = Slot(
+        address: IPAddress(value.address), port: UInt16(bigEndian: value.port_be), workload: value.workload,
+        isInvalid: UInt32(value.flags) & MESH_ENDPOINT_INVALID != 0,
+        isRemote: UInt32(value.flags) & MESH_ENDPOINT_REMOTE != 0)
+    }
     for (key, value) in zip(changes.policy.keys, changes.policy.values) {
       self.policy[PolicyKey(key)] = Verdict(policy: value.policy, verdict: value.verdict, reason: value.reason)
     }
@@ -72,7 +77,6 @@ struct SimulatedMaps {
     for (key, value) in zip(changes.workloads.keys, changes.workloads.values) {
       self.workloads[IPAddress(key)] = Pair(first: value.workload, second: value.flags, network: value.network)
     }
-    self.put(changes.slots)
     for (key, value) in zip(changes.services.keys, changes.services.values) {
       self.services[ServiceKey(key)] = Service(
         service: value.service, table: value.table, slots: value.slots, mode: value.mode)
@@ -101,15 +105,6 @@ struct SimulatedMaps {
     for key in changes.networks.deletions { self.networks[NetworkKey(key)] = nil }
     for key in changes.policy.deletions { self.policy[PolicyKey(key)] = nil }
     for key in changes.endpoints.deletions { self.endpoints[EndpointKey(key)] = nil }
-  }
-
-  private mutating func put(_ endpoints: MapBatch<mesh_endpoint_key, mesh_endpoint>) {
-    for (key, value) in zip(endpoints.keys, endpoints.values) {
-      self.endpoints[EndpointKey(key)] = Slot(
-        address: IPAddress(value.address), port: UInt16(bigEndian: value.port_be), workload: value.workload,
-        isInvalid: UInt32(value.flags) & MESH_ENDPOINT_INVALID != 0,
-        isRemote: UInt32(value.flags) & MESH_ENDPOINT_REMOTE != 0)
-    }
   }
 
   var presentKeys: PresentKeys {

@@ -64,16 +64,7 @@ struct SlotStabilityTests {
     }
   }
 
-  func writtenSlots(_ plan: Plan) -> Int {
-    plan.steps.reduce(0) { sum, step in
-      guard case .changes(let changes) = step else { return sum }
-      return sum + changes.slots.keys.count + changes.endpoints.keys.count
-    }
-  }
-
-  @Test(
-    "One of a hundred leaves: at most 2 % of the others' slots change, and no more rows are written than that and its own"
-  )
+  @Test("One of a hundred leaves: at most 2 % of the others' slots change")
   func leaves() {
     for seed in 0..<120 as Range<UInt64> {
       var random = SplitMix64(seed: seed)
@@ -83,26 +74,23 @@ struct SlotStabilityTests {
       let before = fleet.slots
       let leaver = Int.random(in: 0..<100, using: &random)
       fleet.weights[leaver] = 0
-      let plan = fleet.apply()
+      _ = fleet.apply()
       let after = fleet.slots
       let gone = Fleet.place(leaver)
       let own = before.count { $0 == gone }
       let moved = zip(before, after).count { $0 != gone && $0 != $1 }
       #expect(!after.contains(gone) && !after.contains(nil), "seed \(seed)")
       #expect(moved * 50 <= before.count - own, "seed \(seed): \(moved) of \(before.count)")
-      #expect(self.writtenSlots(plan) <= own + moved + max(0, after.count - before.count), "seed \(seed)")
     }
   }
 
-  @Test(
-    "Through any changes every endpoint has its weight's slots, to one, and rows that did not change are not written")
+  @Test("Through any changes every endpoint has its weight's slots, to one, and nothing is left of earlier tables")
   func weights() {
     for seed in 0..<60 as Range<UInt64> {
       var random = SplitMix64(seed: seed)
       var fleet = Fleet((0..<Int.random(in: 2...40, using: &random)).map { _ in 1 })
       for _ in 0..<20 {
-        let before = fleet.maps
-        let plan = fleet.apply()
+        _ = fleet.apply()
         let total = fleet.weights.reduce(0) { $0 + Double($1) }
         let slots = fleet.slots
         for (index, weight) in fleet.weights.enumerated() where total > 0 {
@@ -111,13 +99,7 @@ struct SlotStabilityTests {
           #expect(abs(Double(count) - ideal) < 1.000001, "seed \(seed)")
         }
         #expect(total > 0 || slots.isEmpty, "seed \(seed)")
-        for case .changes(let changes) in plan.steps {
-          for key in changes.slots.keys.map({ EndpointKey($0) }) {
-            #expect(before.endpoints[key] != fleet.maps.endpoints[key], "seed \(seed)")
-          }
-        }
-        // What a smaller table leaves over is bounded by what it has.
-        #expect(fleet.maps.endpoints.count <= 2 * slots.count, "seed \(seed)")
+        #expect(fleet.maps.endpoints.count == slots.count, "seed \(seed)")
         let one = fleet.weights.indices.randomElement(using: &random) ?? 0
         fleet.weights[one] = UInt32.random(in: 0...5, using: &random)
         if random.chance(10) { fleet.weights = fleet.weights.map { _ in random.chance(50) ? 1 : 0 } }

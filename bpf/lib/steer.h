@@ -100,26 +100,6 @@ static __always_inline int mesh_steer_stranger(const struct mesh_config *config,
     return mesh_admit(flow);
 }
 
-/* A slot that is written anew leaves its old row to the map's allocator, which gives it to the next key at once, so that a
- * program can see another slot's content in it: what was read counts only if the row is still there. */
-static __always_inline int mesh_endpoint_read(const struct mesh_endpoint_key *slot, struct mesh_endpoint *endpoint)
-{
-    for (int attempt = 0; attempt < 2; attempt++) {
-        const volatile struct mesh_endpoint *row = bpf_map_lookup_elem(&MESH_MAP(ep), slot);
-        if (!row)
-            return 0;
-        endpoint->address.hi_be = row->address.hi_be;
-        endpoint->address.lo_be = row->address.lo_be;
-        endpoint->workload = row->workload;
-        endpoint->port_be = row->port_be;
-        endpoint->flags = row->flags;
-        mesh_memo_barrier();
-        if (bpf_map_lookup_elem(&MESH_MAP(ep), slot) == row)
-            return 1;
-    }
-    return 0;
-}
-
 /* Where a service leads: the workload to judge, with its place in `flow`; or NULL, and `action` says what is to be done. */
 static __always_inline const struct mesh_workload *mesh_steer_service(const struct mesh_service *service,
                                                                       const struct mesh_pod *pod,
@@ -142,34 +122,34 @@ static __always_inline const struct mesh_workload *mesh_steer_service(const stru
         return 0;
     }
     struct mesh_endpoint_key slot = {.table = service->table, .slot = service->slots > 1 ? bpf_get_prandom_u32() % service->slots : 0};
-    struct mesh_endpoint endpoint = {0};
-    if (!mesh_endpoint_read(&slot, &endpoint)) {
+    const struct mesh_endpoint *endpoint = bpf_map_lookup_elem(&MESH_MAP(ep), &slot);
+    if (!endpoint) {
         mesh_refuse(flow, MESH_REASON_MAP_ERROR);
         return 0;
     }
-    if (endpoint.flags & MESH_ENDPOINT_INVALID) {
+    if (endpoint->flags & MESH_ENDPOINT_INVALID) {
         mesh_refuse(flow, MESH_REASON_INVALID_BACKEND);
         return 0;
     }
-    if (endpoint.flags & MESH_ENDPOINT_REMOTE) {
-        flow->destination_workload = endpoint.workload;
+    if (endpoint->flags & MESH_ENDPOINT_REMOTE) {
+        flow->destination_workload = endpoint->workload;
         mesh_refuse(flow, MESH_REASON_NO_TUNNEL);
         return 0;
     }
     /* An endpoint of the other family cannot be dialled on this socket. */
-    if (mesh_addr_is_v4(&endpoint.address) != mesh_addr_is_v4(&flow->original)) {
+    if (mesh_addr_is_v4(&endpoint->address) != mesh_addr_is_v4(&flow->original)) {
         mesh_refuse(flow, MESH_REASON_NO_ENDPOINT);
         return 0;
     }
-    flow->destination = endpoint.address;
-    flow->destination_port_be = endpoint.port_be;
-    if (endpoint.workload == 0) {
+    flow->destination = endpoint->address;
+    flow->destination_port_be = endpoint->port_be;
+    if (endpoint->workload == 0) {
         *action = mesh_steer_stranger(config, flow);
         return 0;
     }
     int in_host;
-    const struct mesh_workload *destination = mesh_workload_at(&endpoint.address, endpoint.port_be, &in_host);
-    if (!destination || destination->workload != endpoint.workload) {
+    const struct mesh_workload *destination = mesh_workload_at(&endpoint->address, endpoint->port_be, &in_host);
+    if (!destination || destination->workload != endpoint->workload) {
         mesh_refuse(flow, MESH_REASON_MAP_ERROR);
         return 0;
     }

@@ -78,18 +78,6 @@ CHECK(check_kernel_tier)
     return 0;
 }
 
-CHECK(check_slot)
-{
-    EXPECT(setup() == 0);
-    struct mesh_endpoint_key slot = {.table = 1};
-    struct mesh_endpoint endpoint = {0};
-    EXPECT(mesh_endpoint_read(&slot, &endpoint) && endpoint.workload == SERVER && endpoint.flags == 0);
-    EXPECT(mesh_addr_word(&endpoint.address, 3) == SERVER_IP && endpoint.port_be == bpf_htons(8080));
-    slot.slot = 1;
-    EXPECT(!mesh_endpoint_read(&slot, &endpoint));
-    return 0;
-}
-
 CHECK(check_refused_services)
 {
     SETUP;
