@@ -86,12 +86,18 @@ package final class StockRoom: Sendable {
   /// Once a second: asks again where an answer stayed away.
   package func tick() {
     let wanted = self.shelves.withLock { shelves in
-      shelves.keys.map { shelf -> (Shelf, Int) in
-        shelves[shelf]?.tick()
-        return (shelf, shelves[shelf]?.order() ?? 0)
+      var wanted: [(Shelf, Int)] = []
+      // In place: whoever walks over keys or indices holds the dictionary, and a change copies it.
+      var index = shelves.startIndex
+      while index != shelves.endIndex {
+        shelves.values[index].tick()
+        let count = shelves.values[index].order()
+        if count > 0 { wanted.append((shelves[index].key, count)) }
+        shelves.formIndex(after: &index)
       }
+      return wanted
     }
-    for (shelf, count) in wanted where count > 0 { self.order(shelf, count) }
+    for (shelf, count) in wanted { self.order(shelf, count) }
   }
 
   /// A new agent: what the old one gave is closed; those who wait are asked for again.
