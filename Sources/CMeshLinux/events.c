@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -16,11 +17,27 @@ static int add(int set, int fd, uint32_t what, uint64_t token)
 
 int cmesh_watch_add_changes(int set, int fd, uint64_t token) { return add(set, fd, EPOLLIN | EPOLLET, token); }
 
-int cmesh_watch_mounts(int set, uint64_t token)
+/* EPOLLERR and EPOLLHUP are told of every descriptor. */
+int cmesh_watch_add_end(int set, int fd, uint64_t token) { return add(set, fd, 0, token); }
+
+int cmesh_mounts_open(void)
 {
     int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int cmesh_mounts_changed(int mounts)
+{
+    struct pollfd one = {.fd = mounts, .events = POLLPRI};
+    int count = poll(&one, 1, 0);
+    return count < 0 || (count > 0 && (one.revents & (POLLPRI | POLLERR | POLLNVAL)) != 0);
+}
+
+int cmesh_watch_mounts(int set, uint64_t token)
+{
+    int fd = cmesh_mounts_open();
     if (fd < 0)
-        return -errno;
+        return fd;
     /* It can always be read; a change is urgent, and asking takes it back (fs/proc_namespace.c, mounts_poll). */
     int error = add(set, fd, EPOLLPRI, token);
     if (error < 0) {

@@ -21,7 +21,11 @@ extension Agent {
     let now = MonotonicClock.milliseconds
     self.followCanaries(now)
     let interval = CanaryMachine.dialInterval(workloads: self.canaries.count)
+    let isAnyUnsteered = self.canaries.values.contains { $0.machine.doubt == .unsteered }
+    let part = CanaryMachine.Part(workloads: self.canaries.count, isAnyUnsteered: isAnyUnsteered)
     var dials = 0
+    // Of those whose look is due the first is asked for everything, so each hook is asked in each turn.
+    var isEachHookAsked = false
     for (name, watch) in self.canaries {
       switch watch.read(now: now) {
       case .nothing: break
@@ -31,13 +35,20 @@ extension Agent {
       case .silent: self.carryOut(watch.machine.silent(), name, watch)
       case .strange:
         watch.wasStrange = true
-        self.look(name, watch, now)
+        self.look(name, watch, part, now)
       }
-      if watch.machine.wantsLook(now: now) { self.look(name, watch, now) }
+      if watch.machine.wantsLook(now: now) {
+        self.look(name, watch, isEachHookAsked ? part : .all, now)
+        isEachHookAsked = isEachHookAsked || watch.hasBothFamilies
+      }
       if dials < Self.mostDials, !watch.isDialling, watch.machine.wantsDial(now: now) {
         dials += 1
         self.dial(name, watch, now, interval)
       }
+    }
+    // A hook is everybody's: those whose turn it was not are asked with the next turn, which comes soon now.
+    if !isAnyUnsteered, self.canaries.values.contains(where: { $0.machine.doubt == .unsteered }) {
+      for watch in self.canaries.values { watch.machine.lookSoon(now: now) }
     }
   }
 
@@ -67,12 +78,12 @@ extension Agent {
     }
   }
 
-  private func look(_ name: ResourceName, _ watch: CanaryWatch, _ now: Int64) {
+  private func look(_ name: ResourceName, _ watch: CanaryWatch, _ part: CanaryMachine.Part, _ now: Int64) {
     let isAlarmed = !self.listenerAlarms.isEmpty && self.listenerAlarms[name] != nil
     if watch.wantsSurvey(isAlarmed: isAlarmed, now: now), let workload = self.enrolled[name] {
       watch.isIneffective = self.survey(name, workload, watch)
     }
-    let isSteered = watch.pulse()
+    let isSteered = watch.pulse(part)
     let doubt: CanaryMachine.Doubt?
     if isSteered == false {
       doubt = .unsteered

@@ -23,6 +23,15 @@ extension Agent {
         "somebody removed an attachment: it is put back",
         metadata: [LogKey.path: "\(fault.name)", LogKey.reason: "\(fault.kind.rawValue)"])
     }
+    self.mend(faults, now)
+    self.keepOrder()
+  }
+
+  private func mend(_ faults: [AttachmentFault], _ now: Int64) {
+    guard !faults.isEmpty else {
+      self.unmended = []
+      return self.report("attachments cannot be put back", nil)
+    }
     var failure: MeshError?
     func mend(_ body: () throws(MeshError) -> Void) {
       do throws(MeshError) { try body() } catch { failure = error }
@@ -51,7 +60,6 @@ extension Agent {
     self.unmended =
       failure == nil ? [] : Set(self.kernel.faults().lazy.filter { $0.kind != .unpinned }.map(\.place))
     self.report("attachments cannot be put back", failure)
-    self.keepOrder()
   }
 
   /// At rest one half of the links in each look, so that all are looked at every four seconds; when one is at fault, all at

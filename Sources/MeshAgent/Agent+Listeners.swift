@@ -47,7 +47,8 @@ extension Agent {
   /// Somebody ended one (SOCK_DESTROY): another takes its place, and the proxy is given it.
   func keepListeners() {
     if self.rest.isNew(for: .listeners) { self.pollListeners() }
-    for owner in Set(self.listenerPoll.ended().map { self.polledOwners[$0] }) {
+    guard let ended = self.listenerPoll?.ended(), !ended.isEmpty else { return }
+    for owner in Set(ended.map { self.polledOwners[$0] }) {
       if let workload = self.enrolled[owner] { self.keepListeners(of: workload) }
     }
   }
@@ -59,7 +60,14 @@ extension Agent {
       descriptors += workload.listeners.map { $0.descriptor.rawValue }
       self.polledOwners += workload.listeners.map { _ in name }
     }
-    self.listenerPoll = ListenerPoll(descriptors)
+    do throws(MeshError) {
+      self.listenerPoll = try ListenerPoll(descriptors)
+      self.report("relay listeners cannot be watched", nil)
+    } catch {
+      self.listenerPoll = nil
+      self.rest.again(.listeners)
+      self.report("relay listeners cannot be watched", error)
+    }
   }
 
   private func keepListeners(of workload: EnrolledWorkload) {

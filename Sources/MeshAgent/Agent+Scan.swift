@@ -58,9 +58,9 @@ extension Agent {
   /// False if it takes more to tell.
   func allAreWhereTheyWere() -> Bool {
     // Taken in any case: what happened before a whole look counts no more.
-    let afterEvent = self.hostWatch.takeHappened()
+    let (hasHappened, isMounted) = (self.hostWatch.takeHappened(), self.hostWatch.takeMounts())
     if self.rest.isNew(for: .places) { self.rest.keep(places: self.placesAtRest) }
-    return self.rest.areAsTheyWere(afterEvent: afterEvent) { ((try? DiskFile.status($0)) ?? nil)?.id }
+    return self.rest.areAsTheyWere(afterEvent: hasHappened || isMounted) { ((try? DiskFile.status($0)) ?? nil)?.id }
   }
 
   private var placesAtRest: [RestBoard.Place]? {
@@ -68,16 +68,26 @@ extension Agent {
     var places: [RestBoard.Place] = []
     for (name, workload) in self.enrolled {
       let path: String
+      var isMount = false
       switch self.locations[name] {
-      case .networkNamespace(let named): path = named
+      case .networkNamespace(let named):
+        path = named
+        // A namespace has a name only by a mount, or as one of a process.
+        isMount = !named.hasPrefix("/proc/") && !Self.isLink(named)
       case .cgroup(let named): path = self.cgroups.unified.path + named
       case .systemdUnit(let unit):
         path = workload.cgroup?.path ?? ""
         guard path.hasSuffix("/" + unit), self.unitPaths[unit] ?? path == path else { return nil }
       case .container, .some(.none), nil: return nil
       }
-      places.append(RestBoard.Place(path: path, id: workload.id))
+      places.append(RestBoard.Place(path: path, id: workload.id, isMount: isMount))
     }
     return places
+  }
+
+  /// Another name can be put in its place without a mount.
+  private static func isLink(_ path: String) -> Bool {
+    guard let status = try? DiskFile.status(path, followLinks: false) else { return true }
+    return status.isLink
   }
 }

@@ -84,7 +84,7 @@ package actor Agent {
   var hostListeners: [RelayListener] = []
   var adoptedListeners: [ListenerAdoption.Key: RelayListener] = [:]
   /// All relay listeners, asked at once, and whose each is.
-  var listenerPoll = ListenerPoll()
+  var listenerPoll: ListenerPoll?
   var polledOwners: [ResourceName] = []
   /// Of workloads that resolve names of the mesh.
   var naming: Naming

@@ -65,6 +65,29 @@ struct CanaryMachine: Sendable, Equatable {
     max(Self.lookInterval, Int64(workloads) * (workloads <= Self.fewWorkloads ? 500 : 1000))
   }
 
+  /// What of a proven workload a look asks the connect hook for.
+  enum Part: Sendable, Equatable {
+    /// Both families: something is wrong on this node, or it is the first of the turn.
+    case all
+    /// The families take turns: each is asked in every other look.
+    case oneFamily
+    /// One family in every other look. Of a namespace that asks for its row, which both families share; the hooks, which all
+    /// namespaces share, the first of the turn is asked for.
+    case everyOther
+
+    init(workloads: Int, isAnyUnsteered: Bool) {
+      self = isAnyUnsteered ? .all : workloads <= CanaryMachine.fewWorkloads ? .oneFamily : .everyOther
+    }
+
+    func asks(v4: Bool, hasV6: Bool, look: UInt8) -> Bool {
+      switch self {
+      case .all: true
+      case .oneFamily: !hasV6 || v4 == (look & 1 == 0)
+      case .everyOther: look & 1 == 0 && (!hasV6 || v4 == (look & 2 == 0))
+      }
+    }
+  }
+
   private(set) var phase: Phase = .waiting
   /// The last look found nothing.
   private(set) var isClean = false
@@ -98,6 +121,9 @@ struct CanaryMachine: Sendable, Equatable {
   }
 
   func wantsLook(now: Int64) -> Bool { now >= self.nextLook }
+
+  /// Something was found at another workload that may be everybody's.
+  mutating func lookSoon(now: Int64) { self.nextLook = min(self.nextLook, now) }
 
   /// Nobody is asked before the hook has been seen to work.
   func wantsDial(now: Int64) -> Bool { self.isClean && now >= self.nextDial }

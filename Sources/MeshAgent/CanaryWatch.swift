@@ -27,7 +27,8 @@ final class CanaryWatch {
   /// The one that waits for an answer, and until when.
   private var pending: (isV4: Bool, deadline: Int64)?
   private var dialsV4Next = true
-  private var pulsesV4Next = true
+  /// Counts looks, from another number in each namespace.
+  private var looks: UInt8
 
   /// An answer takes a fraction of a millisecond; a proxy that starts anew takes a second.
   private static let answerTime: Int64 = 2000
@@ -38,6 +39,7 @@ final class CanaryWatch {
     self.namespaceCookie = workload.namespace.cookie
     self.machine = CanaryMachine(now: now)
     self.schedule = SurveySchedule(now: now, spread: workload.namespace.cookie)
+    self.looks = UInt8(truncatingIfNeeded: workload.namespace.cookie)
     self.namespace = workload.namespace
     self.v4 = try CanarySocket(in: workload.namespace, isV4: true)
     do throws(MeshError) {
@@ -95,14 +97,15 @@ final class CanaryWatch {
     return true
   }
 
+  var hasBothFamilies: Bool { self.v6 != nil }
+
   var isDialling: Bool { self.pending != nil }
 
-  /// Whether the connect hook sees what is called; nil: the kernel could not say now. The families take turns, so each is
-  /// asked in every other look; while something is wrong both are.
-  func pulse() -> Bool? {
-    self.pulsesV4Next.toggle()
+  /// Whether the connect hook sees what is called; nil: the kernel could not say now, or is not asked in this look.
+  func pulse(_ part: CanaryMachine.Part) -> Bool? {
+    self.looks &+= 1
     var isSteered: Bool? = nil
-    for isV4 in [true, false] where self.pending?.isV4 != isV4 && self.pulses(isV4) {
+    for isV4 in [true, false] where self.pending?.isV4 != isV4 && self.pulses(isV4, part) {
       switch isV4 ? self.v4.pulse() : (self.v6?.pulse() ?? .unknown) {
       case .steered: isSteered = isSteered ?? true
       case .failed: return false
@@ -112,8 +115,9 @@ final class CanaryWatch {
     return isSteered
   }
 
-  private func pulses(_ isV4: Bool) -> Bool {
-    !self.machine.isProven || self.v6 == nil || isV4 != self.pulsesV4Next
+  private func pulses(_ isV4: Bool, _ part: CanaryMachine.Part) -> Bool {
+    guard self.machine.isProven else { return true }
+    return part.asks(v4: isV4, hasV6: self.v6 != nil, look: self.looks)
   }
 
   enum Outcome: Equatable {

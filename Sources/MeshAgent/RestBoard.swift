@@ -8,6 +8,8 @@ struct RestBoard {
   struct Place {
     let path: String
     let id: FileID
+    /// What is there was mounted there, so it is another only after another mount, which the kernel tells when it is asked.
+    var isMount = false
   }
 
   /// Counts changes of what is kept here.
@@ -21,7 +23,8 @@ struct RestBoard {
   private var seen: [Reader: UInt64] = [:]
   /// Of the places, those whose turn it is.
   private var part = 0
-  private static let parts = 4
+  private static let parts = 2
+  private static let partsOfMounts = 16
 
   /// Who reads all of it only after a change.
   enum Reader: Hashable { case places, named, directories, canaries, listeners, watches, readiness, status }
@@ -44,12 +47,14 @@ struct RestBoard {
 
   mutating func keep(directories: Set<String>) { self.directories = directories }
 
-  /// Whether each place holds what it held. A quarter in each look, so all of them in eight seconds at rest; after something
-  /// happened on the host, all at once.
+  /// Whether each place holds what it held. A half in each look, so all of them in four seconds at rest, and a sixteenth of
+  /// those that were mounted; after something happened on the host, or was mounted, all at once.
   mutating func areAsTheyWere(afterEvent: Bool, _ id: (String) -> FileID?) -> Bool {
     guard let places = self.places else { return false }
-    self.part = (self.part + 1) % Self.parts
-    for index in places.indices where afterEvent || index % Self.parts == self.part {
+    self.part = (self.part + 1) % Self.partsOfMounts
+    for index in places.indices {
+      let parts = places[index].isMount ? Self.partsOfMounts : Self.parts
+      guard afterEvent || index % parts == self.part % parts else { continue }
       if id(places[index].path) != places[index].id { return false }
     }
     return true

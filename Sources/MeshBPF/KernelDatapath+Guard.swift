@@ -37,9 +37,33 @@ extension KernelDatapath {
   /// What this process keeps alive. The descriptors do it: a link whose pin is removed stays attached as long as they are
   /// open.
   struct Held {
-    var links: [String: BPFLink] = [:]
+    var links: [String: BPFLink] = [:] { didSet { self.watched = nil } }
     /// Interfaces with a clsact filter, where the kernel has no links for them.
     var filters: Set<UInt32> = []
+    /// Put together again when links or pins changed.
+    private var watched: Watched?
+
+    /// What a look asks of the links, and what one reading of the pins says of them.
+    struct Watched {
+      /// Nil: there is nothing to read.
+      var reading: UInt64?
+      /// Those of which the program is known, with its number.
+      var links: [(link: BPFLink, program: UInt32?)]
+      var unpinned: Set<String>
+      var lacksMaps: Bool
+    }
+
+    mutating func watched(_ listing: PinListing?, maps: some Collection<String>, programs: [String: UInt32]) -> Watched
+    {
+      if let watched = self.watched, let listing, watched.reading == listing.reading { return watched }
+      let watched = Watched(
+        reading: listing?.reading,
+        links: self.links.values.map { link in (link, link.program.map { programs[$0] ?? 0 }) },
+        unpinned: Set(self.links.keys.filter { listing?.links.contains($0) != true }),
+        lacksMaps: listing.map { listing in maps.allSatisfy(listing.maps.contains) } != true)
+      self.watched = watched
+      return watched
+    }
   }
 
   /// Those of namespaces and interfaces, of which there are as many as workloads, in two halves.
@@ -65,16 +89,15 @@ extension KernelDatapath {
   package func faults(half: Half? = nil) -> [AttachmentFault] {
     var faults: [AttachmentFault] = []
     let listing = self.pins.listing()
-    let pinned = listing?.links ?? []
-    if listing.map({ listing in self.maps.keys.allSatisfy(listing.maps.contains) }) != true {
-      faults.append(AttachmentFault(place: .pins, name: self.pins.path, kind: .unpinned))
+    let (watched, filters) = self.held.withLock { held in
+      (held.watched(listing, maps: self.maps.keys, programs: self.programIdentifiers), held.filters)
     }
-    let held = self.held.withLock { $0 }
-    for (name, link) in held.links where half == nil || link.half == nil || link.half == half {
-      guard let kind = self.fault(of: link, isPinned: pinned.contains(name)), let place = link.place else { continue }
-      faults.append(AttachmentFault(place: place, name: name, kind: kind))
+    if watched.lacksMaps { faults.append(AttachmentFault(place: .pins, name: self.pins.path, kind: .unpinned)) }
+    for (link, program) in watched.links where half == nil || link.half == nil || link.half == half {
+      guard let kind = Self.fault(of: link, program, watched.unpinned), let place = link.place else { continue }
+      faults.append(AttachmentFault(place: place, name: link.name, kind: kind))
     }
-    for interface in held.filters {
+    for interface in filters {
       guard let kind = self.fault(ofFilter: interface) else { continue }
       faults.append(AttachmentFault(place: .edge(interface), name: Self.edgeName(interface), kind: kind))
     }
@@ -88,12 +111,10 @@ extension KernelDatapath {
     try self.pins.repair(maps: self.maps.map { ($0.key, $0.value.rawValue) }.sorted { $0.0 < $1.0 })
   }
 
-  private func fault(of link: BPFLink, isPinned: Bool) -> AttachmentFault.Kind? {
+  private static func fault(of link: BPFLink, _ program: UInt32?, _ unpinned: Set<String>) -> AttachmentFault.Kind? {
     guard let info = try? link.info(), info.target != 0 else { return .detached }
-    if let program = link.program, info.program != self.identifier(ofProgram: program) {
-      return .replaced
-    }
-    return isPinned ? nil : .unpinned
+    if let program, info.program != program { return .replaced }
+    return unpinned.contains(link.name) ? .unpinned : nil
   }
 
   private func fault(ofFilter interface: UInt32) -> AttachmentFault.Kind? {

@@ -7,6 +7,17 @@ struct PinListing: Sendable {
   let maps: Set<String>
   let links: Set<String>
   fileprivate let marks: [PinDirectory.Mark]
+  /// Of this reading: another one has another number, and may say something else.
+  let reading: UInt64
+
+  private static let readings = Atomic<UInt64>(0)
+
+  fileprivate init(maps: Set<String>, links: Set<String>, marks: [PinDirectory.Mark]) {
+    self.maps = maps
+    self.links = links
+    self.marks = marks
+    self.reading = Self.readings.add(1, ordering: .relaxed).newValue
+  }
 }
 
 /// An agent looks every two seconds whether its pins are all there, and they hardly ever are not: names are read again when

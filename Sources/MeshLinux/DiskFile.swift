@@ -21,6 +21,8 @@ package enum DiskFile {
     package var id: FileID
 
     package var isSocket: Bool { self.mode & S_IFMT == S_IFSOCK }
+    /// Of what was not followed.
+    package var isLink: Bool { self.mode & S_IFMT == S_IFLNK }
   }
 
   package static var effectiveUser: UInt32 { geteuid() }

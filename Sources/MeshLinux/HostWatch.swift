@@ -29,6 +29,8 @@ package final class HostWatch: Sendable {
   private let set: Descriptor
   private let bell: Descriptor
   private let mounts: Descriptor
+  /// Asked, not waited for.
+  private let mountTable: Descriptor
   private let directories: Descriptor
   private let state: Mutex<State>
 
@@ -50,6 +52,7 @@ package final class HostWatch: Sendable {
         cmesh_watch_add_changes(set.rawValue, interfaces.descriptor, Token.interfaces), "epoll_ctl")
       self.mounts = Descriptor(
         owning: try SystemError.checkNegated(cmesh_watch_mounts(set.rawValue, Token.mounts), "mountinfo"))
+      self.mountTable = Descriptor(owning: try SystemError.checkNegated(cmesh_mounts_open(), "mountinfo"))
       self.set = set
       self.bell = bell
       self.directories = directories
@@ -89,6 +92,10 @@ package final class HostWatch: Sendable {
       return state.hasHappened
     }
   }
+
+  /// Whether something was mounted or unmounted since the last call, as the kernel says when it is asked: no event of that can be
+  /// lost.
+  package func takeMounts() -> Bool { cmesh_mounts_changed(self.mountTable.rawValue) != 0 }
 
   /// Names that come and go here, and nowhere else. Of a directory that is not there, the one above it that is.
   package func follow(directories: Set<String>) {

@@ -50,6 +50,40 @@ struct CanaryMachineTests {
     #expect(intervals == [2000, 2000, 2000, 2500, 10_000, 21_000, 100_000])
   }
 
+  @Test("of few workloads each is asked in every look, of one family and then of the other")
+  func fewParts() {
+    let part = CanaryMachine.Part(workloads: 20, isAnyUnsteered: false)
+    for look in UInt8(0)...7 {
+      #expect(part.asks(v4: true, hasV6: true, look: look) != part.asks(v4: false, hasV6: true, look: look))
+      #expect(part.asks(v4: true, hasV6: false, look: look))
+    }
+  }
+
+  @Test("of many workloads each is asked in every other look, for one family and then for the other")
+  func manyParts() {
+    let part = CanaryMachine.Part(workloads: 21, isAnyUnsteered: false)
+    for look in UInt8(0)...7 {
+      for isV4 in [true, false] {
+        #expect((0..<4).count { part.asks(v4: isV4, hasV6: true, look: look &+ UInt8($0)) } == 1)
+      }
+      let asked = (0..<2).count { step in
+        [true, false].contains { part.asks(v4: $0, hasV6: true, look: look &+ UInt8(step)) }
+      }
+      #expect(asked == 1)
+      #expect((0..<2).count { part.asks(v4: true, hasV6: false, look: look &+ UInt8($0)) } == 1)
+    }
+  }
+
+  @Test("while the hook of one workload is lost all are asked for everything, and soon")
+  func allParts() {
+    let part = CanaryMachine.Part(workloads: 100, isAnyUnsteered: true)
+    #expect(part == .all && part.asks(v4: true, hasV6: true, look: 1) && part.asks(v4: false, hasV6: true, look: 1))
+    var machine = self.proven()
+    #expect(!machine.wantsLook(now: 500))
+    machine.lookSoon(now: 500)
+    #expect(machine.wantsLook(now: 500))
+  }
+
   @Test("at rest is who is proven and was answered the last time")
   func rest() {
     var machine = CanaryMachine(now: 0)

@@ -5,9 +5,12 @@ import Testing
 
 @Suite("RestBoard")
 struct RestBoardTests {
-  private static func board(_ count: Int) -> RestBoard {
+  private static func board(_ count: Int, areMounts: Bool = true) -> RestBoard {
     var board = RestBoard()
-    board.keep(places: (0..<count).map { RestBoard.Place(path: "/\($0)", id: FileID(device: 1, inode: UInt64($0))) })
+    board.keep(
+      places: (0..<count).map {
+        RestBoard.Place(path: "/\($0)", id: FileID(device: 1, inode: UInt64($0)), isMount: areMounts)
+      })
     return board
   }
 
@@ -26,18 +29,18 @@ struct RestBoardTests {
     #expect(board.isNew(for: .canaries) && !board.isNew(for: .status))
   }
 
-  @Test("four looks at rest are at every place once")
-  func quarters() {
-    var board = Self.board(5)
+  @Test("at rest sixteen looks are at every mount once, and two at every other place", arguments: [true, false])
+  func parts(areMounts: Bool) {
+    var board = Self.board(17, areMounts: areMounts)
     var looked: [String] = []
-    for _ in 0..<4 {
+    for _ in 0..<(areMounts ? 16 : 2) {
       let isSame = board.areAsTheyWere(afterEvent: false) { path in
         looked.append(path)
         return Self.id(path)
       }
       #expect(isSame)
     }
-    #expect(looked.sorted() == ["/0", "/1", "/2", "/3", "/4"])
+    #expect(looked.sorted() == (0..<17).map { "/\($0)" }.sorted())
   }
 
   @Test(

@@ -45,6 +45,24 @@ struct HostWatchTests {
     }
   }
 
+  @Test("what was mounted is told when it is asked for, once")
+  func mounts() throws {
+    let path = "/tmp/martlet-mounts-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+    try DiskFile.makeDirectory(path, mode: 0o700)
+    defer { rmdir(path) }
+    try self.watch(interval: 600_000) { watch, _ in
+      _ = watch.takeMounts()
+      // Others mount too, but not all the time.
+      #expect(eventually { !watch.takeMounts() })
+      guard geteuid() == 0 else { return }
+      try #require(mount("none", path, "tmpfs", 0, nil) == 0)
+      #expect(watch.takeMounts())
+      #expect(eventually { !watch.takeMounts() })
+      #expect(umount(path) == 0)
+      #expect(watch.takeMounts())
+    }
+  }
+
   @Test("the end of a process is told")
   func process() throws {
     try self.watch(interval: 600_000) { watch, bells in

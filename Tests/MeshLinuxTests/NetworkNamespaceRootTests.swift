@@ -138,6 +138,34 @@ import Testing
     }
   }
 
+  @Test("A listener that is ended is told by the poll of many, also if its error was read or somebody waits in it")
+  func endedListeners() throws {
+    let world = try World("ended-listeners")
+    let pod = try world.node("a").pod("web")
+    let quiet = try pod.namespace.openListener(SocketEndpoint(.loopbackV4, 1000))
+    let busy = try pod.namespace.openListener(SocketEndpoint(.loopbackV6, 1001))
+    let other = try pod.namespace.openListener(SocketEndpoint(.loopbackV4, 1002))
+    let poll = try ListenerPoll([quiet.rawValue, busy.rawValue, other.rawValue])
+    #expect(poll.ended() == [])
+    let caller = try pod.start([
+      "python3", "-uc", "import socket; s = socket.create_connection(('::1', 1001), 5); print('in'); s.recv(1)",
+    ])
+    #expect(eventually { caller.stdout.hasPrefix("in") })
+    #expect(poll.ended() == [])
+    for (port, ended) in [(UInt16(1000), [0]), (1001, [0, 1])] {
+      let record = try #require(
+        try pod.namespace.sockets().first { $0.isListening && $0.local.port == port })
+      #expect(try pod.namespace.destroy(record))
+      #expect(poll.ended() == ended)
+      var error: CInt = 0
+      var size = socklen_t(MemoryLayout<CInt>.size)
+      _ = getsockopt(quiet.rawValue, SOL_SOCKET, SO_ERROR, &error, &size)
+      #expect(poll.ended() == ended)
+    }
+    let (isQuiet, isBusy, isOther) = (quiet.isListening, busy.isListening, other.isListening)
+    #expect(!isQuiet && !isBusy && isOther)
+  }
+
   @Test("More sockets than the limit are an error, not a part of the truth")
   func limit() throws {
     let world = try World("limit")

@@ -13,8 +13,17 @@ int cmesh_watch_add(int set, int fd, uint64_t token);
 /* The same, but told once for each time that something comes: another set of descriptors, a process by its pidfd. */
 int cmesh_watch_add_changes(int set, int fd, uint64_t token);
 
+/* Only of its end or of errors, as often as one asks: a listener of which only that matters. -EEXIST: it is in it already. */
+int cmesh_watch_add_end(int set, int fd, uint64_t token);
+
 /* `token` is told when something is mounted or unmounted where the caller lives. The descriptor to keep, or -errno. */
 int cmesh_watch_mounts(int set, uint64_t token);
+
+/* A descriptor for `cmesh_mounts_changed`, or -errno. */
+int cmesh_mounts_open(void);
+
+/* 1: something was mounted or unmounted where the caller lives since this was asked for the last time, or it cannot be told. */
+int cmesh_mounts_changed(int mounts);
 
 /* Those of which something can be read: their number or -errno. Waits for the first of them: -1 for ever, 0 not at all. */
 int cmesh_watch_ready(int set, int timeout_ms, uint64_t *tokens, size_t capacity);
