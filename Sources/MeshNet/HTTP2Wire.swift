@@ -123,7 +123,7 @@ class HTTP2Wire: LoopMember {
     while self.phase == .open, self.isReadable, !self.hasEnded {
       if self.output.count >= Self.most { self.flush() }
       guard self.output.count < Self.most else { break }
-      guard taken < Self.turn else {
+      guard taken < self.loop.kit.turn(Self.turn) else {
         self.runSoon()
         break
       }

@@ -149,7 +149,7 @@ final class HTTPConnection: LoopMember, HTTPDispatcher {
     while self.phase == .open {
       if !self.held.isEmpty || self.hasEnded || self.isOwed { self.takeHeld() }
       guard self.phase == .open, self.mayRead else { break }
-      guard taken < Self.turn else { return self.runSoon() }
+      guard taken < self.loop.kit.turn(Self.turn) else { return self.runSoon() }
       taken += self.receive()
     }
     if self.phase == .lingering { self.dropInput() }

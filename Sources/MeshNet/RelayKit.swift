@@ -27,7 +27,12 @@ final class RelayKit {
   static let mostPipes = 32
   private static let mostIdlePipes = 8
 
+  /// Bytes of one turn at most, while other workloads wait for theirs.
+  private static let contendedTurn = 128 << 10
+
   let buffer: UnsafeMutableRawBufferPointer
+  /// Other workloads wait.
+  var isContended = false
   private var idle: [RelayPipe] = []
   private var used = 0
 
@@ -36,6 +41,9 @@ final class RelayKit {
   }
 
   deinit { self.buffer.deallocate() }
+
+  /// Of the bytes that a connection may move before others have their turn.
+  func turn(_ most: Int) -> Int { self.isContended ? min(most, Self.contendedTurn) : most }
 
   func takePipe() -> RelayPipe? {
     guard self.used < Self.mostPipes, let pipe = self.idle.popLast() ?? RelayPipe() else { return nil }

@@ -53,8 +53,10 @@ final class RelayLoop: ThreadLoop {
   /// Connections whose upstream does not stand yet: they have a deadline.
   private var dialling: [UInt64: RelayConnection] = [:]
   /// Connections that used up their turn.
-  private var again: [any LoopMember] = []
-  private var listeners: [UInt64: RelayListener] = [:]
+  var again: [any LoopMember] = []
+  /// What there was no time for, in the order in which it is done.
+  var turns = FairTurns()
+  private(set) var listeners: [UInt64: RelayListener] = [:]
   /// Listeners that this loop has never seen empty: connections wait there that stood before the listener had its options.
   private var fresh: Set<UInt64> = []
   /// No descriptor is left: no listener is watched until then.
@@ -73,7 +75,7 @@ final class RelayLoop: ThreadLoop {
   private static let acceptBatch = 16
   /// The last time: as many as can wait in a listener (net.core.somaxconn).
   private static let lastBatch = 4096
-  private static let listenerMark: UInt64 = 1 << 63
+  static let listenerMark: UInt64 = 1 << 63
 
   init(
     thread: RelayThread, peers: [RelayThread], stock: StockRoom?, idleTimeout: Duration?, sweepInterval: UInt64,
@@ -99,10 +101,12 @@ final class RelayLoop: ThreadLoop {
   /// Milliseconds.
   static func clock() -> UInt64 { Self.microseconds() / 1000 }
 
-  static func microseconds() -> UInt64 {
+  static func microseconds() -> UInt64 { Self.nanoseconds() / 1000 }
+
+  static func nanoseconds() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000 + UInt64(time.tv_nsec) / 1000
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 
   /// What holds for requests from here on; a connection keeps the limits of heads that it began with.
@@ -133,36 +137,15 @@ final class RelayLoop: ThreadLoop {
       self.thread.turns.store(turns &* 2 &+ 1, ordering: .relaxed)
       self.microseconds = Self.microseconds()
       self.now = self.microseconds / 1000
-      for i in 0..<Int(count) { self.handle(events[i]) }
-      if !self.again.isEmpty { self.runAgain() }
+      self.work(UnsafeBufferPointer(start: events, count: Int(count)))
       self.tick()
-      self.tellAccessLog()
+      if self.turns.isEmpty || turns % 16 == 0 { self.tellAccessLog() }
       if self.bill.isOpen { self.bill.end(microseconds: Self.microseconds() - self.microseconds) }
     }
   }
 
-  private func handle(_ event: cmesh_poll_event) {
-    if event.token == 0 {
-      for work in self.thread.takeWork() { work(self) }
-    } else if event.token & Self.listenerMark != 0 {
-      if let listener = self.listeners[event.token & ~Self.listenerMark] { self.accept(listener) }
-    } else if let member = self.connections[RelayToken(event.token).connection] {
-      self.bill.event(of: member.sourceWorkload)
-      member.ready(RelayToken(event.token), event.events)
-    }
-  }
-
-  private func runAgain() {
-    var ready: [any LoopMember] = []
-    swap(&ready, &self.again)
-    for connection in ready {
-      self.bill.event(of: connection.sourceWorkload)
-      connection.resume()
-    }
-  }
-
   private var timeout: CInt {
-    if !self.again.isEmpty { return 0 }
+    if !self.again.isEmpty || !self.turns.isEmpty { return 0 }
     var next = self.nextSweep
     if !self.dialling.isEmpty { next = min(next, self.nextExpiry) }
     if let paused = self.pausedUntil { next = min(next, paused) }
@@ -193,6 +176,7 @@ final class RelayLoop: ThreadLoop {
   func end() {
     self.abortAll { _ in true }
     self.tellAccessLog()
+    self.turns = FairTurns()
     self.listeners = [:]
   }
 
@@ -225,7 +209,7 @@ final class RelayLoop: ThreadLoop {
     self.accept(listener, atMost: Self.lastBatch)
   }
 
-  private func accept(_ listener: RelayListener, atMost batch: Int = RelayLoop.acceptBatch) {
+  func accept(_ listener: RelayListener, atMost batch: Int = RelayLoop.acceptBatch) {
     let isFresh = self.fresh.contains(listener.number)
     for _ in 0..<batch {
       let descriptor = cmesh_relay_accept(listener.descriptor)

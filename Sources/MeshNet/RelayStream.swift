@@ -43,7 +43,7 @@ struct RelayStream {
 
   mutating func move(from source: CInt, to sink: CInt, with kit: RelayKit) -> Outcome {
     if self.isEnded { return .waits }
-    let stop = self.bytes &+ UInt64(Self.turn)
+    let stop = self.bytes &+ UInt64(kit.turn(Self.turn))
     while true {
       let error = self.drain(to: sink, kit)
       if error < 0 { return error == Self.full ? .waits : .sinkFailed }
