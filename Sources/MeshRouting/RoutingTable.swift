@@ -221,6 +221,17 @@ package final class RoutingTable: Sendable {
     share.group.members.first { !$0.choice.needsTunnel && holds($0.choice) }?.choice
   }
 
+  /// The endpoint at `target` that a connection to `original` may go to, as whoever chose it by other means is told. Nil: there is
+  /// none such here.
+  package func endpoint(at target: SocketEndpoint, of original: SocketEndpoint) -> Choice? {
+    guard let route = self.route(to: original) else { return nil }
+    for backend in self.backends[route.backends] {
+      let group = original.address.isV4 ? backend.upstream.v4 : backend.upstream.v6
+      if let member = group?.members.first(where: { $0.choice.target == target }) { return member.choice }
+    }
+    return nil
+  }
+
   /// Chooses an endpoint of the share as its balancer does, none of `tried` (few). Nil: all were tried, or what was not is ejected.
   package func endpoint(
     in share: Share, except tried: [Choice], _ context: BalancerContext = BalancerContext(isRequest: false, now: 0),

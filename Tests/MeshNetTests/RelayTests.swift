@@ -42,10 +42,13 @@ final class RelayBench {
     await self.relay.stop()
   }
 
-  static func table(from: SocketEndpoint, to: SocketEndpoint, timeout: UInt32) throws -> RoutingTable {
+  static func table(
+    from: SocketEndpoint, to: SocketEndpoint, timeout: UInt32, traffic: TrafficSettings? = nil
+  ) throws -> RoutingTable {
     let name = try #require(ResourceName("a/web"))
     let version = ContentVersion(value: 1)
-    let port = ServicePort(port: from.port, backends: [Backend(service: name, port: from.port)])
+    let port = ServicePort(
+      port: from.port, backends: [Backend(service: name, port: from.port)], traffic: traffic)
     let endpoint = Endpoint(
       addresses: [to.address], ports: [PortMapping(servicePort: from.port, targetPort: to.port)])
     return RoutingTable(
@@ -211,6 +214,34 @@ final class RelayBench {
     #expect(bench.outcomeOfDial() == -Int(ECONNRESET))
     let counters = try await bench.counters { !$0.refused.isEmpty && $0.active == 0 }
     #expect(counters.refused == ["upstream_failed": 1])
+    try await bench.end()
+  }
+
+  @Test("what the kernel chose counts too: an endpoint that cannot be reached there is ejected")
+  func chosenByTheKernel() async throws {
+    let gone = try LocalListener.open(SocketEndpoint(.loopbackV4, 0))
+    let target = RelayBench.endpoint(of: gone)
+    close(gone)
+    let original = SocketEndpoint(IPAddress(v4: 0xf000_0001), 80)
+    let flow = AcceptedFlow(original: original, sourceWorkload: 7, namespaceCookie: 1, chosen: target)
+    let bench = try await RelayBench(flow: { _ in .success(flow) })
+    var traffic = TrafficSettings(origin: try #require(ResourceName("a/policy")))
+    traffic.outliers = OutlierDetection(
+      baseEjectionMilliseconds: 60_000, maximumEjectionMilliseconds: 60_000, maximumEjectionPercent: 100)
+    traffic.outliers?.consecutiveErrors = 3
+    let table = try RelayBench.table(from: original, to: target, timeout: 2000, traffic: traffic)
+    await bench.relay.use(table)
+    func isEjected() -> Bool {
+      table.endpointStates(now: Relay.clock()).flatMap(\.endpoints).contains {
+        if case .ejected = $0.health { true } else { false }
+      }
+    }
+    for attempt in 0..<3 {
+      #expect(!isEjected(), "\(attempt)")
+      #expect(bench.outcomeOfDial() != 0)
+    }
+    _ = try await bench.counters { $0.active == 0 }
+    #expect(isEjected())
     try await bench.end()
   }
 
