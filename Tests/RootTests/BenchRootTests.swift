@@ -56,4 +56,22 @@ struct BenchRootTests {
       #expect(!names.contains { $0.hasPrefix("martlet-bench-") }, "\(place): \(names)")
     }
   }
+
+  @Test("what callers notice of failing backends is measured, by every part of scripts/resilience")
+  func resilience() throws {
+    let world = try World("resil")
+    defer { try? world.close() }
+    let node = try world.node("a")
+    let finished = try node.run(
+      [
+        Mesh.root + "/scripts/resilience", "--quick", "--no-peer", "--json", "--faults", "refuse,bursts", "--settings",
+        "plain,all", "--binaries", Mesh.binaries,
+      ], timeout: .seconds(120))
+    // Bars that figures of a quick run miss are no failure of it.
+    #expect(finished.status == .code(0) || finished.status == .code(1), "\(finished.stderr)")
+    let parts = finished.stdout.split(separator: "\n").compactMap {
+      (try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])?["part"] as? String
+    }
+    #expect(Set(parts) == ["table", "rolling", "storm", "balance", "fair", "cost"], "\(finished.stderr)")
+  }
 }
