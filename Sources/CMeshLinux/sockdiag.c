@@ -179,6 +179,16 @@ int cmesh_sockets_in_use6(int sockstat6, uint32_t *in_v6)
     return error < 0 ? error : count_in(text, "TCP6: inuse ", in_v6);
 }
 
+int cmesh_tcp_sockets_allocated(int sockstat, uint32_t *count)
+{
+    char text[COUNTS_SIZE];
+    int error = read_counts(sockstat, text);
+    if (error < 0)
+        return error;
+    const char *line = strstr(text, "TCP: ");
+    return line ? count_in(line, " alloc ", count) : -EBADMSG;
+}
+
 static int ignore(const struct nlmsghdr *answer, void *context)
 {
     (void)answer;

@@ -100,6 +100,7 @@ package actor Agent {
   var nextRefreshRound: Int64 = 0
   let interfaceWatch: InterfaceWatch?
   nonisolated let hostWatch: HostWatch
+  let hostSockets = HostSockets()
   /// Where workloads are looked for that are not there.
   var awaited: [ResourceName: String] = [:]
   var watchesDirectories = false

@@ -10,6 +10,8 @@ struct SurveySchedule: Sendable, Equatable {
   static let listMilliseconds: Int64 = 120_000
   /// Of so many counts one is of both families.
   static let countsOfBoth = 4
+  /// And one is made though the host has as many TCP sockets as at the last one.
+  static let countsOfHost = 4
   /// What comes a moment too early is not put off until the next turn.
   static let slack: Int64 = 250
 
@@ -18,6 +20,9 @@ struct SurveySchedule: Sendable, Equatable {
   private var last: ListenerSurvey.InUse?
   /// Since both families were counted.
   private var countsOfOne = Self.countsOfBoth - 1
+  /// Of the host, at the last count, and counts since that were not made.
+  private var allocated: UInt32?
+  private var passedOver = 0
   /// From a list to the next: the first time among the second half of two minutes, so that not all namespaces are listed in
   /// one turn.
   private var interval: Int64
@@ -35,9 +40,26 @@ struct SurveySchedule: Sendable, Equatable {
     return true
   }
 
+  /// Whether a count would say what the last one said: the host has as many TCP sockets as it had then. One that was there
+  /// before and begins to listen is found by the count that is made all the same, of both families.
+  ///
+  /// - Parameter allocated: of the whole host, read before; nil: not known.
+  mutating func isAtRest(allocated: UInt32?, now: Int64) -> Bool {
+    let isSame = allocated != nil && allocated == self.allocated
+    if isSame, self.passedOver < Self.countsOfHost - 1, now + Self.slack < self.nextList {
+      self.passedOver += 1
+      return true
+    }
+    if isSame { self.countsOfOne = Self.countsOfBoth - 1 }
+    self.passedOver = 0
+    self.allocated = allocated
+    return false
+  }
+
   /// What the last list said counts no more.
   mutating func forget(now: Int64) {
     self.last = nil
+    self.allocated = nil
     self.nextCount = now
     self.nextList = now
   }

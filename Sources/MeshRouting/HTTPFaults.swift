@@ -2,8 +2,8 @@ import MeshHTTP
 import MeshSnapshot
 
 /// The failures on purpose of a service port, as they are tried for each request. Every fault is drawn by itself; the first delay and
-/// the first abort that hold count.
-package struct HTTPFaults: Sendable {
+/// the first abort that hold count. Compiled once for all tables in which the service is the same.
+package final class HTTPFaults: Sendable {
   /// What one request meets with.
   package struct Drawn: Equatable, Sendable {
     /// Milliseconds before anything else happens.

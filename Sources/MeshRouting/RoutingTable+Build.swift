@@ -8,8 +8,8 @@ extension RoutingTable {
   /// ports are never targets: a connection to one would come back to the proxy. If two services claim the same
   /// address and port, the first by name has it, on every node alike.
   ///
-  /// - previous: the rules for requests of services that are the same as in its snapshot are taken from it, and the numbers of
-  ///   all upstreams and endpoints that are still there.
+  /// - previous: the rules for requests and the faults of services that are the same as in its snapshot are taken from it, and
+  ///   the numbers of all upstreams and endpoints that are still there.
   /// - locality: where the node is.
   package convenience init(_ snapshot: Snapshot, previous: RoutingTable? = nil, locality: Locality = .nowhere) {
     var builder = Builder(snapshot: snapshot, previous: previous, locality: locality)
@@ -27,7 +27,7 @@ extension RoutingTable {
   /// Rules with a match that could not be compiled, and why; that match never holds.
   package var unusable: [HTTPRouteTable.Unusable] {
     self.compiled.sorted { $0.key < $1.key }.flatMap { _, service in
-      service.ports.sorted { $0.key < $1.key }.flatMap { $0.value.unusable }
+      service.routes.sorted { $0.key < $1.key }.flatMap { $0.value.unusable }
     }
   }
 
@@ -57,14 +57,14 @@ extension RoutingTable {
       for port in service.ports {
         let split = self.split(port.backends)
         let number = self.routes.count
-        let http = compiled[port.port]
+        let http = compiled?.routes[port.port]
         self.routes.append(
           Route(
             service: service.name, port: port.port, appProtocol: port.appProtocol, http: http,
             backends: split.backends, totalWeight: split.totalWeight,
             upstreams: (http?.upstreams ?? []).map { self.upstream($0) },
             tls: TLSRoutes(port.tlsRules) { self.split($0) }, traffic: port.traffic,
-            faults: port.traffic.flatMap { HTTPFaults($0.faults) },
+            faults: compiled?.faults[port.port],
             record: self.record(of: .init(service: service.name, port: port.port))))
         for address in service.addresses {
           let key = SocketEndpoint(address, port.port)
@@ -87,16 +87,22 @@ extension RoutingTable {
       return (first..<self.backends.count, total)
     }
 
-    private mutating func compile(_ service: ServiceEntry, _ version: ContentVersion) -> [UInt16: HTTPRoutes] {
-      guard service.ports.contains(where: { $0.routing != nil }) else { return [:] }
+    /// Nil: it has nothing that is compiled.
+    private mutating func compile(_ service: ServiceEntry, _ version: ContentVersion) -> Compiled? {
+      guard service.ports.contains(where: { $0.routing != nil || $0.traffic?.faults.isEmpty == false }) else {
+        return nil
+      }
       if let known = self.previous?.compiled[service.name], known.version == version {
         self.compiled[service.name] = known
-        return known.ports
+        return known
       }
-      var ports: [UInt16: HTTPRoutes] = [:]
-      for port in service.ports { ports[port.port] = port.routing.map { HTTPRoutes($0) } }
-      self.compiled[service.name] = Compiled(version: version, ports: ports)
-      return ports
+      var compiled = Compiled(version: version)
+      for port in service.ports {
+        compiled.routes[port.port] = port.routing.map { HTTPRoutes($0) }
+        compiled.faults[port.port] = port.traffic.flatMap { HTTPFaults($0.faults) }
+      }
+      self.compiled[service.name] = compiled
+      return compiled
     }
 
     private mutating func record(of target: HTTPUpstreams.Target) -> UpstreamRecord {

@@ -135,7 +135,8 @@ package final class RoutingTable: Sendable {
 
   struct Compiled: Sendable {
     let version: ContentVersion
-    let ports: [UInt16: HTTPRoutes]
+    var routes: [UInt16: HTTPRoutes] = [:]
+    var faults: [UInt16: HTTPFaults] = [:]
   }
 
   init(

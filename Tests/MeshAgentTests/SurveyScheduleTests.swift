@@ -56,6 +56,34 @@ struct SurveyScheduleTests {
     #expect(schedule.wantsCount(now: 100) && schedule.counted(InUse(all: 9, v4: 1, v6: 0), now: 100))
   }
 
+  @Test(
+    "while the host has as many TCP sockets as at the last count, every fourth count is made, of both families, and no list late"
+  )
+  func atRest() {
+    var schedule = SurveySchedule(now: 0, spread: 0)
+    let count = InUse(all: 9, v4: 1, v6: 2)
+    var made: [(Int64, isBoth: Bool)] = []
+    for turn in Int64(0)..<13 {
+      let now = turn * 4000
+      if schedule.isAtRest(allocated: 50, now: now) { continue }
+      made.append((now, schedule.takeBasis() == nil))
+      _ = schedule.counted(count, now: now)
+    }
+    #expect(made.map(\.0) == [0, 16_000, 32_000, 48_000])
+    let both = made.count { $0.isBoth }
+    #expect(both == made.count)
+    let another = schedule.isAtRest(allocated: 51, now: 52_000)
+    let same = schedule.isAtRest(allocated: 51, now: 56_000)
+    #expect(!another && same)
+    let list = schedule.isAtRest(allocated: 51, now: 60_000)
+    #expect(!list, "a list is due after a minute, with this spread")
+    schedule.forget(now: 61_000)
+    let forgotten = schedule.isAtRest(allocated: 51, now: 61_000)
+    #expect(!forgotten)
+    let unknown = [schedule.isAtRest(allocated: nil, now: 62_000), schedule.isAtRest(allocated: nil, now: 66_000)]
+    #expect(unknown == [false, false])
+  }
+
   @Test("both families are counted every fourth time, also after the last count was forgotten")
   func basis() {
     var schedule = SurveySchedule(now: 0, spread: 0)

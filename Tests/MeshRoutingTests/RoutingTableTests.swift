@@ -226,6 +226,40 @@ struct World {
     #expect(last.route(to: try endpoint("240.0.0.1:80"))?.http == nil && last.unusable.isEmpty)
   }
 
+  @Test("faults of a service that did not change are not compiled again")
+  func keepsFaults() throws {
+    var world = World()
+    func insert(_ status: UInt16?) throws {
+      let match = FieldMatch(name: "x-who", value: .regex("m.*"))
+      let faults = status.map { [Fault(.abort(status: $0), share: 10_000, headers: [match])] } ?? []
+      let port = ServicePort(
+        port: 80, appProtocol: .http, backends: [Backend(service: try name("a/web"), port: 80)],
+        traffic: TrafficSettings(origin: try name("a/policy"), faults: faults))
+      world.insert(
+        .service(
+          ServiceEntry(name: try name("a/web"), addresses: [try #require(IPAddress("240.0.0.1"))], ports: [port])))
+    }
+    func faults(_ table: RoutingTable) throws -> HTTPFaults? {
+      try #require(table.route(to: try endpoint("240.0.0.1:80"))).faults
+    }
+    try insert(503)
+    let first = RoutingTable(world.snapshot)
+    let found = try faults(first)
+    let compiled = try #require(found)
+    let address = try #require(IPAddress("10.0.0.1"))
+    try world.endpoints("a/web", [Endpoint(addresses: [address], ports: self.mapping)])
+    let second = RoutingTable(world.snapshot, previous: first)
+    let kept = try faults(second)
+    #expect(kept === compiled)
+    try insert(500)
+    let third = RoutingTable(world.snapshot, previous: second)
+    let changed = try faults(third)
+    #expect(changed != nil && changed !== compiled)
+    try insert(nil)
+    let none = try faults(RoutingTable(world.snapshot, previous: third))
+    #expect(none == nil)
+  }
+
   @Test("an empty snapshot refuses everything")
   func empty() throws {
     #expect(try self.counts(RoutingTable(Snapshot()), "240.0.0.1:80", picks: 1) == [.refused(.noServicePort): 1])

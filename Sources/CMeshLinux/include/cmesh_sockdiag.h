@@ -41,6 +41,9 @@ int cmesh_sockets_in_use(int sockstat, uint32_t *all, uint32_t *in_v4);
 /* The same of TCP over IPv6, as /proc/net/sockstat6 says. */
 int cmesh_sockets_in_use6(int sockstat6, uint32_t *in_v6);
 
+/* TCP sockets of either family on the whole host, in whatever state and namespace: any namespace's /proc/net/sockstat says it. */
+int cmesh_tcp_sockets_allocated(int sockstat, uint32_t *count);
+
 /* SOCK_DESTROY: the owner's calls fail with ECONNABORTED, the peer gets RST. Named by addresses and cookie together.
  * 0, or -errno: -ENOENT if it is gone already, -EOPNOTSUPP without CONFIG_INET_DIAG_DESTROY. */
 int cmesh_netns_destroy_socket(int netns, const struct cmesh_socket *socket);
