@@ -21,7 +21,7 @@ package enum CertificateRefusal: String, Error, Sendable, CaseIterable {
   case keyUsage = "key-usage"
   /// Extended key usage does not hold what it is used for.
   case purpose = "extended-key-usage"
-  /// A key that is not ECDSA over P-256, P-384 or P-521, Ed25519, or RSA of at least 2,048 bits.
+  /// A key that is not ECDSA over P-256, P-384 or P-521, or Ed25519.
   case weakKey = "weak-key"
   /// Signed with SHA-1 or something that is not known.
   case weakSignature = "weak-signature"

@@ -83,6 +83,6 @@ package struct JoinLedger: Sendable, Equatable {
   }
 
   private static func hash(_ bytes: some Sequence<UInt8>) -> String {
-    SHA256.hash(data: Array(bytes)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    MeshIdentity.hex(SHA256.hash(data: Array(bytes)))
   }
 }

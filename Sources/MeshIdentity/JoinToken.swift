@@ -32,10 +32,7 @@ package struct JoinToken: Hashable, Sendable, LosslessStringConvertible, CustomD
   package var customMirror: Mirror { Mirror(self, children: ["id": self.id]) }
 
   private static func hex(bytes count: Int, _ random: inout some RandomNumberGenerator) -> String {
-    (0..<count).map { _ in
-      let byte = UInt8.random(in: 0...255, using: &random)
-      return (byte < 16 ? "0" : "") + String(byte, radix: 16)
-    }.joined()
+    MeshIdentity.hex((0..<count).map { _ in UInt8.random(in: 0...255, using: &random) })
   }
 
   private static func isHex(_ text: Substring, digits: Int) -> Bool {

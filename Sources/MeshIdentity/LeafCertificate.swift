@@ -70,14 +70,10 @@ package struct LeafCertificate: Sendable {
     guard let extended, extended.contains(purpose == .client ? .clientAuth : .serverAuth) else { throw .purpose }
   }
 
+  /// Of elliptic curves only: that is what nodes make, and an RSA key of a leaf would cost its peers more than all the rest.
   package static func isStrong(_ key: Certificate.PublicKey) -> Bool {
-    if P256.Signing.PublicKey(key) != nil || P384.Signing.PublicKey(key) != nil || P521.Signing.PublicKey(key) != nil
+    P256.Signing.PublicKey(key) != nil || P384.Signing.PublicKey(key) != nil || P521.Signing.PublicKey(key) != nil
       || Curve25519.Signing.PublicKey(key) != nil
-    {
-      return true
-    }
-    // RSA: the bytes of its SubjectPublicKeyInfo are some 24 more than its modulus, rounded up.
-    return key.subjectPublicKeyInfoBytes.count >= 2048 / 8
   }
 
   static func isStrong(_ algorithm: Certificate.SignatureAlgorithm) -> Bool {

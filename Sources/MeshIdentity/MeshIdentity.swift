@@ -20,4 +20,9 @@ package enum MeshIdentity {
   package static let largestCertificate = 16_384
   /// How much earlier than now a certificate is valid, for clocks that are behind.
   package static let backdating: Double = 120
+
+  /// Two lower-case digits a byte.
+  static func hex(_ bytes: some Sequence<UInt8>) -> String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+  }
 }

@@ -21,9 +21,7 @@ package struct TrustRoot: Hashable, Sendable {
     }
     self.certificate = certificate
     self.der = der
-    self.fingerprint = SHA256.hash(data: der).map { byte in
-      (byte < 16 ? "0" : "") + String(byte, radix: 16)
-    }.joined()
+    self.fingerprint = MeshIdentity.hex(SHA256.hash(data: der))
   }
 
   package static func == (a: TrustRoot, b: TrustRoot) -> Bool { a.der == b.der }
