@@ -19,7 +19,10 @@ extension Agent {
     self.followPaths(batch.delta)
     self.snapshotVersion = batch.version
     self.snapshotSource = "session"
-    if batch.isComplete { self.isComplete = true }
+    if batch.isComplete, !self.isComplete {
+      self.isComplete = true
+      Task { await self.supervisor.snapshotCame() }
+    }
     guard self.isComplete else { return [] }
     self.reconcile(batch.delta)
     // Nothing to write: nothing waits.

@@ -51,6 +51,8 @@ extension Agent {
     case .stats(let stats): await self.supervisor.note(connections: stats.active, of: process)
     case .draining:
       await self.supervisor.drains(process)
+    case .foreign(let version, let spoken):
+      await self.supervisor.speaksAnother(process, version: version, spoken, hasSnapshot: self.isComplete)
     }
   }
 

@@ -1,5 +1,6 @@
 package import MeshBPF
 package import MeshBase
+import MeshLink
 
 /// Everything the agent is told. Every path belongs to one instance, so that several agents can share a kernel, each
 /// under its own cgroup root and pin directory.
@@ -21,6 +22,8 @@ package struct AgentConfiguration: Sendable {
   /// The account of the proxy.
   package var proxyUser: String
   package var proxyLoops: Int
+  /// What is spoken with the proxy, which is told by its option (`LinkCodec.spoken`).
+  package var linkProtocol = LinkCodec.protocolVersion
   /// The proxy parses ports that speak HTTP.
   package var proxyParsesHTTP = true
   /// What else the proxy is told of requests, as its own options.

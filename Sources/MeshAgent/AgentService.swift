@@ -96,12 +96,13 @@ extension Agent {
     }
     let cgroup = self.cgroups.proxy
     let roles = self.supervisor.roles
+    var configuration = ProxyLinkServer.Configuration(
+      runDirectory: self.configuration.runDirectory, proxyUser: user.uid, proxyGroup: user.gid,
+      isAllowed: { peer in (try? cgroup.processes().contains(peer.process)) ?? false },
+      role: { roles.role(of: $0) }, drainMilliseconds: UInt64(self.configuration.drainSeconds) * 1000)
+    configuration.spoken = self.configuration.linkProtocol
     let link = ProxyLinkServer(
-      configuration: .init(
-        runDirectory: self.configuration.runDirectory, proxyUser: user.uid, proxyGroup: user.gid,
-        isAllowed: { peer in (try? cgroup.processes().contains(peer.process)) ?? false },
-        role: { roles.role(of: $0) }, drainMilliseconds: UInt64(self.configuration.drainSeconds) * 1000),
-      group: group, logger: self.logger, onEvent: onEvent)
+      configuration: configuration, group: group, logger: self.logger, onEvent: onEvent)
     self.link = link
     return link
   }

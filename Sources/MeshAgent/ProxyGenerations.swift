@@ -73,6 +73,8 @@ struct ProxyGenerations: Equatable {
   private(set) var replaced = 0
   private(set) var givenUp = 0
   private var linkDeadline: Int64?
+  /// One that speaks another protocol than the agent.
+  private var foreign: Int32?
 
   init(drainMilliseconds: Int64) { self.drainMilliseconds = drainMilliseconds }
 
@@ -97,6 +99,22 @@ struct ProxyGenerations: Equatable {
   /// It has both sockets.
   mutating func linked(_ process: Int32) {
     if process == self.serving { self.linkDeadline = nil }
+  }
+
+  /// It said hello in another protocol: it will never be told anything, and not take over. Without a snapshot no other one
+  /// could be either; `snapshotCame` says when there is one.
+  mutating func speaksAnother(_ process: Int32, _ reason: String, hasSnapshot: Bool, at now: Int64) -> [Action] {
+    if case .preparing(process, _) = self.upgrade { return self.giveUp(reason) }
+    guard process == self.serving else { return [] }
+    self.foreign = process
+    // If the other one is given up.
+    self.linkDeadline = now + Self.linkAgainMilliseconds
+    return hasSnapshot ? self.snapshotCame() : []
+  }
+
+  mutating func snapshotCame() -> [Action] {
+    guard let foreign = self.foreign, foreign == self.serving else { return [] }
+    return self.replace() ?? []
   }
 
   /// It has every listener.

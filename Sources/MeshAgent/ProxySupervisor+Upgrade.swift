@@ -69,6 +69,23 @@ extension ProxySupervisor {
     await self.perform(self.machine.drains(process, at: Self.now))
   }
 
+  /// It cannot be told of revisions or listeners: one that speaks as this agent does takes its place.
+  func speaksAnother(_ process: Int32, version: String, _ spoken: UInt16, hasSnapshot: Bool) async {
+    self.logger.notice(
+      "a proxy speaks another protocol: it gets sockets, and nothing else, until one of ours takes over",
+      metadata: [
+        LogKey.process: "\(process)", LogKey.version: "\(version)",
+        LogKey.reason: "it speaks protocol \(spoken) with its agent, not \(self.configuration.linkProtocol)",
+      ])
+    await self.perform(
+      self.machine.speaksAnother(
+        process, "it speaks protocol \(spoken) with its agent, not \(self.configuration.linkProtocol)",
+        hasSnapshot: hasSnapshot, at: Self.now))
+  }
+
+  /// Another proxy could be told everything from now on.
+  func snapshotCame() async { await self.perform(self.machine.snapshotCame()) }
+
   func note(connections: UInt64, of process: Int32) { self.connections[process] = connections }
 
   // MARK: what is done

@@ -124,7 +124,9 @@ actor ProxySupervisor {
       [
         "--run-dir", self.configuration.runDirectory, "--drain-timeout", String(self.configuration.drainSeconds),
       ] + (self.configuration.proxyLoops > 0 ? ["--loops", String(self.configuration.proxyLoops)] : [])
-        + (self.configuration.proxyParsesHTTP ? [] : ["--no-http"]) + self.configuration.proxyRequestOptions)
+        + (self.configuration.proxyParsesHTTP ? [] : ["--no-http"]) + self.configuration.proxyRequestOptions
+        + (self.configuration.linkProtocol == LinkCodec.protocolVersion
+          ? [] : ["--link-protocol", String(self.configuration.linkProtocol)]))
     self.prepareAccessLog()
     child.cgroup = self.cgroup
     child.user = self.user

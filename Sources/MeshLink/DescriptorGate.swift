@@ -33,6 +33,8 @@ final class DescriptorGate: Sendable {
     /// Descriptors that more orders than these overtook pass: the next connect says what remains.
     static let maximumOrders = 4096
 
+    /// Something came already.
+    fileprivate var isHeard = false
     private var obeyed: UInt64 = 0
     private(set) var waiting: [Waiting] = []
     /// Those that may have overtaken descriptors which are still on their way.
@@ -72,13 +74,30 @@ final class DescriptorGate: Sendable {
 
   /// Held while descriptors are delivered and while an order is obeyed, so that neither happens in the middle of the other.
   private let state = Mutex(State())
+  private let first: @Sendable () -> Void
   private let deliver: @Sendable (DescriptorHeader, [CInt]) -> Void
 
-  init(deliver: @escaping @Sendable (DescriptorHeader, [CInt]) -> Void) { self.deliver = deliver }
+  /// - first: called once, at the first word or descriptor of the connection, before that one is dealt with.
+  init(
+    first: @escaping @Sendable () -> Void = {}, deliver: @escaping @Sendable (DescriptorHeader, [CInt]) -> Void
+  ) {
+    self.first = first
+    self.deliver = deliver
+  }
+
+  /// The stream bore something, on the link's event loop.
+  func spoke() { self.state.withLock { self.hear(&$0) } }
+
+  private func hear(_ state: inout State) {
+    guard !state.isHeard else { return }
+    state.isHeard = true
+    self.first()
+  }
 
   /// On the thread that reads them.
   func arrived(_ header: DescriptorHeader, _ descriptors: [CInt]) {
     self.state.withLock { state in
+      self.hear(&state)
       switch state.arrived(header, descriptors) {
       case .passes: self.deliver(header, descriptors)
       case .waits: break

@@ -7,16 +7,19 @@ package import NIOCore
 /// Messages to frames and back. Integers are in network order; text is its length (two bytes) and UTF-8. An entry is its
 /// version, its kind (one byte) and its canonical encoding. A kind that is not known, a body that is too short or too long, and text that is
 /// no UTF-8 are errors: nothing here is skipped for the sake of a newer peer. An agent can meet a proxy that another version
-/// started; `hello` says which protocol that one speaks, and one that is not ours is refused: a proxy of our own takes its
-/// place.
+/// started; `hello` says which protocol that one speaks. With one that is not ours no more than the core is spoken
+/// (`LinkCodec+Core`), until a proxy of our own takes its place.
 package struct LinkCodec: Sendable {
-  /// Raised with every change of what is said. The first three fields of `hello` stay for good.
+  /// Raised with every change of what is said. The core stays for good (`LinkCodec+Core`).
   package static let protocolVersion: UInt16 = 7
 
   package var entries: any EntryCoder
+  /// What this end speaks: another number makes it pass for another build, in tests.
+  package var spoken: UInt16
 
-  package init(entries: any EntryCoder) {
+  package init(entries: any EntryCoder, spoken: UInt16 = Self.protocolVersion) {
     self.entries = entries
+    self.spoken = spoken
   }
 
   enum Kind: UInt8 {
@@ -128,11 +131,11 @@ package struct LinkCodec: Sendable {
 
   package func write(_ message: ProxyMessage, to output: inout ByteBuffer) {
     switch message {
-    case .hello(let process, let version, let isDraining):
+    case .hello(let process, let version, let isDraining, let spoken):
       Self.frame(.hello, &output) {
         $0.writeInteger(process)
         $0.writeText(version)
-        $0.writeInteger(Self.protocolVersion)
+        $0.writeInteger(spoken)
         $0.writeInteger(UInt8(isDraining ? 1 : 0))
       }
     case .applied(let revision): Self.frame(.applied, &output) { $0.writeInteger(revision) }
@@ -197,16 +200,9 @@ package struct LinkCodec: Sendable {
     let message: ProxyMessage
     switch Kind(rawValue: frame.kind) {
     case .hello:
-      let process: Int32 = try body.integer()
-      let version = try body.text()
-      let spoken: UInt16 = try body.integer()
-      guard spoken == Self.protocolVersion else {
-        throw MeshError(
-          .unsupported, "proxy \(process) of version \(version)",
-          "speaks protocol \(spoken) with its agent, not \(Self.protocolVersion)",
-          next: "one of this version takes its place")
-      }
-      message = .hello(process: process, version: version, isDraining: try body.flag())
+      let hello = try body.hello()
+      if case .hello(_, _, _, let spoken) = hello, spoken != self.spoken { return hello }
+      message = hello
     case .applied: message = .applied(revision: try body.integer())
     case .rejected: message = .rejected(revision: try body.integer(), message: try body.text())
     case .stockWanted:

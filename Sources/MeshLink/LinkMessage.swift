@@ -33,6 +33,14 @@ package enum AgentMessage: Equatable, Sendable {
     }
   }
 
+  /// Part of every protocol (`LinkCodec+Core`).
+  var isCore: Bool {
+    switch self {
+    case .withdraw, .drain: true
+    case .begin, .upsert, .remove, .commit, .name, .retainListeners, .retainNames, .nameServers: false
+    }
+  }
+
   /// Of those, what closes sockets.
   var closesDescriptors: Bool {
     switch self {
@@ -55,8 +63,8 @@ package enum AgentMessage: Equatable, Sendable {
 /// What the proxy says to the agent.
 package enum ProxyMessage: Equatable, Sendable {
   /// First on every connection. `process` is the proxy's own view; the agent trusts SO_PEERCRED. `isDraining`: it accepts no
-  /// more, whatever an earlier agent knew.
-  case hello(process: Int32, version: String, isDraining: Bool)
+  /// more, whatever an earlier agent knew. `spoken`: the protocol of all that follows.
+  case hello(process: Int32, version: String, isDraining: Bool, spoken: UInt16 = LinkCodec.protocolVersion)
   case applied(revision: UInt64)
   /// The revision could not be taken; the proxy goes on with the one before and closes the connection.
   case rejected(revision: UInt64, message: String)

@@ -9,7 +9,7 @@
 ///   message, down only. The proxy reads it on a thread of its own, because descriptors need recvmsg(2), which NIO does not
 ///   call.
 ///
-/// Read in this order: `LinkMessage` (the words), `LinkFraming` and `LinkCodec` (the bytes), `RevisionAssembler` and
+/// Read in this order: `LinkMessage` (the words), `LinkFraming` and `LinkCodec` (the bytes; `LinkCodec+Core`: those that never change), `RevisionAssembler` and
 /// `PublishMachine` (what a revision is, at either end), `DescriptorHeader`, then the drivers: `ProxyLinkServer` (agent)
 /// and `ProxyLinkClient` (proxy). Everything but the drivers is pure.
 ///

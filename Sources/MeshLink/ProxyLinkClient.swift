@@ -7,8 +7,8 @@ import NIOPosix
 
 /// What the proxy hears from the agent.
 package enum AgentLinkEvent: Sendable {
-  /// A (new) agent is there. Upstream sockets that an earlier one gave bear its numbers: drop them. Comes before any
-  /// descriptor of the new connection.
+  /// A (new) agent is there and spoke: one that closes the connection without a word gives nothing, and takes nothing away.
+  /// Upstream sockets that an earlier one gave bear its numbers: drop them. Comes before anything else of the new connection.
   case connected
   /// Connections go on; the link tries again by itself.
   case disconnected(cause: String)
@@ -21,8 +21,8 @@ package enum AgentLinkEvent: Sendable {
   case nameServers(cookie: UInt64, servers: [SocketEndpoint])
   /// Another proxy took over: accept no more, and end within this time.
   case drain(milliseconds: UInt64)
-  /// Descriptors, the receiver's from here on. On the thread that reads them, unless they had to wait for an order; all others
-  /// come on the link's event loop.
+  /// Descriptors, the receiver's from here on. On the thread that reads them, unless they had to wait for an order, and
+  /// `connected` as well if they are the agent's first word; all others come on the link's event loop.
   case descriptors(DescriptorHeader, [CInt])
 }
 
@@ -35,6 +35,8 @@ package final class ProxyLinkClient: Sendable {
     /// link, so an agent that was away for long has to be found soon.
     package var firstBackoff: TimeAmount
     package var lastBackoff: TimeAmount
+    /// The protocol (`LinkCodec.spoken`).
+    package var spoken = LinkCodec.protocolVersion
 
     package init(
       runDirectory: String, version: String = MeshBase.version, firstBackoff: TimeAmount = .milliseconds(50),
@@ -157,10 +159,11 @@ final class AgentLinkCore {
 
   private func connected(_ channel: any Channel, _ descriptors: CInt, _ attempt: UInt64) {
     self.stream = channel
-    self.onEvent(.connected)
     let loop = self.loop
     let core = NIOLoopBound(self, eventLoop: loop)
-    let gate = DescriptorGate { [onEvent = self.onEvent] header, received in onEvent(.descriptors(header, received)) }
+    let gate = DescriptorGate(
+      first: { [onEvent = self.onEvent] in onEvent(.connected) },
+      deliver: { [onEvent = self.onEvent] header, received in onEvent(.descriptors(header, received)) })
     self.gate = gate
     let receiver = DescriptorReceiver(
       socket: descriptors, received: { gate.arrived($0, $1) },
@@ -177,7 +180,9 @@ final class AgentLinkCore {
       return
     }
     self.send(
-      .hello(process: getpid(), version: self.configuration.version, isDraining: self.isDraining))
+      .hello(
+        process: getpid(), version: self.configuration.version, isDraining: self.isDraining,
+        spoken: self.configuration.spoken))
   }
 
   /// The reading thread is done with the socket.
@@ -232,6 +237,7 @@ final class AgentLinkCore {
     // The agent speaks to us: the next failure starts with a short pause again.
     self.backoff = self.configuration.firstBackoff
     let message = try self.codec.agentMessage(frame)
+    self.gate?.spoke()
     switch message {
     case .begin(let revision, let isFull): try self.assembler.begin(revision: revision, isFull: isFull)
     case .upsert(let entry): try self.assembler.upsert(entry)

@@ -15,15 +15,23 @@ package enum ProxyRole: Equatable, Sendable {
 final class LinkedProxy {
   let process: Int32
   let version: String
+  /// The protocol that it speaks; `isForeign`: no more than its core is ours.
+  let spoken: UInt16
+  let isForeign: Bool
   let stream: any Channel
   let descriptors: any Channel
   let sender: DescriptorSender
   /// Orders that its stream has borne, of those that precede descriptors.
   var orders: UInt64 = 0
 
-  init(process: Int32, version: String, stream: any Channel, descriptors: any Channel, sender: DescriptorSender) {
+  init(
+    process: Int32, version: String, spoken: UInt16, isForeign: Bool, stream: any Channel, descriptors: any Channel,
+    sender: DescriptorSender
+  ) {
     self.process = process
     self.version = version
+    self.spoken = spoken
+    self.isForeign = isForeign
     self.stream = stream
     self.descriptors = descriptors
     self.sender = sender
@@ -54,18 +62,29 @@ final class AsideProxy {
 /// hello ─ candidate ─► aside, with revisions ─ promote ─► current ─ promote of another ─► aside ─ drain ─► without revisions
 ///   └──── serving ────────────────────────────────────────►┘
 /// ```
+/// One that speaks another protocol stays aside, whatever it is there for: it gets sockets for what it accepts, and is told to
+/// drain when one of our own serves.
 extension ProxyLinkCore {
   /// Both its sockets are there.
   func linked(_ proxy: LinkedProxy, isDraining: Bool) {
     // The same process again: what it had is gone.
     if let current = self.current, current.process == proxy.process { self.disconnect(current) }
     if let old = self.aside[proxy.process] { self.dismiss(old.proxy) }
-    if isDraining {
+    let role = self.configuration.role(proxy.process)
+    if isDraining || proxy.isForeign {
       self.aside[proxy.process] = AsideProxy(proxy, publisher: nil)
-      self.onEvent(.aside(process: proxy.process, .draining))
+      // It hears that an agent is there, which has nothing else to say.
+      self.send(.withdraw(workload: LinkCodec.nobody), to: proxy)
+      if isDraining {
+        self.onEvent(.aside(process: proxy.process, .draining))
+      } else if case .draining(let milliseconds) = role {
+        self.send(.drain(milliseconds: milliseconds), to: proxy)
+      } else {
+        self.onEvent(.aside(process: proxy.process, .foreign(version: proxy.version, spoken: proxy.spoken)))
+      }
       return
     }
-    switch self.configuration.role(proxy.process) {
+    switch role {
     case .serving:
       if let old = self.current {
         self.setAside(old, isDraining: true)
@@ -88,7 +107,8 @@ extension ProxyLinkCore {
 
   /// It serves from here on, and the one that served does not. That one is told nothing yet: it goes on accepting beside.
   func promote(_ process: Int32) {
-    guard let next = self.aside.removeValue(forKey: process) else { return }
+    guard let next = self.aside[process], !next.proxy.isForeign else { return }
+    self.aside[process] = nil
     if let old = self.current { self.setAside(old, isDraining: false) }
     self.current = next.proxy
     let known = next.publisher

@@ -14,12 +14,19 @@ final class ProxyLinkCore {
 
   private var servers: [ProxyLinkServer.Door: (channel: any Channel, identity: UnixSocket.Identity?)] = [:]
   /// Accepted, not paired yet, by process.
-  private var greeted: [Int32: (stream: any Channel, version: String, isDraining: Bool)] = [:]
+  private var greeted: [Int32: Greeting] = [:]
   private var senders: [Int32: (channel: any Channel, sender: DescriptorSender)] = [:]
   private var strangers: [ObjectIdentifier: any Channel] = [:]
   /// The one that serves, and what it has.
   var current: LinkedProxy?
   var publisher = PublishMachine()
+  private struct Greeting {
+    var stream: any Channel
+    var version: String
+    var isDraining: Bool
+    var spoken: UInt16
+  }
+
   /// The others.
   var aside: [Int32: AsideProxy] = [:]
 
@@ -108,8 +115,9 @@ final class ProxyLinkCore {
     self.greeted[process] = nil
     self.senders[process] = nil
     let proxy = LinkedProxy(
-      process: process, version: greeted.version, stream: greeted.stream, descriptors: descriptors.channel,
-      sender: descriptors.sender)
+      process: process, version: greeted.version, spoken: greeted.spoken,
+      isForeign: greeted.spoken != self.codec.spoken, stream: greeted.stream,
+      descriptors: descriptors.channel, sender: descriptors.sender)
     self.linked(proxy, isDraining: greeted.isDraining)
   }
 
@@ -133,12 +141,12 @@ final class ProxyLinkCore {
   // MARK: messages
 
   func received(_ message: ProxyMessage, on channel: any Channel, process: Int32) throws(MeshError) {
-    if case .hello(_, let version, let isDraining) = message {
+    if case .hello(_, let version, let isDraining, let spoken) = message {
       guard self.strangers.removeValue(forKey: ObjectIdentifier(channel)) != nil else {
         throw MeshError(.invalid, "proxy link", "hello came twice")
       }
       self.greeted.removeValue(forKey: process)?.stream.close(promise: nil)
-      self.greeted[process] = (channel, version, isDraining)
+      self.greeted[process] = Greeting(stream: channel, version: version, isDraining: isDraining, spoken: spoken)
       self.pair(process)
       return
     }
@@ -204,7 +212,7 @@ final class ProxyLinkCore {
   /// What concerns everyone who has something of a workload.
   func sendAll(_ message: AgentMessage) {
     self.send(message)
-    for one in self.aside.values { self.send(message, to: one.proxy) }
+    for one in self.aside.values where message.isCore || !one.proxy.isForeign { self.send(message, to: one.proxy) }
   }
 
   func send(_ message: AgentMessage, to proxy: LinkedProxy) {
@@ -252,6 +260,8 @@ final class ProxyStreamHandler: ChannelInboundHandler {
   private let core: ProxyLinkCore
   private let process: Int32
   private var framing = LinkFraming(maximumLength: 1 << 20)
+  /// It said hello in another protocol than ours.
+  private var isForeign = false
 
   init(core: ProxyLinkCore, process: Int32) {
     self.core = core
@@ -262,7 +272,12 @@ final class ProxyStreamHandler: ChannelInboundHandler {
     self.framing.append(self.unwrapInboundIn(data))
     do {
       while let frame = try self.framing.next() {
-        try self.core.received(try self.core.codec.proxyMessage(frame), on: context.channel, process: self.process)
+        let codec = self.core.codec
+        guard let message = self.isForeign ? try codec.coreMessage(frame) : try codec.proxyMessage(frame) else {
+          continue
+        }
+        if case .hello(_, _, _, let spoken) = message { self.isForeign = spoken != codec.spoken }
+        try self.core.received(message, on: context.channel, process: self.process)
       }
     } catch {
       self.core.logger.warning(

@@ -34,6 +34,8 @@ package enum ProxyLinkEvent: Equatable, Sendable {
     case stats(ProxyStats)
     /// It accepts no more.
     case draining
+    /// It speaks another protocol: it is given sockets for what it accepts, and nothing else.
+    case foreign(version: String, spoken: UInt16)
   }
 }
 
@@ -53,6 +55,8 @@ package final class ProxyLinkServer: Sendable {
     package var role: @Sendable (Int32) -> ProxyRole
     /// How long one that serves may go on with what it has, when another comes to serve without being promoted.
     package var drainMilliseconds: UInt64
+    /// The protocol (`LinkCodec.spoken`).
+    package var spoken = LinkCodec.protocolVersion
 
     package init(
       runDirectory: String, proxyUser: UInt32, proxyGroup: UInt32, helloTimeout: TimeAmount = .seconds(5),
@@ -83,7 +87,8 @@ package final class ProxyLinkServer: Sendable {
     self.configuration = configuration
     self.core = NIOLoopBoundBox.makeBoxSendingValue(
       ProxyLinkCore(
-        configuration: configuration, codec: LinkCodec(entries: entries), loop: loop, logger: logger,
+        configuration: configuration, codec: LinkCodec(entries: entries, spoken: configuration.spoken), loop: loop,
+        logger: logger,
         onEvent: onEvent), eventLoop: loop)
   }
 

@@ -76,9 +76,10 @@ package struct Proxy: Service {
       relay: relay, stock: stock, listeners: listeners, names: names,
       requests: RequestSwitch(settings, relay: relay, logs: logs, logger: self.logger), orders: orders, drain: drain,
       locality: self.configuration.locality, logger: self.logger)
+    var linked = ProxyLinkClient.Configuration(runDirectory: self.configuration.runDirectory)
+    if let spoken = self.configuration.linkProtocol { linked.spoken = spoken }
     let link = ProxyLinkClient(
-      configuration: .init(runDirectory: self.configuration.runDirectory), group: group, logger: self.logger,
-      onEvent: { agent.handle($0) })
+      configuration: linked, group: group, logger: self.logger, onEvent: { agent.handle($0) })
     orders.use(link)
     self.logger.info("proxy starts", metadata: [LogKey.version: "\(MeshBase.version)", LogKey.process: "\(getpid())"])
     link.start()

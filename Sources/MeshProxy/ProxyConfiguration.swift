@@ -27,6 +27,9 @@ package struct ProxyConfiguration: Sendable {
   /// Nil: the mesh says whether one is written.
   package var accessLog: AccessLogOptions?
 
+  /// What is spoken with the agent. Nil: this build's protocol.
+  package var linkProtocol: UInt16?
+
   /// All of these.
   var staticEntries: [StaticRelay] { self.staticRelays + self.staticHTTP + self.staticGRPC }
 

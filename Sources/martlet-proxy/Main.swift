@@ -59,6 +59,10 @@ import UnixSignals
     help: "Relay bytes on every port, instead of parsing those that speak HTTP/1.1 and routing their requests.")
   var relaysHTTP = false
 
+  /// For tests: as a proxy of another build would speak with its agent.
+  @Option(help: .private)
+  var linkProtocol: UInt16?
+
   @OptionGroup var requests: RequestOptions
 
   static func main() async { await Self.runAsProgram() }
@@ -104,6 +108,7 @@ import UnixSignals
     configuration.forwarding = self.requests.forwarding
     configuration.accessLog = self.requests.log
     configuration.locality = self.requests.place
+    configuration.linkProtocol = self.linkProtocol
     let proxy = Proxy(configuration, logger: logger)
     let group = ServiceGroup(
       configuration: .init(

@@ -11,6 +11,11 @@ extension Main {
     guard ResourceName.isSubdomain(self.node) else {
       throw ValidationError("--node \(self.node) is no name of a host: lower case letters, digits, - and .")
     }
+    guard (0...1024).contains(self.proxyLoops) else { throw ValidationError("--proxy-loops is 0 to 1024") }
+    guard (0...86_400).contains(self.drainTimeout) else {
+      throw ValidationError("--drain-timeout is 0 to 86400 seconds")
+    }
+    guard !self.proxyUser.isEmpty else { throw ValidationError("--proxy-user is empty; give a name or a number") }
     var configuration = AgentConfiguration(node: self.node)
     if let control = self.control {
       guard control.hasPrefix("unix:") else {
@@ -36,6 +41,7 @@ extension Main {
     configuration.proxyRequestOptions = self.requests.words
     if case .file(let path)? = self.requests.log?.target { configuration.accessLog = path }
     configuration.drainSeconds = self.drainTimeout
+    if let spoken = self.linkProtocol { configuration.linkProtocol = spoken }
     configuration.metricsAddress = try Self.endpoint(self.metricsAddress, "--metrics-address")
     configuration.healthAddress = try Self.endpoint(self.healthAddress, "--health-address")
     return configuration

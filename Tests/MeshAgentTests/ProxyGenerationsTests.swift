@@ -49,6 +49,38 @@ struct ProxyGenerationsTests {
     #expect(machine.givenUp == 2 && machine.upgrade == .none)
   }
 
+  @Test("one that speaks another protocol is replaced at once, or when there is a snapshot; a candidate is given up")
+  func foreign() {
+    var machine = ProxyGenerations(drainMilliseconds: 300_000)
+    #expect(machine.start(at: 0, found: .init(serving: 1)) == [])
+    #expect(machine.speaksAnother(1, "protocol 6", hasSnapshot: true, at: 5) == [.prepare])
+    #expect(machine.snapshotCame() == [])
+    #expect(machine.prepared(2, at: 10) == [])
+    #expect(machine.ready(2) == [.promote(2)])
+    #expect(machine.accepting(2, at: 20) == [.drain(1), .replaced(by: 2)])
+    #expect(machine.serving == 2)
+    #expect(machine.drains(1, at: 30) == [])
+    // Told again by a later connection, or of one that is gone: nothing follows.
+    #expect(machine.speaksAnother(1, "protocol 6", hasSnapshot: true, at: 40) == [])
+    #expect(machine.snapshotCame() == [])
+
+    var waiting = ProxyGenerations(drainMilliseconds: 300_000)
+    _ = waiting.start(at: 0, found: .init(serving: 1))
+    #expect(waiting.speaksAnother(1, "protocol 6", hasSnapshot: false, at: 5) == [])
+    // Another one could not be told anything either: it is not tried before long.
+    #expect(waiting.passed(20_000) == [])
+    #expect(waiting.snapshotCame() == [.prepare])
+    #expect(waiting.notPrepared("no such file", at: 21_000) == [.gaveUp(reason: "no such file")])
+    #expect(waiting.passed(60_005) == [.prepare])
+
+    var steady = self.serving()
+    _ = steady.replace()
+    _ = steady.prepared(2, at: 1000)
+    #expect(
+      steady.speaksAnother(2, "protocol 8", hasSnapshot: true, at: 1001) == [.kill(2), .gaveUp(reason: "protocol 8")])
+    #expect(steady.serving == 1 && steady.upgrade == .none)
+  }
+
   @Test("who asks second in one moment is told so, also before the new proxy is started")
   func asksTwice() {
     var machine = self.serving()

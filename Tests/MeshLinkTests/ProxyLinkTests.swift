@@ -37,22 +37,27 @@ final class Recorder<Event: Sendable>: Sendable {
   }
 
   private func server(
-    _ recorder: Recorder<ProxyLinkEvent>, user: UInt32 = getuid(), allowed: Bool = true
+    _ recorder: Recorder<ProxyLinkEvent>, user: UInt32 = getuid(), allowed: Bool = true,
+    role: ProxyRole = .serving
   ) async throws -> ProxyLinkServer {
     let server = ProxyLinkServer(
       configuration: .init(
         runDirectory: self.directory, proxyUser: user, proxyGroup: getgid(), helloTimeout: .milliseconds(500),
-        isAllowed: { _ in allowed }),
+        isAllowed: { _ in allowed }, role: { _ in role }),
       group: MultiThreadedEventLoopGroup.singleton, logger: self.logger, onEvent: { recorder.record($0) })
     try await server.start()
     return server
   }
 
-  private func client(_ recorder: Recorder<AgentLinkEvent>) -> ProxyLinkClient {
+  private func client(
+    _ recorder: Recorder<AgentLinkEvent>, spoken: UInt16 = LinkCodec.protocolVersion
+  ) -> ProxyLinkClient {
+    var configuration = ProxyLinkClient.Configuration(
+      runDirectory: self.directory, firstBackoff: .milliseconds(5), lastBackoff: .milliseconds(50))
+    configuration.spoken = spoken
     let client = ProxyLinkClient(
-      configuration: .init(
-        runDirectory: self.directory, firstBackoff: .milliseconds(5), lastBackoff: .milliseconds(50)),
-      group: MultiThreadedEventLoopGroup.singleton, logger: self.logger, onEvent: { recorder.record($0) })
+      configuration: configuration, group: MultiThreadedEventLoopGroup.singleton, logger: self.logger,
+      onEvent: { recorder.record($0) })
     client.start()
     return client
   }
@@ -179,6 +184,77 @@ final class Recorder<Event: Sendable>: Sendable {
     await server.stop()
   }
 
+  @Test(
+    "a proxy of another protocol gets sockets and what the core says, and nothing else",
+    arguments: [LinkCodec.protocolVersion - 1, LinkCodec.protocolVersion + 1])
+  func foreign(spoken: UInt16) async throws {
+    defer { self.remove() }
+    let agent = Recorder<ProxyLinkEvent>()
+    let proxy = Recorder<AgentLinkEvent>()
+    let server = try await self.server(agent)
+    server.publish(try sampleSnapshot(services: 2), revision: 1)
+    let client = self.client(proxy, spoken: spoken)
+    let process = try await agent.wait { event -> Int32? in
+      if case .aside(let process, .foreign(MeshBase.version, spoken)) = event { process } else { nil }
+    }
+    #expect(process == getpid())
+    _ = try await proxy.wait { if case .connected = $0 { true } else { nil } }
+    let request = StockRequest(workload: 5, isV4: true, count: 3)
+    client.send(.listenerAccepted(ListenerKey(workload: 5, namespaceCookie: 99, isV4: true)))
+    client.send(.stockWanted(request))
+    _ = try await agent.wait { $0 == .aside(process: process, .stockWanted(request)) ? true : nil }
+    let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+    defer { close(listener) }
+    try server.sendListener(listener, ListenerKey(workload: 5, namespaceCookie: 99, isV4: true))
+    server.promote(process)
+    let name = try #require(ResourceName("shop/front"))
+    server.name(workload: 5, name)
+    server.retainListeners(namespaceCookies: [1])
+    server.sendStock(
+      (0..<3).map { _ in socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0) }, workload: 5, leg: 1, isV4: true, to: process)
+    let stock = try await proxy.wait { if case .descriptors(_, let sockets) = $0 { sockets } else { nil } }
+    #expect(stock.count == 3)
+    for socket in stock { close(socket) }
+    server.withdraw(workload: 5)
+    server.drain(process, milliseconds: 1000)
+    _ = try await proxy.wait { if case .drain(milliseconds: 1000) = $0 { true } else { nil } }
+    client.sayDraining()
+    _ = try await agent.wait { $0 == .aside(process: process, .draining) ? true : nil }
+    let heard = proxy.all.map { event in
+      switch event {
+      case .connected: "connected"
+      case .withdraw(let workload): "withdraw \(workload)"
+      case .descriptors(let header, _): "\(header.kind)"
+      case .drain: "drain"
+      default: "\(event)"
+      }
+    }
+    #expect(heard.first == "connected" && heard.last == "drain")
+    #expect(heard.sorted() == ["connected", "drain", "stock", "withdraw \(LinkCodec.nobody)", "withdraw 5"])
+    #expect(!agent.all.contains { if case .connected = $0 { true } else { false } })
+    client.stop()
+    await server.stop()
+  }
+
+  @Test("one of another protocol that shall drain is told so, and one that drains already hears that an agent is there")
+  func foreignDrains() async throws {
+    defer { self.remove() }
+    let agent = Recorder<ProxyLinkEvent>()
+    let proxy = Recorder<AgentLinkEvent>()
+    let server = try await self.server(agent, role: .draining(milliseconds: 700))
+    let client = self.client(proxy, spoken: LinkCodec.protocolVersion + 1)
+    _ = try await proxy.wait { if case .drain(milliseconds: 700) = $0 { true } else { nil } }
+    client.stop()
+    let next = Recorder<AgentLinkEvent>()
+    let again = self.client(next, spoken: LinkCodec.protocolVersion + 1)
+    again.sayDraining()
+    _ = try await agent.wait { $0 == .aside(process: getpid(), .draining) ? true : nil }
+    _ = try await next.wait { if case .connected = $0 { true } else { nil } }
+    #expect(!agent.all.contains { if case .aside(_, .foreign) = $0 { true } else { false } })
+    again.stop()
+    await server.stop()
+  }
+
   @Test("an agent that was away for long is found as soon as one that was away for a moment")
   func late() async throws {
     defer { self.remove() }
@@ -206,6 +282,8 @@ final class Recorder<Event: Sendable>: Sendable {
     let client = self.client(proxy)
     _ = try await proxy.wait { if case .disconnected = $0 { true } else { nil } }
     #expect(agent.all.isEmpty)
+    // What the proxy has of an earlier agent it keeps: nobody spoke who could give it more.
+    #expect(!proxy.all.contains { if case .connected = $0 { true } else { false } })
     client.stop()
     await server.stop()
   }

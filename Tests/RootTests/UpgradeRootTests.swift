@@ -138,6 +138,40 @@ struct UpgradeRootTests {
     }
   }
 
+  @Test(
+    "an agent whose proxy speaks another protocol with it serves that one until its own accepts: no call fails",
+    arguments: [("protocolup", "6"), ("protocoldown", "8")])
+  func otherProtocol(name: String, spoken: String) throws {
+    try Trio.with(name, prepare: { $0.agentOptions = ["--link-protocol", spoken] }) { trio in
+      let held = try self.held(trio)
+      let old = try trio.mesh.proxies()
+      // More at once than a stock holds, so that the old proxy has to ask for sockets in between.
+      let loops = try (0..<3).map { _ in
+        try trio.client.start(["python3", "-c", Programs.connectLoop, SpineRootTests.vip, "8080"])
+      }
+      #expect(eventually { loops.allSatisfy { $0.stdout.contains("ok") } })
+      try trio.mesh.killAgent()
+      trio.mesh.agentOptions = []
+      try trio.mesh.startAgent()
+      try trio.mesh.waitUntilReady(within: .seconds(8))
+      let log = trio.mesh.agent?.stderr ?? ""
+      #expect(log.contains("it speaks protocol \(spoken) with its agent"), "\(log)")
+      #expect(try eventually { try self.status(trio).contains("draining       pid \(old[0])") }, "\(self.told(trio))")
+      let proxies = try trio.mesh.proxies()
+      #expect(proxies.count == 2, "\(proxies)")
+      #expect(try trio.client.call(Self.relay) == .answer("hello"))
+      #expect(try self.isAlive(held))
+      // Calls that got no socket would be reset after ten seconds; each loop makes one after another.
+      _ = eventually(within: .seconds(12)) { loops.contains { $0.stdout.contains("failed") } }
+      for loop in loops {
+        let done = try loop.stop()
+        #expect(done.stdout.contains("ok") && !done.stdout.contains("failed"), "\(done.stdout.suffix(500))")
+      }
+      _ = try held.stop()
+      #expect(try eventually { try Set(trio.mesh.proxies()).isDisjoint(with: old) }, "\(self.told(trio))")
+    }
+  }
+
   @Test("what is still open when the time to drain is over gets RST, and the old proxy ends")
   func drainDeadline() throws {
     try Trio.with("draindeadline", prepare: { $0.agentOptions = ["--drain-timeout", "2"] }) { trio in
