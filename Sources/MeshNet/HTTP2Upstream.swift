@@ -2,6 +2,7 @@ import CMeshRelay
 import Glibc
 import MeshHTTP
 import MeshRouting
+import MeshSnapshot
 
 /// A connection toward an upstream that is spoken HTTP/2 on, shared by the requests of one loop that one workload sends to one
 /// endpoint. Streams are opened when the peer's first SETTINGS are there: then it is known how many it takes, and that it
@@ -20,8 +21,11 @@ final class HTTP2Upstream: HTTP2Wire {
   private let began: UInt64
   /// As whoever used it last has them.
   var terms: UpstreamTerms
-  private let share: RoutingTable.Share?
+  private let share: RoutingTable.Share
   private var permit: UpstreamRecord.Permit?
+  private var resting: UpstreamRecord.Resting?
+  /// Whoever waits is looked for soon.
+  private var isOffering = false
   /// There may be no more connections.
   private var isOverloaded = false
   /// Requests that it was given.
@@ -31,7 +35,7 @@ final class HTTP2Upstream: HTTP2Wire {
   private static let sharedDial: UInt64 = 1000
 
   init(
-    number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, _ share: RoutingTable.Share?, _ terms: UpstreamTerms,
+    number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, _ share: RoutingTable.Share, _ terms: UpstreamTerms,
     _ permit: consuming UpstreamRecord.Permit, loop: RelayLoop
   ) {
     self.key = key
@@ -46,6 +50,8 @@ final class HTTP2Upstream: HTTP2Wire {
   }
 
   override var sourceWorkload: UInt32 { self.key.workload }
+  /// The service port that it is counted for.
+  var record: UpstreamRecord { self.share.record }
   override var namespaces: [UInt64] { [self.key.namespaceCookie] + (self.dial.namespace.map { [$0] } ?? []) }
 
   // MARK: dialling
@@ -117,6 +123,7 @@ final class HTTP2Upstream: HTTP2Wire {
 
   func begin(_ leg: HTTP2Leg) {
     self.count += 1
+    self.resting = nil
     guard self.stands else { return self.queued.append(leg) }
     self.open(leg)
   }
@@ -135,13 +142,14 @@ final class HTTP2Upstream: HTTP2Wire {
     guard self.machine.canOpen else { return self.unreachable() }
     while self.machine.canOpen, !self.queued.isEmpty { self.open(self.queued.removeFirst()) }
     guard !self.queued.isEmpty else { return }
-    guard let sibling = self.loop.freshHTTP2Upstream(self.key, self.flow, self.share) else {
+    guard let permit = self.record.admitConnection(self.share.traffic?.limits) else {
       let queued = self.queued
       self.queued = []
       self.isOverloaded = true
       for leg in queued { leg.unreachable() }
       return
     }
+    let sibling = self.loop.freshHTTP2Upstream(self.key, self.flow, self.share, permit)
     for leg in self.queued {
       leg.upstream = sibling
       sibling.begin(leg)
@@ -165,9 +173,34 @@ final class HTTP2Upstream: HTTP2Wire {
   }
 
   private func rested() {
+    defer { self.tellRoom() }
     guard self.legs.isEmpty else { return }
     self.idleSince = self.loop.now
-    if self.queued.isEmpty, self.stands, self.isSpent { super.drain() }
+    guard self.queued.isEmpty, self.stands else { return }
+    if self.isSpent { super.drain() } else { self.resting = self.record.rests() }
+  }
+
+  /// Requests that wait may have the room that it has; not now, because whoever left it is not done with its turn.
+  func tellRoom() {
+    guard !self.isOffering, self.record.isWaitedFor else { return }
+    self.isOffering = true
+    let number = self.number
+    self.loop.thread.post { _ = ($0.connections[number] as? HTTP2Upstream)?.offerRoom() }
+  }
+
+  /// True: it had some, or makes room for a request that cannot use it.
+  func offerRoom() -> Bool {
+    self.isOffering = false
+    var isUsed = false
+    while self.hasRoom, let place = self.loop.takeWaiting(for: self.key, isHTTP2: true, of: self.record),
+      let user = place.user
+    {
+      user.roomLeft(place, on: self)
+      isUsed = true
+    }
+    guard !isUsed, self.phase == .open, self.isResting, self.stands, self.record.isWaitedFor else { return isUsed }
+    super.drain()
+    return true
   }
 
   /// Nothing leads to its endpoint any more.
@@ -186,6 +219,7 @@ final class HTTP2Upstream: HTTP2Wire {
       if !self.stands {
         self.stands = true
         self.openQueued()
+        self.rested()
       } else {
         self.wakeAll()
       }
@@ -236,6 +270,7 @@ final class HTTP2Upstream: HTTP2Wire {
 
   override func ended() {
     self.dial.stopWaiting()
+    self.resting = nil
     self.permit = nil
     self.loop.forget(self)
   }

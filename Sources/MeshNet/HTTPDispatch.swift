@@ -32,6 +32,8 @@ struct HTTPDispatch: ~Copyable {
   /// The endpoint of the last attempt.
   private(set) var choice: RoutingTable.Choice?
   var way = Way.none
+  /// In the queue for a connection, where there may be no more of them.
+  var place: HTTPPlace?
 
   /// The request's head for HTTP/2; else it is in `bytes`.
   var block: FieldBlock?
@@ -176,6 +178,33 @@ struct HTTPDispatch: ~Copyable {
     return self.pending != nil
   }
 
+  /// It waits until there may be one more connection: as long as the request has time; where that has no end, as long as a
+  /// connection may take to stand.
+  mutating func queues(at place: HTTPPlace, now: UInt64) {
+    self.place = place
+    self.exchange.queues()
+    self.attempts.queues(endsSoon: self.exchange.requestDeadline == nil, now: now)
+  }
+
+  /// The wait is over, and the attempt begins. False: it did not wait there.
+  mutating func leaves(_ place: HTTPPlace, in loop: RelayLoop) -> Bool {
+    guard self.place === place else { return false }
+    self.place = nil
+    guard self.exchange.phase == .dialling else { return false }
+    self.chosenAt = loop.microseconds
+    self.exchange.attemptBegins(now: loop.now)
+    self.attempts.begins(now: loop.now)
+    return true
+  }
+
+  /// The endpoint is one no more: another one, by the table that holds now.
+  mutating func chooseAnew(of flow: AcceptedFlow, in loop: RelayLoop) -> ConnectAttempts.Action {
+    self.pending = nil
+    self.attemptEnded(nil, now: loop.now)
+    return self.attempts.again(
+      in: self.renew(of: flow, in: loop), of: loop.table, now: loop.now, using: &loop.random)
+  }
+
   /// The endpoint cannot be reached; another one may. Nil: the request is not at that.
   /// - wasTried: else it is the proxy that failed, which says nothing about the endpoint.
   mutating func unreachable(
@@ -316,7 +345,9 @@ struct HTTPDispatch: ~Copyable {
     let phase = self.exchange.phase
     var action = self.decide(now: now) { $0.expired(now: now, affords: $1) }
     if action == .none, phase == .dialling, self.attempts.deadline <= now {
-      action = self.decide(now: now) { $0.unreachable(.connectTimeout, now: now, affords: $1) }
+      let refusal: RoutingRefusal = self.place == nil ? .connectTimeout : .overflow
+      if refusal == .overflow { self.share?.record.overflowed(.connections) }
+      action = self.decide(now: now) { $0.unreachable(refusal, now: now, affords: $1) }
     }
     guard action != .none else { return action }
     switch phase {

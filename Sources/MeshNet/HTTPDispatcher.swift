@@ -1,5 +1,6 @@
 import MeshHTTP
 import MeshRouting
+import MeshSnapshot
 import MeshTelemetry
 
 /// Whoever has a request on its way to an endpoint: performs what its `HTTPDispatch` says.
@@ -17,9 +18,13 @@ protocol HTTPDispatcher: HTTPUpstreamUser, HTTP2LegUser {
   func answerLocally(_ local: HTTPLocalAnswer, edit: HTTP1FieldEdit)
   /// What has gone to the client must not look whole.
   func cutShort()
+  /// Whether it waits where there may be no more connections.
+  var mayQueue: Bool { get }
 }
 
 extension HTTPDispatcher {
+  var mayQueue: Bool { true }
+
   var account: RequestAccount {
     get { self.dispatch.account }
     _modify { yield &self.dispatch.account }
@@ -50,31 +55,54 @@ extension HTTPDispatcher {
   }
 
   private func goOnConnection(_ key: UpstreamPool.Key) -> Bool {
-    let share = self.dispatch.share
-    if let idle = self.loop.idleUpstream(key, share, self.dispatch.exchange) {
-      idle.take(for: self)
-      self.dispatch.way = .http1(idle)
-      self.upstreamOpened(idle)
+    guard let share = self.dispatch.share else { return false }
+    // Who waits comes first.
+    let mustQueue = share.traffic?.limits.connections != nil && share.record.isWaitedFor
+    if !mustQueue, let idle = self.loop.idleUpstream(key, share, self.dispatch.exchange) {
+      self.go(on: idle)
       return true
     }
-    guard self.dispatch.waits(), let fresh = self.loop.freshUpstream(key, self.flow, share, for: self) else {
-      return false
+    guard self.dispatch.waits() else { return false }
+    guard let permit = share.record.admitConnection(share.traffic?.limits) else {
+      return self.queueUp(for: key, isHTTP2: false, share)
     }
-    self.dispatch.way = .http1(fresh)
-    fresh.begin(client: self.client)
+    self.dial(key, share, permit)
     return true
   }
 
+  func go(on idle: HTTPUpstream) {
+    idle.take(for: self)
+    self.dispatch.way = .http1(idle)
+    self.upstreamOpened(idle)
+  }
+
+  func dial(
+    _ key: UpstreamPool.Key, _ share: RoutingTable.Share, _ permit: consuming UpstreamRecord.Permit
+  ) {
+    let fresh = self.loop.freshUpstream(key, self.flow, share, permit, for: self)
+    self.dispatch.way = .http1(fresh)
+    fresh.begin(client: self.client)
+  }
+
   private func goOnStream(_ block: FieldBlock, _ key: UpstreamPool.Key) -> Bool {
-    let share = self.dispatch.share
+    guard let share = self.dispatch.share else { return false }
     let shared = self.loop.sharedHTTP2Upstream(key, share, self.dispatch.exchange)
-    guard shared?.stands == true || self.dispatch.waits(),
-      let upstream = shared ?? self.loop.freshHTTP2Upstream(key, self.flow, share)
-    else { return false }
+    guard shared?.stands == true || self.dispatch.waits() else { return false }
+    if let shared {
+      self.go(block, on: shared, isFresh: false)
+      return true
+    }
+    guard let permit = share.record.admitConnection(share.traffic?.limits) else {
+      return self.queueUp(for: key, isHTTP2: true, share)
+    }
+    self.go(block, on: self.loop.freshHTTP2Upstream(key, self.flow, share, permit), isFresh: true)
+    return true
+  }
+
+  func go(_ block: FieldBlock, on upstream: HTTP2Upstream, isFresh: Bool) {
     let leg = HTTP2Leg(block, isWhole: self.dispatch.isWhole, on: upstream, user: self)
     self.dispatch.way = .http2(leg)
-    leg.begin(isFresh: shared == nil, client: self.client)
-    return true
+    leg.begin(isFresh: isFresh, client: self.client)
   }
 
   func upstreamOpened(_ upstream: HTTPUpstream) {
@@ -96,7 +124,13 @@ extension HTTPDispatcher {
   }
 
   func legUnreachable(_ leg: HTTP2Leg) {
-    if self.dispatch.isOn(leg) { self.unreachable(as: leg.upstream.refusal, wasTried: leg.upstream.dial.wasTried) }
+    guard self.dispatch.isOn(leg) else { return }
+    let key = leg.upstream.key
+    if leg.upstream.refusal == .overflow, self.dispatch.phase == .dialling, let share = self.dispatch.share {
+      self.dispatch.way = .none
+      if self.queueUp(for: key, isHTTP2: true, share) { return self.moved() }
+    }
+    self.unreachable(as: leg.upstream.refusal, wasTried: leg.upstream.dial.wasTried)
   }
 
   private func unreachable(as refusal: RoutingRefusal, wasTried: Bool) {
@@ -142,6 +176,7 @@ extension HTTPDispatcher {
   }
 
   func dropWay() {
+    if let place = self.dispatch.place.take() { self.loop.leave(place) }
     let way = self.dispatch.way
     self.dispatch.way = .none
     switch way {

@@ -100,6 +100,11 @@ struct HTTPExchange: Equatable {
   /// Whether a pooled connection's end would be a failed request.
   var mustBeSure: Bool { !self.isReplayable }
 
+  /// The attempt waits for its turn: its time begins with that.
+  mutating func queues() { self.attemptDeadline = nil }
+
+  mutating func attemptBegins(now: UInt64) { self.attemptDeadline = Self.deadline(self.backendTimeout, now) }
+
   /// The upstream stands, and the request is written to it.
   mutating func sent(isReused: Bool) {
     guard self.phase == .dialling else { return }

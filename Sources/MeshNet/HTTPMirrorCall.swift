@@ -98,6 +98,8 @@ final class HTTPMirrorCall: LoopMember, HTTPDispatcher {
   }
 
   func rewind() {}
+  /// It would only be in the way of those that somebody waits for.
+  var mayQueue: Bool { false }
   func moved() {}
   func answerLocally(_ local: HTTPLocalAnswer, edit: HTTP1FieldEdit) { self.fail(self.isOpen ? .lost : .unreachable) }
   func cutShort() { self.fail(.lost) }

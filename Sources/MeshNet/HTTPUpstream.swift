@@ -30,7 +30,10 @@ final class HTTPUpstream: LoopMember {
   private let began: UInt64
   /// As whoever uses it now has them.
   var terms: UpstreamTerms
+  /// The service port that it is counted for.
+  let record: UpstreamRecord
   private var permit: UpstreamRecord.Permit?
+  private var resting: UpstreamRecord.Resting?
   /// While it waits for a request: until when.
   private var patience: UInt64 = 0
   /// When the loop looks here next.
@@ -42,12 +45,13 @@ final class HTTPUpstream: LoopMember {
   private(set) var user: (any HTTPUpstreamUser)?
 
   init(
-    number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, _ terms: UpstreamTerms,
+    number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, _ record: UpstreamRecord, _ terms: UpstreamTerms,
     _ permit: consuming UpstreamRecord.Permit, user: any HTTPUpstreamUser, loop: RelayLoop
   ) {
     self.number = number
     self.began = loop.now
     self.terms = terms
+    self.record = record
     self.permit = consume permit
     self.tableNumber = loop.tableNumber
     self.key = key
@@ -127,17 +131,36 @@ final class HTTPUpstream: LoopMember {
   /// Whether the next request can be sent: nothing has come meanwhile that no event has told yet.
   var isQuiet: Bool { self.machine.isIdle && cmesh_relay_has_input(self.descriptor) == 0 }
 
-  func take(for user: any HTTPUpstreamUser) { self.user = user }
+  func take(for user: any HTTPUpstreamUser) {
+    self.user = user
+    self.resting = nil
+  }
 
   /// It waits for the next request.
   private func rest() {
     self.user = nil
     self.served += 1
     self.patience = self.terms.patience(since: self.loop.now, began: self.began)
+    // Before anybody is looked for who waits: who begins to wait looks the other way round.
+    self.resting = self.record.rests()
     guard self.output.isEmpty, self.held.isEmpty, !self.isReadable, !self.hasEnded, self.served < self.terms.requests,
       self.loop.now < self.patience, self.isWanted, self.loop.pool.put(self.number, self.key, until: self.patience)
     else { return self.close() }
     self.arm()
+    guard self.record.isWaitedFor else { return }
+    // Not now: whoever used it is not done with its turn.
+    let number = self.number
+    self.loop.thread.post { ($0.connections[number] as? HTTPUpstream)?.serveWaiting() }
+  }
+
+  /// At rest while requests wait: it serves the first that can use it, or makes room for one that cannot.
+  func serveWaiting() {
+    guard self.user == nil, self.isOpen, self.descriptor >= 0, self.record.isWaitedFor else { return }
+    self.loop.pool.remove(self.number, self.key)
+    guard self.isFit(now: self.loop.now), self.isQuiet,
+      let place = self.loop.takeWaiting(for: self.key, isHTTP2: false, of: self.record), let user = place.user
+    else { return self.close() }
+    user.roomLeft(place, on: self)
   }
 
   /// Something still leads to its endpoint. Asked once a table.
@@ -182,6 +205,7 @@ final class HTTPUpstream: LoopMember {
       if self.hasEnded { cmesh_relay_close(self.descriptor) } else { cmesh_relay_reset(self.descriptor) }
     }
     self.descriptor = -1
+    self.resting = nil
     self.permit = nil
     self.loop.ended(self)
   }

@@ -46,7 +46,7 @@ extension RelayLoop {
     return self.connections[number] as? HTTPUpstream
   }
 
-  private func terms(_ share: RoutingTable.Share?) -> UpstreamTerms {
+  func terms(_ share: RoutingTable.Share?) -> UpstreamTerms {
     UpstreamTerms(share?.traffic?.pool, idle: self.http.upstreamIdleTimeout)
   }
 
@@ -64,13 +64,13 @@ extension RelayLoop {
     return nil
   }
 
-  /// A new one that has still to dial. Nil: there are as many as may be.
+  /// A new one that has still to dial.
   func freshUpstream(
-    _ key: UpstreamPool.Key, _ flow: AcceptedFlow, _ share: RoutingTable.Share?, for user: any HTTPUpstreamUser
-  ) -> HTTPUpstream? {
-    guard let permit = self.admitConnection(share) else { return nil }
+    _ key: UpstreamPool.Key, _ flow: AcceptedFlow, _ share: RoutingTable.Share,
+    _ permit: consuming UpstreamRecord.Permit, for user: any HTTPUpstreamUser
+  ) -> HTTPUpstream {
     let fresh = HTTPUpstream(
-      number: self.nextNumber(), key: key, flow: flow, self.terms(share), permit, user: user, loop: self)
+      number: self.nextNumber(), key: key, flow: flow, share.record, self.terms(share), permit, user: user, loop: self)
     self.add(fresh)
     return fresh
   }
@@ -84,20 +84,16 @@ extension RelayLoop {
     return upstream
   }
 
-  /// A new one that has still to dial. Nil: there are as many as may be.
+  /// A new one that has still to dial.
   func freshHTTP2Upstream(
-    _ key: UpstreamPool.Key, _ flow: AcceptedFlow, _ share: RoutingTable.Share?
-  ) -> HTTP2Upstream? {
-    guard let permit = self.admitConnection(share) else { return nil }
+    _ key: UpstreamPool.Key, _ flow: AcceptedFlow, _ share: RoutingTable.Share,
+    _ permit: consuming UpstreamRecord.Permit
+  ) -> HTTP2Upstream {
     let fresh = HTTP2Upstream(
       number: self.nextNumber(), key: key, flow: flow, share, self.terms(share), permit, loop: self)
     self.add(fresh)
     self.http2Upstreams[key, default: []].append(fresh)
     return fresh
-  }
-
-  private func admitConnection(_ share: RoutingTable.Share?) -> UpstreamRecord.Permit? {
-    share.flatMap { $0.record.admit(.connections, $0.traffic?.limits) }
   }
 
   func forget(_ upstream: HTTP2Upstream) {

@@ -39,11 +39,13 @@ final class RelayLoop: ThreadLoop {
   var mirrorCalls = 0
   var callers = RelayCallers()
   var pool = UpstreamPool()
+  /// Requests that wait for a connection, by the number of their place.
+  var places: [UInt64: HTTPPlace] = [:]
   /// Those that may take requests, and those whose last are under way.
   var http2Upstreams: [UpstreamPool.Key: [HTTP2Upstream]] = [:]
   var deadlines = DeadlineQueue()
   var isStopping = false
-  private let peers: [RelayThread]
+  let peers: [RelayThread]
   let sweepInterval: UInt64
   private let idleSweeps: Int?
   let logger: Logger

@@ -36,7 +36,10 @@ struct UpstreamPool {
     return last.member
   }
 
-  /// It has ended by itself.
+  /// All of them.
+  var members: some Sequence<UInt64> { self.idle.values.lazy.joined().map(\.member) }
+
+  /// It has ended by itself, or is taken.
   mutating func remove(_ member: UInt64, _ key: Key) {
     guard let index = self.idle[key]?.firstIndex(where: { $0.member == member }) else { return }
     self.idle[key]?.remove(at: index)

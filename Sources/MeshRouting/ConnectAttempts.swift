@@ -87,6 +87,18 @@ package struct ConnectAttempts {
     return self.begin(in: share, now: now, using: &random)
   }
 
+  /// What is to be dialled has to wait for its turn.
+  /// - endsSoon: no other limit ends that: as long as it may take to connect.
+  package mutating func queues(endsSoon: Bool, now: UInt64) {
+    self.deadline = .max
+    if endsSoon { self.begins(now: now) }
+  }
+
+  /// Its turn has come.
+  package mutating func begins(now: UInt64) {
+    self.deadline = now + UInt64(self.table?.connectTimeoutMilliseconds ?? 0)
+  }
+
   /// The endpoint dialled last could not be reached.
   /// - refusal: why, if it was the last one.
   package mutating func failed(

@@ -9,7 +9,8 @@
 /// weight, or a refusal with its status), `HTTPEffects` (filters folded), `HTTPRedirect+Location`, `HTTPCORS`.
 ///
 /// Who of the endpoints: `EndpointGroup` and its `choose` (balancers as rejection sampling over `EndpointView`, which says who is
-/// left out), `UpstreamRecord` and `EndpointRecord` (numbers that all tables and loops share), `UpstreamHealth` (ejections).
+/// left out), `UpstreamRecord` and `EndpointRecord` (numbers that all tables and loops share), `UpstreamHealth` (ejections),
+/// `PendingQueue` and `UpstreamRecord+Pending` (who waits for a connection).
 ///
 /// A driver, of a request: `share` → `share.record.admit(.requests)` and `route.record.countRequest` → `ConnectAttempts` with
 /// `share.keys?.hash(of:)` → for each endpoint `choice.attempt()`, then on the ticket `answerBegan` at the first byte and `ended`

@@ -40,6 +40,11 @@ package final class UpstreamRecord: Sendable {
   private let used = Atomic<Bool>(false)
   /// Time means something to its endpoints.
   private let ticks = Atomic<Bool>(false)
+  /// Requests that wait because there may be no more connections (`+Pending`), and how many they are.
+  let pending = Mutex(PendingQueue<PendingLane, PendingWaiter>())
+  let waiting = Atomic<Int>(0)
+  /// Connections at rest.
+  private let resting = Atomic<Int>(0)
 
   package init(service: ResourceName, port: UInt16, totals: UpstreamTotals = UpstreamTotals()) {
     self.service = service
@@ -59,16 +64,43 @@ package final class UpstreamRecord: Sendable {
       case .requests: limits?.requests
       case .retries: limits?.retries
       }
-    let open = self.open[resource.rawValue].wrappingAdd(1, ordering: .relaxed).newValue
-    guard let limit, open > limit else { return Permit(self, resource) }
-    self.release(resource)
-    self.overflows[resource.rawValue].wrappingAdd(1, ordering: .relaxed)
-    self.totals.overflowed(resource)
+    if self.counts(resource, upTo: limit) { return Permit(self, resource) }
+    self.overflowed(resource)
     return nil
   }
 
-  fileprivate func release(_ resource: Resource) {
-    self.open[resource.rawValue].wrappingSubtract(1, ordering: .relaxed)
+  /// One more connection, if that needs no waiting.
+  package func admitConnection(_ limits: ConnectionLimits?) -> Permit? {
+    let limit = limits?.connections
+    if limit != nil, self.isWaitedFor { return nil }
+    return self.counts(.connections, upTo: limit) ? Permit(self, .connections) : nil
+  }
+
+  /// One more, which somebody has to uncount. False: there are as many as may be. Never more are counted than there are: who ends
+  /// one meanwhile would find no room for those that wait.
+  func counts(_ resource: Resource, upTo limit: UInt32?) -> Bool {
+    guard let limit else {
+      self.open[resource.rawValue].wrappingAdd(1, ordering: .sequentiallyConsistent)
+      return true
+    }
+    var open = self.open[resource.rawValue].load(ordering: .sequentiallyConsistent)
+    while open < limit {
+      let (isDone, now) = self.open[resource.rawValue].compareExchange(
+        expected: open, desired: open + 1, ordering: .sequentiallyConsistent)
+      if isDone { return true }
+      open = now
+    }
+    return false
+  }
+
+  func uncount(_ resource: Resource) {
+    self.open[resource.rawValue].wrappingSubtract(1, ordering: .sequentiallyConsistent)
+  }
+
+  /// It was not admitted.
+  package func overflowed(_ resource: Resource) {
+    self.overflows[resource.rawValue].wrappingAdd(1, ordering: .relaxed)
+    self.totals.overflowed(resource)
   }
 
   package func open(_ resource: Resource) -> Int { self.open[resource.rawValue].load(ordering: .relaxed) }
@@ -81,13 +113,34 @@ package final class UpstreamRecord: Sendable {
     private let record: UpstreamRecord
     private let resource: Resource
 
-    fileprivate init(_ record: UpstreamRecord, _ resource: Resource) {
+    /// It is counted already.
+    init(_ record: UpstreamRecord, _ resource: Resource) {
       self.record = record
       self.resource = resource
     }
 
-    deinit { self.record.release(self.resource) }
+    deinit {
+      self.record.uncount(self.resource)
+      if self.resource == .connections { self.record.grant() }
+    }
   }
+
+  /// A connection that waits for a request, for as long as this is there.
+  package struct Resting: ~Copyable, Sendable {
+    private let record: UpstreamRecord
+
+    fileprivate init(_ record: UpstreamRecord) { self.record = record }
+
+    deinit { self.record.resting.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
+  }
+
+  package func rests() -> Resting {
+    self.resting.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    return Resting(self)
+  }
+
+  /// Some connection, on whichever loop, waits for a request.
+  package var hasResting: Bool { self.resting.load(ordering: .sequentiallyConsistent) > 0 }
 
   // MARK: the budget of retries
 

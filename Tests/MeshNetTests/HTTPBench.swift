@@ -33,7 +33,7 @@ final class HTTPBench {
   init(
     backends count: Int = 1, _ configuration: HTTPConfiguration = .defaults, rules: [HTTPRule]? = nil,
     appProtocol: AppProtocol = .http, traffic: TrafficSettings? = nil, isOne: Bool = false,
-    connectTimeout: UInt32 = 2000, accessLog: AccessLog? = nil,
+    connectTimeout: UInt32 = 2000, loops: Int = 1, accessLog: AccessLog? = nil,
     strain: SharedStrain = SharedStrain()
   ) async throws {
     let any = SocketEndpoint(.loopbackV4, 0)
@@ -48,7 +48,7 @@ final class HTTPBench {
     let listener = try LocalListener.open(any)
     self.listen = RelayBench.endpoint(of: listener)
     self.relay = try Relay(
-      loops: 1, stock: nil, sweepInterval: 100, http: configuration, accessLog: accessLog, strain: strain,
+      loops: loops, stock: nil, sweepInterval: 100, http: configuration, accessLog: accessLog, strain: strain,
       logger: Logger(label: "test") { _ in Silent() })
     self.table = try Self.table(self.listen, self.endpoints, rules, self.shape, connectTimeout)
     await self.relay.use(self.table)

@@ -84,29 +84,13 @@ import Testing
     await bench.end()
   }
 
-  @Test(
-    "connections and those that wait for one are limited; one that is there already serves", arguments: [false, true])
-  func connections(pending: Bool) async throws {
-    let bench = try await HTTPBench(
-      traffic: try self.traffic { if pending { $0.limits.pendingRequests = 0 } else { $0.limits.connections = 1 } })
-    let (first, second) = (bench.dial(), bench.dial())
-    first.send(Self.get)
-    if pending {
-      #expect(self.isOverloaded(first.readHead()))
-      #expect(bench.isUndialled())
-      return await bench.end()
-    }
-    let server = bench.accept()
-    _ = server.readHead()
-    second.send(Self.get)
-    #expect(self.isOverloaded(second.readHead()))
-    _ = second.read(through: "\n")
-    server.send(Self.well)
-    _ = first.read(through: "\r\n\r\nok")
-    second.send(Self.get)
-    _ = server.readHead()
-    server.send(Self.well)
-    #expect(second.read(through: "\r\n\r\nok").hasPrefix("HTTP/1.1 200"))
+  @Test("where no request may wait for a connection, none is dialled")
+  func noneMayWait() async throws {
+    let bench = try await HTTPBench(traffic: try self.traffic { $0.limits.pendingRequests = 0 })
+    let client = bench.dial()
+    client.send(Self.get)
+    #expect(self.isOverloaded(client.readHead()))
+    #expect(bench.isUndialled())
     await bench.end()
   }
 
