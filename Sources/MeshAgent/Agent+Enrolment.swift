@@ -118,7 +118,8 @@ extension Agent {
         .invalid, "workload \(name)", "its network namespace is the host's own",
         next: "give the workload a namespace of its own, or name its systemdUnit or cgroup")
     }
-    let listeners = try RelayListener.open(in: namespace, adopted: self.adoptedListeners)
+    let listeners = try RelayListener.open(
+      in: namespace, withTunnels: self.configuration.opensTunnels, adopted: self.adoptedListeners)
     var local = LocalWorkload(
       name: name, netnsCookie: namespace.cookie, addresses: try namespace.addresses(),
       interfaces: try namespace.peerInterfaces(in: self.host))
@@ -199,7 +200,7 @@ extension Agent {
     if !self.sharesNamespace(workload) {
       // Those of the host's namespace are kept, see `followHostListeners`.
       for key in workload.isInHost
-        ? [] : workload.listeners.map({ ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: $0.isV4) })
+        ? [] : workload.listeners.map({ $0.key(in: workload.namespace.cookie) })
       {
         self.adoptedListeners[key] = nil
       }

@@ -67,7 +67,8 @@ extension Agent {
         next: "start the agent with a --cgroup-root that holds it")
     }
     if self.hostListeners.isEmpty {
-      self.hostListeners = try RelayListener.open(in: self.host, adopted: self.adoptedListeners)
+      self.hostListeners = try RelayListener.open(
+        in: self.host, withTunnels: self.configuration.opensTunnels, adopted: self.adoptedListeners)
     }
     if let unit = try self.kernel.units.get(id.inode) {
       self.planner.restore(workload: name, number: unit.workload)
@@ -89,7 +90,7 @@ extension Agent {
       !self.locations.values.contains(where: \.isInHost)
     else { return }
     for listener in self.hostListeners {
-      self.adoptedListeners[ListenerAdoption.Key(cookie: self.host.cookie, isV4: listener.isV4)] = nil
+      self.adoptedListeners[listener.key(in: self.host.cookie)] = nil
     }
     self.hostListeners = []
     self.retainListeners()

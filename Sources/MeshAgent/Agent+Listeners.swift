@@ -85,11 +85,12 @@ extension Agent {
     let cookie = workload.namespace.cookie
     var kept: [ListenerAdoption.Key: RelayListener] = [:]
     for listener in workload.listeners {
-      let key = ListenerAdoption.Key(cookie: cookie, isV4: listener.isV4)
+      let key = listener.key(in: cookie)
       self.adoptedListeners[key] = nil
       if listener.descriptor.isListening { kept[key] = listener }
     }
-    let listeners = try RelayListener.open(in: workload.namespace, adopted: kept)
+    let listeners = try RelayListener.open(
+      in: workload.namespace, withTunnels: self.configuration.opensTunnels, adopted: kept)
     // Workloads of the host share theirs.
     for (name, other) in self.enrolled where other.namespace.cookie == cookie {
       self.enrolled[name]?.listeners = listeners

@@ -94,7 +94,8 @@ extension Agent {
     return workload.listeners.map { listener in
       // Those of the host's namespace belong to no workload: they go when the last one there does.
       let key = ListenerKey(
-        workload: workload.isInHost ? 0 : number, namespaceCookie: workload.namespace.cookie, isV4: listener.isV4)
+        workload: workload.isInHost ? 0 : number, namespaceCookie: workload.namespace.cookie, isV4: listener.isV4,
+        isTunnel: listener.isTunnel)
       return (key, listener)
     }
   }

@@ -22,7 +22,7 @@ extension Agent {
     var listeners: [ListenerAdoption.Key: CInt] = [:]
     for workload in self.enrolled.values {
       for listener in workload.listeners {
-        listeners[ListenerAdoption.Key(cookie: workload.namespace.cookie, isV4: listener.isV4)] =
+        listeners[listener.key(in: workload.namespace.cookie)] =
           listener.descriptor.rawValue
       }
       for socket in self.naming.sockets[.workload(workload.name)] ?? [] {
@@ -33,7 +33,7 @@ extension Agent {
       listeners[socket.key(cookie: self.host.cookie)] = socket.descriptor.rawValue
     }
     for listener in self.hostListeners {
-      listeners[ListenerAdoption.Key(cookie: self.host.cookie, isV4: listener.isV4)] = listener.descriptor.rawValue
+      listeners[listener.key(in: self.host.cookie)] = listener.descriptor.rawValue
     }
     let actions = self.store.actions(wanted: Set(listeners.keys), isComplete: self.isComplete && self.foreignersAreGone)
     for action in actions {

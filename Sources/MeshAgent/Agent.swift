@@ -232,6 +232,7 @@ package actor Agent {
     var planning = DatapathPlanner.Configuration(node: configuration.node)
     planning.hasCanary = true
     planning.parsesRequests = configuration.proxyParsesHTTP
+    planning.opensTunnels = configuration.opensTunnels
     planning.probeCgroup = self.cgroups.agent.id
     self.planner = DatapathPlanner(planning, identifiers: identifiers)
     self.planner.adopt(try self.driver.presentKeys(), now: MonotonicClock.duration)

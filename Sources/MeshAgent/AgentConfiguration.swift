@@ -26,6 +26,8 @@ package struct AgentConfiguration: Sendable {
   package var linkProtocol = LinkCodec.protocolVersion
   /// The proxy parses ports that speak HTTP.
   package var proxyParsesHTTP = true
+  /// Its workloads have certificates: the proxy opens and takes tunnels to and from other nodes.
+  package var opensTunnels = false
   /// What else the proxy is told of requests, as its own options.
   package var proxyRequestOptions: [String] = []
   /// The file of its access log, which is made for it.

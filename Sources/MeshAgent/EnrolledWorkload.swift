@@ -8,28 +8,37 @@ import MeshLinux
 final class RelayListener: Sendable {
   let descriptor: Descriptor
   let isV4: Bool
+  /// Tunnels of other hosts come there; else connections of the namespace itself.
+  let isTunnel: Bool
   /// The kernel's number of the socket.
   let cookie: UInt64
 
-  init(_ descriptor: consuming Descriptor, isV4: Bool) {
+  init(_ descriptor: consuming Descriptor, isV4: Bool, isTunnel: Bool = false) {
     self.cookie = descriptor.socketCookie
     self.descriptor = descriptor
     self.isV4 = isV4
+    self.isTunnel = isTunnel
   }
 
-  /// On 127.0.0.1 and ::1; a namespace without IPv6 has only the first.
+  func key(in namespace: UInt64) -> ListenerAdoption.Key {
+    ListenerAdoption.Key(cookie: namespace, isV4: self.isV4, kind: self.isTunnel ? .tunnel : .outbound)
+  }
+
+  /// On 127.0.0.1 and ::1, and for tunnels on all addresses; a namespace without IPv6 has only the first of each.
   static func open(
-    in namespace: NetworkNamespace, adopted: [ListenerAdoption.Key: RelayListener]
+    in namespace: NetworkNamespace, withTunnels: Bool, adopted: [ListenerAdoption.Key: RelayListener]
   ) throws(MeshError) -> [RelayListener] {
     var listeners: [RelayListener] = []
-    for (address, isV4) in [(IPAddress.loopbackV4, true), (IPAddress.loopbackV6, false)] {
-      if let listener = adopted[ListenerAdoption.Key(cookie: namespace.cookie, isV4: isV4)] {
+    for (isTunnel, isV4) in [(false, true), (false, false), (true, true), (true, false)] where withTunnels || !isTunnel
+    {
+      let key = ListenerAdoption.Key(cookie: namespace.cookie, isV4: isV4, kind: isTunnel ? .tunnel : .outbound)
+      if let listener = adopted[key] {
         listeners.append(listener)
         continue
       }
       do throws(MeshError) {
-        let descriptor = try namespace.openListener(SocketEndpoint(address, MeshPort.outbound), backlog: 4096)
-        listeners.append(RelayListener(descriptor, isV4: isV4))
+        let descriptor = try namespace.openListener(key.place, backlog: 4096)
+        listeners.append(RelayListener(descriptor, isV4: isV4, isTunnel: isTunnel))
       } catch {
         guard isV4 || error.code == .conflict else { continue }
         throw error

@@ -8,6 +8,7 @@ enum ListenerAdoption {
   /// Its word is part of the name under which systemd keeps the socket.
   enum Kind: String, Sendable {
     case outbound
+    case tunnel
     case nameDatagrams = "names-udp"
     case nameListener = "names-tcp"
   }
@@ -25,15 +26,26 @@ enum ListenerAdoption {
 
     /// Nil for a socket that the agent does not open.
     init?(_ socket: ServingSocket) {
-      guard socket.local.address == .loopback(isV4: socket.isV4) else { return nil }
       switch (socket.local.port, socket.isDatagram) {
       case (MeshPort.outbound, false): self.kind = .outbound
+      case (MeshPort.hbone, false): self.kind = .tunnel
       case (MeshPort.dns, true): self.kind = .nameDatagrams
       case (MeshPort.dns, false): self.kind = .nameListener
       default: return nil
       }
       self.cookie = socket.cookie
       self.isV4 = socket.isV4
+      guard socket.local == self.place else { return nil }
+    }
+
+    /// Where it is bound.
+    var place: SocketEndpoint {
+      switch self.kind {
+      case .outbound: SocketEndpoint(.loopback(isV4: self.isV4), MeshPort.outbound)
+      case .tunnel:
+        SocketEndpoint(self.isV4 ? IPAddress(v4: 0) : IPAddress(high: 0, low: 0), MeshPort.hbone)
+      case .nameDatagrams, .nameListener: SocketEndpoint(.loopback(isV4: self.isV4), MeshPort.dns)
+      }
     }
   }
 
@@ -52,14 +64,15 @@ enum ListenerAdoption {
     mutating func take(_ descriptor: consuming Descriptor, _ key: Key) {
       guard self.listeners[key] == nil, self.names[key] == nil else { return }
       switch key.kind {
-      case .outbound: self.listeners[key] = RelayListener(descriptor, isV4: key.isV4)
+      case .outbound, .tunnel:
+        self.listeners[key] = RelayListener(descriptor, isV4: key.isV4, isTunnel: key.kind == .tunnel)
       case .nameDatagrams, .nameListener:
         self.names[key] = NameSocket(descriptor, isV4: key.isV4, isDatagram: key.kind == .nameDatagrams)
       }
     }
   }
 
-  private static let ports: Set<UInt16> = [MeshPort.outbound, MeshPort.dns]
+  private static let ports: Set<UInt16> = [MeshPort.outbound, MeshPort.hbone, MeshPort.dns]
 
   /// Copies of what the process holds.
   static func sockets(in process: ProcessHandle) -> Found {

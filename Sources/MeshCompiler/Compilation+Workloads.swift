@@ -12,8 +12,8 @@ extension Compilation {
   }
 
   /// Inserts the policies. Returns those that select each workload, in the order of `workloads`.
-  mutating func compilePolicies() -> [[ResourceName]] {
-    var result = [[ResourceName]](repeating: [], count: self.workloads.count)
+  mutating func compilePolicies(_ peers: [EffectivePeerModes]) -> [[ResourceName]] {
+    var result = peers.map { $0.policy.map { [$0] } ?? [] }
     func apply(_ name: ResourceName, _ selector: [String: String]) -> Int {
       let scope = name.namespace == self.config.rootNamespace ? nil : name.namespace
       let chosen = self.select(selector, namespace: scope)
@@ -26,7 +26,8 @@ extension Compilation {
       self.warnForeign(policy, rules)
       self.insert(.policy(PolicyEntry(name: policy.name, action: policy.spec.action, rules: rules)))
     }
-    for (name, standIn) in self.standIns {
+    for (key, standIn) in self.standIns where key.kind == .authorizationPolicy {
+      guard let name = ResourceName(namespace: key.namespace, name: key.name) else { continue }
       self.selected[name] = apply(name, standIn.selector)
       self.insert(.policy(PolicyEntry(name: name, action: .deny, rules: [PolicyRule()])))
     }
@@ -70,7 +71,9 @@ extension Compilation {
     }
   }
 
-  mutating func compileWorkloads(_ policies: [[ResourceName]], _ traffic: TrafficRules) {
+  mutating func compileWorkloads(
+    _ policies: [[ResourceName]], _ peers: [EffectivePeerModes], _ traffic: TrafficRules
+  ) {
     let contested = self.contestedAddresses()
     for (index, workload) in self.workloads.enumerated() {
       let labels = workload.claim.resource.labels
@@ -92,7 +95,8 @@ extension Compilation {
             app: labels[Self.canonicalName] ?? labels["app"],
             appVersion: labels[Self.canonicalRevision] ?? labels["version"] ?? "latest",
             resolvesNames: workload.spec.dns, nameServers: workload.spec.nameServers,
-            readiness: workload.spec.readiness ?? traffic.checks[index], network: workload.spec.network)))
+            readiness: workload.spec.readiness ?? traffic.checks[index], network: workload.spec.network,
+            peerModes: peers[index].modes)))
     }
   }
 

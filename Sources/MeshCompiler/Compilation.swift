@@ -5,7 +5,7 @@ import MeshSnapshot
 /// One round of compiling: resources that are right by themselves become entries. A reference that does not resolve
 /// degrades the object that holds it, and nothing else.
 struct Compilation {
-  let standIns: [ResourceName: StandInPolicy]
+  let standIns: [ResourceKey: StandInPolicy]
   let previous: Snapshot
   var vips: VIPAllocator
   var snapshot = Snapshot()
@@ -23,6 +23,7 @@ struct Compilation {
   var routeStatuses: [RouteStatus] = []
   var grants: [Placed<ReferenceGrantSpec>] = []
   var policies: [Placed<AuthorizationPolicySpec>] = []
+  var peerAuthentications: [Placed<PeerAuthenticationSpec>] = []
   var trafficPolicies: [Placed<TrafficPolicySpec>] = []
   var index = LabelIndex()
 
@@ -44,7 +45,7 @@ struct Compilation {
     }
   }
 
-  init(claims: [Claim], standIns: [ResourceName: StandInPolicy], previous: Snapshot, vips: VIPAllocator) {
+  init(claims: [Claim], standIns: [ResourceKey: StandInPolicy], previous: Snapshot, vips: VIPAllocator) {
     self.standIns = standIns
     self.previous = previous
     self.vips = vips
@@ -62,6 +63,8 @@ struct Compilation {
       case .tcpRoute(let spec): self.routes.append(Placed(name: name, spec: spec, claim: claim))
       case .referenceGrant(let spec): self.grants.append(Placed(name: name, spec: spec, claim: claim))
       case .authorizationPolicy(let spec): self.policies.append(Placed(name: name, spec: spec, claim: claim))
+      case .peerAuthentication(let spec):
+        self.peerAuthentications.append(Placed(name: name, spec: spec, claim: claim))
       case .trafficPolicy(let spec): self.trafficPolicies.append(Placed(name: name, spec: spec, claim: claim))
       }
     }
@@ -74,6 +77,7 @@ struct Compilation {
     self.tlsRoutes.sort { $0.isBefore($1) }
     self.grants.sort { $0.name < $1.name }
     self.policies.sort { $0.name < $1.name }
+    self.peerAuthentications.sort { $0.isBefore($1) }
     self.trafficPolicies.sort { $0.isBefore($1) }
     for (index, service) in self.services.enumerated() { self.serviceIndex[service.name] = index }
     for (index, workload) in self.workloads.enumerated() {
@@ -87,9 +91,10 @@ struct Compilation {
         ConfigEntry(
           trustDomain: self.config.trustDomain, vipRangeV4: self.config.vipRangeV4, vipRangeV6: self.config.vipRangeV6,
           connectTimeoutMilliseconds: self.config.connectTimeoutMilliseconds, proxy: self.config.proxy)))
-    let policies = self.compilePolicies()
+    let peers = self.compilePeerAuthentications()
+    let policies = self.compilePolicies(peers)
     let traffic = self.compileTrafficPolicies()
-    self.compileWorkloads(policies, traffic)
+    self.compileWorkloads(policies, peers, traffic)
     let requests = self.compileRequestRoutes()
     let names = self.compileTLSRoutes(requests)
     let backends = self.compileConnectionRoutes(requests, names)

@@ -64,9 +64,7 @@ package struct Compiler: Sendable {
     var summary = CompileResult.Summary()
     var chosen = self.choose(&problems, &summary)
     let standIns = self.standIns(chosen, conflicts: chosen.conflicts)
-    summary.standIns = standIns.keys.map {
-      ResourceKey(.authorizationPolicy, namespace: $0.namespace, name: $0.name)
-    }.sorted()
+    summary.standIns = standIns.keys.sorted()
     self.reportStandIns(standIns, &problems)
     self.owners = chosen.inForce.mapValues(\.file)
     summary.kept = chosen.inForce.values.filter(\.isKept).map(\.resource.key).sorted()
@@ -141,7 +139,7 @@ package struct Compiler: Sendable {
       }
       let owned = claims.filter { $0.file == self.owners[key] }
       let winner =
-        owned.count == 1 ? owned.first : key.kind == .authorizationPolicy ? nil : owned.first ?? claims.first
+        owned.count == 1 ? owned.first : key.kind.isProtective ? nil : owned.first ?? claims.first
       choice.inForce[key] = winner
       if winner == nil { choice.conflicts.append((key, claims)) }
       for (index, claim) in claims.enumerated() {
@@ -166,25 +164,25 @@ package struct Compiler: Sendable {
   /// Policies that cannot be used and of which no last good version is in force.
   private func standIns(
     _ choice: Choice, conflicts: [(key: ResourceKey, claims: [Claim])]
-  ) -> [ResourceName: StandInPolicy] {
-    var result: [ResourceName: StandInPolicy] = [:]
+  ) -> [ResourceKey: StandInPolicy] {
+    var result: [ResourceKey: StandInPolicy] = [:]
     func add(_ standIn: PolicyStandIn, _ file: String, _ position: FieldPosition) {
-      guard let name = ResourceName(namespace: standIn.namespace, name: standIn.name) else { return }
-      if let other = result[name], other.selector != standIn.selector {
-        result[name]?.selector = [:]
+      let key = ResourceKey(standIn.kind, namespace: standIn.namespace, name: standIn.name)
+      if let other = result[key], other.selector != standIn.selector {
+        result[key]?.selector = [:]
       } else {
-        result[name] = StandInPolicy(selector: standIn.selector, file: file, position: position)
+        result[key] = StandInPolicy(selector: standIn.selector, file: file, position: position)
       }
     }
     for file in self.files.values.sorted(by: { $0.path < $1.path }) {
       for document in file.documents {
         for broken in document.decoded.broken {
           guard let standIn = broken.standIn else { continue }
-          let key = ResourceKey(.authorizationPolicy, namespace: standIn.namespace, name: standIn.name)
+          let key = ResourceKey(standIn.kind, namespace: standIn.namespace, name: standIn.name)
           if choice.inForce[key] != nil { continue }
           // A document without a readable name is one of those that its file keeps, if there is one.
           if broken.key == nil,
-            file.kept.keys.contains(where: { $0.kind == .authorizationPolicy && $0.namespace == standIn.namespace })
+            file.kept.keys.contains(where: { $0.kind == standIn.kind && $0.namespace == standIn.namespace })
           {
             continue
           }
@@ -194,25 +192,33 @@ package struct Compiler: Sendable {
     }
     for (key, claims) in conflicts {
       for claim in claims {
-        guard case .authorizationPolicy(let spec) = claim.resource.spec else { continue }
+        let selector: [String: String]
+        switch claim.resource.spec {
+        case .authorizationPolicy(let spec): selector = spec.selector
+        case .peerAuthentication(let spec): selector = spec.selector
+        default: continue
+        }
         add(
-          PolicyStandIn(namespace: key.namespace, name: key.name, selector: spec.selector), claim.file, claim.position)
+          PolicyStandIn(kind: key.kind, namespace: key.namespace, name: key.name, selector: selector), claim.file,
+          claim.position)
       }
     }
     return result
   }
 
-  private func reportStandIns(_ standIns: [ResourceName: StandInPolicy], _ problems: inout [Problem]) {
-    for (name, standIn) in standIns {
+  private func reportStandIns(_ standIns: [ResourceKey: StandInPolicy], _ problems: inout [Problem]) {
+    for (key, standIn) in standIns {
       let whom =
         standIn.selector.isEmpty
-        ? "all workloads of namespace \(name.namespace)"
+        ? "all workloads of namespace \(key.namespace)"
         : "workloads with \(standIn.selector.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ","))"
       problems.append(
         Problem(
-          .error, file: standIn.file, position: standIn.position, object: "AuthorizationPolicy \(name)",
-          message: "the policy cannot be used and no earlier version is known: connections to \(whom) are refused",
-          next: "correct the policy, or remove it if it is not meant"))
+          .error, file: standIn.file, position: standIn.position, object: key.description,
+          message: key.kind == .peerAuthentication
+            ? "it cannot be used and no earlier version is known: plaintext from outside to \(whom) is refused"
+            : "the policy cannot be used and no earlier version is known: connections to \(whom) are refused",
+          next: "correct it, or remove it if it is not meant"))
     }
   }
 }

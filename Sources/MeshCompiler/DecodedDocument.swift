@@ -74,7 +74,7 @@ struct DecodedDocument {
       self.broken.append(
         Broken(
           key: decoder.key, standIn: decoder.standIn, position: field.position,
-          isUnaccounted: kind == .authorizationPolicy && decoder.namespace == nil))
+          isUnaccounted: kind.isProtective && decoder.namespace == nil))
     }
   }
 
@@ -97,10 +97,12 @@ struct DecodedDocument {
   }
 }
 
-/// What holds in the place of an AuthorizationPolicy that cannot be read and of which no last good version is known:
-/// every connection to the workloads that it selects is refused. If its selector cannot be read, these are all workloads
-/// of its namespace (of the mesh, if that is the root namespace).
+/// What holds in the place of an AuthorizationPolicy or a PeerAuthentication that cannot be read and of which no last good version
+/// is known: every connection to the workloads that it selects is refused; in the place of the second, every one in plaintext
+/// from outside. If its selector cannot be read, these are all workloads of its namespace (of the mesh, if that is the root
+/// namespace).
 struct PolicyStandIn: Hashable {
+  var kind: ResourceKind
   var namespace: String
   /// Without a readable name the stand-in is called `unreadable-policy`.
   var name: String
@@ -108,7 +110,8 @@ struct PolicyStandIn: Hashable {
 
   static let unreadableName = "unreadable-policy"
 
-  init(namespace: String, name: String, selector: [String: String]) {
+  init(kind: ResourceKind = .authorizationPolicy, namespace: String, name: String, selector: [String: String]) {
+    self.kind = kind
     self.namespace = namespace
     self.name = name
     self.selector = selector
@@ -126,7 +129,7 @@ struct PolicyGuess {
   init(_ bytes: [UInt8]) {
     var name: String?
     var namespaces: [String] = []
-    var policies = 0
+    var policies: [ResourceKind] = []
     /// Values of `kind:` at the beginning of a line.
     var kinds: [String] = []
     for line in bytes.split(whereSeparator: {
@@ -139,7 +142,7 @@ struct PolicyGuess {
       let value = text[text.index(after: colon)...].prefix { $0 != "#" }.filter { !" \t\r\"'".contains($0) }
       switch key {
       case "kind":
-        if value == ResourceKind.authorizationPolicy.rawValue { policies += 1 }
+        if let kind = ResourceKind(rawValue: value), kind.isProtective { policies.append(kind) }
         if line.starts(with: "kind:".utf8) { kinds.append(value) }
       case "name" where name == nil && ResourceName.isSubdomain(value): name = value
       case "namespace": namespaces.append(value)
@@ -147,10 +150,12 @@ struct PolicyGuess {
       }
     }
     let usable = namespaces.first { ResourceName.isLabel($0) }
-    if policies > 0 {
+    if !policies.isEmpty {
+      // Whatever it may be, the stand-in of the first kind forbids no less.
       self.standIn = PolicyStandIn(
-        namespace: usable ?? "default", name: name ?? PolicyStandIn.unreadableName, selector: [:])
-      self.isCertain = policies == 1 && kinds.count <= 1 && Set(namespaces).count == 1 && usable != nil
+        kind: policies.min() ?? .authorizationPolicy, namespace: usable ?? "default",
+        name: name ?? PolicyStandIn.unreadableName, selector: [:])
+      self.isCertain = policies.count == 1 && kinds.count <= 1 && Set(namespaces).count == 1 && usable != nil
     } else if let kind = kinds.first, kinds.count == 1 {
       self.isCertain = ResourceKind(rawValue: kind) != nil
     }

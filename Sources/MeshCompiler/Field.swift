@@ -196,6 +196,28 @@ struct Field {
     return Field(node: node, path: "\(self.path).\(name)", sink: self.sink, fallback: self.position)
   }
 
+  /// A map of any keys, which may look like numbers.
+  func entries() -> [(String, Field)]? {
+    guard case .mapping(let mapping) = self.node else {
+      self.wrongType("a map")
+      return nil
+    }
+    var result: [(String, Field)] = []
+    for (key, value) in mapping {
+      guard case .scalar(let scalar) = key else {
+        self.fail("a key that is no text", next: "use a plain text key")
+        continue
+      }
+      result.append(
+        (
+          scalar.string,
+          Field(
+            node: value, path: "\(self.path)[\(scalar.string)]", sink: self.sink, fallback: self.position)
+        ))
+    }
+    return result
+  }
+
   /// A map of any keys to texts.
   func textMap() -> [String: String]? {
     guard case .mapping(let mapping) = self.node else {

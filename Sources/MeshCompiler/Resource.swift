@@ -14,6 +14,7 @@ package enum ResourceKind: String, Hashable, Sendable, CaseIterable, Comparable 
   case tlsRoute = "TLSRoute"
   case referenceGrant = "ReferenceGrant"
   case authorizationPolicy = "AuthorizationPolicy"
+  case peerAuthentication = "PeerAuthentication"
   case trafficPolicy = "TrafficPolicy"
 
   /// Every `apiVersion` that it is accepted with.
@@ -29,7 +30,7 @@ package enum ResourceKind: String, Hashable, Sendable, CaseIterable, Comparable 
         "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha3", "gateway.networking.k8s.io/v1alpha2",
       ]
     case .referenceGrant: ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]
-    case .authorizationPolicy: ["security.istio.io/v1", "security.istio.io/v1beta1"]
+    case .authorizationPolicy, .peerAuthentication: ["security.istio.io/v1", "security.istio.io/v1beta1"]
     }
   }
 
@@ -45,6 +46,12 @@ package enum ResourceKind: String, Hashable, Sendable, CaseIterable, Comparable 
   /// It says something of Services, in which another object may go before it: of several the older goes first, and its status
   /// has conditions for each Service.
   package var hasConditions: Bool { self.isRoute || self == .trafficPolicy }
+
+  /// Of several that say something of the same, the older goes first.
+  var hasAge: Bool { self.hasConditions || self == .peerAuthentication }
+
+  /// It forbids something: where it cannot be read, something that forbids more stands in for it.
+  var isProtective: Bool { self == .authorizationPolicy || self == .peerAuthentication }
 
   /// Its rules choose by request, not by connection.
   var routesRequests: Bool { self == .httpRoute || self == .grpcRoute }
@@ -78,7 +85,7 @@ package struct ResourceKey: Hashable, Sendable, Comparable, CustomStringConverti
 package struct Resource: Hashable, Sendable {
   package var key: ResourceKey
   package var labels: [String: String]
-  /// Of a kind with conditions, as written: `2026-01-31T00:00:00Z`. Of several the older goes first.
+  /// Of a kind with an age, as written: `2026-01-31T00:00:00Z`. Of several the older goes first.
   package var created: String?
   package var spec: ResourceSpec
   /// Of the object within its document.
@@ -96,6 +103,7 @@ package enum ResourceSpec: Hashable, Sendable {
   case tlsRoute(TLSRouteSpec)
   case referenceGrant(ReferenceGrantSpec)
   case authorizationPolicy(AuthorizationPolicySpec)
+  case peerAuthentication(PeerAuthenticationSpec)
   case trafficPolicy(TrafficPolicySpec)
 }
 
@@ -185,6 +193,14 @@ package struct AuthorizationPolicySpec: Hashable, Sendable {
   package var selector: [String: String]
   package var action: PolicyEntry.Action
   package var rules: [PolicyRule]
+}
+
+package struct PeerAuthenticationSpec: Hashable, Sendable {
+  /// Empty: every workload of the namespace; of the root namespace: of the mesh.
+  package var selector: [String: String]
+  /// Nil: as the next wider one says (`UNSET`).
+  package var mode: PeerModes.Mode?
+  package var ports: [UInt16: PeerModes.Mode]
 }
 
 package struct TrafficPolicySpec: Hashable, Sendable {

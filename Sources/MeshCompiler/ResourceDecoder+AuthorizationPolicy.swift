@@ -8,6 +8,11 @@ extension ResourceDecoder {
 
   mutating func authorizationPolicy(_ top: inout Fields) -> AuthorizationPolicySpec? {
     var result = AuthorizationPolicySpec(selector: [:], action: .allow, rules: [])
+    if let name, name.hasPrefix(Compilation.peerAuthenticationPrefix) {
+      self.field.fail(
+        "names with \(Compilation.peerAuthenticationPrefix) are those of policies that PeerAuthentications become",
+        next: "use another name")
+    }
     guard let field = top.optional("spec") else {
       self.warnAllowsNothing(self.field)
       return result
@@ -50,11 +55,11 @@ extension ResourceDecoder {
       next: "add rules, or leave it as the namespace's default")
   }
 
-  private static func selector(_ field: Field) -> [String: String]? {
+  static func selector(_ field: Field) -> [String: String]? {
     guard var selector = field.fields() else { return nil }
     var labels: [String: String]? = [:]
     if let field = selector.optional("matchLabels") { labels = field.textMap() }
-    selector.refuse(["matchExpressions"], because: "AuthorizationPolicy has matchLabels only", next: "use matchLabels")
+    selector.refuse(["matchExpressions"], because: "it has matchLabels only", next: "use matchLabels")
     selector.finish()
     if let labels, let key = labels.first(where: { $0.key.contains("*") || $0.value.contains("*") })?.key {
       field.fail("label \(quotedForMessage(key)) holds a '*', which selects nothing", next: "write the label's value")

@@ -10,7 +10,7 @@ struct ResourceDecoder {
   private(set) var name: String?
   private(set) var labels: [String: String] = [:]
   private var created: String?
-  /// Of an AuthorizationPolicy, for its stand-in.
+  /// Of what forbids something, for its stand-in.
   var selector: [String: String] = [:]
 
   /// Errors of the document before this object.
@@ -33,9 +33,10 @@ struct ResourceDecoder {
   }
 
   var standIn: PolicyStandIn? {
-    guard self.kind == .authorizationPolicy else { return nil }
+    guard self.kind.isProtective else { return nil }
     return PolicyStandIn(
-      namespace: self.namespace ?? "default", name: self.name ?? PolicyStandIn.unreadableName, selector: self.selector)
+      kind: self.kind, namespace: self.namespace ?? "default", name: self.name ?? PolicyStandIn.unreadableName,
+      selector: self.selector)
   }
 
   mutating func decode(_ top: inout Fields) -> Resource? {
@@ -60,6 +61,7 @@ struct ResourceDecoder {
     case .tlsRoute: self.tlsRoute(&top).map { .tlsRoute($0) }
     case .referenceGrant: self.referenceGrant(&top).map { .referenceGrant($0) }
     case .authorizationPolicy: self.authorizationPolicy(&top).map { .authorizationPolicy($0) }
+    case .peerAuthentication: self.peerAuthentication(&top).map { .peerAuthentication($0) }
     case .trafficPolicy: self.trafficPolicy(&top).map { .trafficPolicy($0) }
     }
   }
@@ -95,7 +97,7 @@ struct ResourceDecoder {
     if let field = metadata.optional("labels"), let labels = field.textMap() { self.labels = labels }
     self.decodeAnnotations(&metadata)
     metadata.refuse(["generateName"], because: "objects in files have a fixed name", next: "set metadata.name")
-    if self.kind.hasConditions, let field = metadata.value("creationTimestamp"), !field.isNull {
+    if self.kind.hasAge, let field = metadata.value("creationTimestamp"), !field.isNull {
       self.created = Self.timestamp(field)
     }
     metadata.accept(

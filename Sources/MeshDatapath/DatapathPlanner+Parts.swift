@@ -43,8 +43,16 @@ extension DatapathPlanner {
       flags: (self.resolved.isEnrolled(owner.name) ? MESH_WORKLOAD_LOCAL : 0)
         | (owner.node == self.resolved.node ? MESH_WORKLOAD_PLACED : 0)
         | (owner.failureMode == .open ? MESH_WORKLOAD_OPEN : 0)
-        | (self.resolved.isQuarantined(owner.name) ? MESH_WORKLOAD_QUARANTINED : 0),
+        | (self.resolved.isQuarantined(owner.name) ? MESH_WORKLOAD_QUARANTINED : 0) | self.tunnelFlags(of: owner),
       network: self.network(of: owner.name, now))
+  }
+
+  private func tunnelFlags(of owner: WorkloadEntry) -> UInt32 {
+    guard self.resolved.opensTunnels else { return 0 }
+    if owner.node == self.resolved.node {
+      return self.resolved.isEnrolled(owner.name) ? MESH_WORKLOAD_TUNNEL : 0
+    }
+    return MESH_WORKLOAD_TUNNEL | (owner.peerModes.takesPlaintext ? MESH_WORKLOAD_PLAIN : 0)
   }
 
   private mutating func network(of workload: ResourceName, _ now: Duration) -> UInt32 {

@@ -25,6 +25,8 @@ package struct DatapathPlanner: Sendable {
     package var hasCanary = false
     /// The node proxy parses requests.
     package var parsesRequests = true
+    /// The node has certificates.
+    package var opensTunnels = false
     /// The cgroup from which the canary of the host's namespace is dialled, while workloads are enrolled there.
     package var probeCgroup: UInt64?
 
@@ -77,7 +79,9 @@ package struct DatapathPlanner: Sendable {
   /// `generation`: the last one that was used; the planner begins with the next.
   package init(_ configuration: Configuration, identifiers: Identifiers = Identifiers(), generation: UInt32 = 0) {
     self.configuration = configuration
-    self.resolved = ResolvedSnapshot(node: configuration.node, parsesRequests: configuration.parsesRequests)
+    self.resolved = ResolvedSnapshot(
+      node: configuration.node, parsesRequests: configuration.parsesRequests,
+      opensTunnels: configuration.opensTunnels)
     self.identifiers = identifiers
     self.generation = generation
     self.services = ServiceTables(maximumSlots: configuration.maximumSlots, node: configuration.node)
@@ -136,7 +140,8 @@ package struct DatapathPlanner: Sendable {
   /// there. Call `plan(for:locals:now:)` next. For an agent that finds maps, and after a failure to carry out a plan.
   package mutating func adopt(_ present: PresentKeys, now: Duration) {
     self.resolved = ResolvedSnapshot(
-      node: self.configuration.node, parsesRequests: self.configuration.parsesRequests)
+      node: self.configuration.node, parsesRequests: self.configuration.parsesRequests,
+      opensTunnels: self.configuration.opensTunnels)
     self.services = ServiceTables(maximumSlots: self.configuration.maximumSlots, node: self.configuration.node)
     self.access = nil
     self.config = nil

@@ -29,6 +29,18 @@ package struct EndpointShare: Hashable, Sendable {
 }
 
 extension ResolvedSnapshot {
+  /// Some of its connections go to another node: then the node proxy chooses for all of them, so that each endpoint has its share
+  /// and a failed attempt another one.
+  func leadsAway(_ port: ServicePort) -> Bool {
+    guard self.opensTunnels else { return false }
+    return port.backends.contains { backend in
+      backend.weight > 0 && backend.isValid
+        && self.snapshot.endpoints[backend.service]?.value.endpoints.contains {
+          $0.needsTunnel && $0.isReady && $0.weight > 0
+        } == true
+    }
+  }
+
   /// How the connections to a port are shared, for addresses of one family (nil: whichever an endpoint has). Empty: no
   /// endpoint is ready. A backend that does not exist keeps its share, which is refused (Gateway API, BackendRef: "must
   /// not be redistributed"), and so does one without ready endpoints while another has some.

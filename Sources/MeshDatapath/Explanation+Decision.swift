@@ -123,7 +123,7 @@ extension ResolvedSnapshot {
     result.outcomes.append(
       Explanation.Outcome(
         share: 1, backend: nil, target: target, workload: owner.name, verdict: verdict,
-        isRelayed: verdict.isAllowed && self.areApart(source, owner.name)))
+        isRelayed: verdict.isAllowed && self.areApart(source, owner.name) || self.isReachedAway(owner, target.port)))
   }
 
   /// False: no container publishes this port of the host.
@@ -148,7 +148,7 @@ extension ResolvedSnapshot {
     of port: ServicePort, from source: ResourceName, isV4: Bool, _ inside: Explanation.Inside,
     _ result: inout Explanation
   ) {
-    let needsProxy = port.needsProxy
+    let needsProxy = port.needsProxy || self.leadsAway(port)
     result.tier = needsProxy ? .relay : .kernel
     let answersRequests = self.parsesRequests && port.speaksHTTP(toClientsIn: source.namespace)
     var port = port
@@ -205,8 +205,8 @@ extension ResolvedSnapshot {
     for share in shares {
       let verdict: PolicyVerdict
       if let target = share.target {
-        if share.needsTunnel {
-          verdict = PolicyVerdict(isAllowed: false, reason: .noTunnel)
+        if share.needsTunnel, let workload = share.workload {
+          verdict = self.callAway(from: source, to: workload, at: target, &result)
         } else if let workload = share.workload {
           verdict =
             self.workload(at: target)?.name == workload
@@ -274,8 +274,10 @@ extension ResolvedSnapshot {
   ) -> PolicyVerdict {
     if MeshPort.all.contains(target.port) { return PolicyVerdict(isAllowed: false, reason: .meshPort) }
     guard self.isEnrolled(destination) else {
-      let isHere = self.snapshot.workloads[destination]?.value.node == self.node
-      return PolicyVerdict(isAllowed: false, reason: isHere ? .notEnrolled : .noTunnel)
+      if self.snapshot.workloads[destination]?.value.node == self.node {
+        return PolicyVerdict(isAllowed: false, reason: .notEnrolled)
+      }
+      return self.callAway(from: source, to: destination, at: target, &result)
     }
     if source == destination, !self.isQuarantined(source), !self.isDisowned(target.port, of: source) { return .allowed }
     let verdict = self.access(
@@ -285,6 +287,38 @@ extension ResolvedSnapshot {
     self.consider(
       destination, target.port, addresses.map { PolicySource(identity: caller?.identity, address: $0) }, verdict,
       &result)
+    return verdict
+  }
+
+  /// The node proxy carries it, whatever that node will say.
+  private func isReachedAway(_ workload: WorkloadEntry, _ port: UInt16) -> Bool {
+    self.opensTunnels && workload.node != self.node && !MeshPort.all.contains(port)
+  }
+
+  /// May this workload reach that one of another node? That node decides, by the same policies.
+  private func callAway(
+    from source: ResourceName, to destination: ResourceName, at target: SocketEndpoint, _ result: inout Explanation
+  ) -> PolicyVerdict {
+    guard self.opensTunnels, let workload = self.snapshot.workloads[destination]?.value,
+      let caller = self.snapshot.workloads[source]?.value
+    else { return PolicyVerdict(isAllowed: false, reason: .noTunnel) }
+    if MeshPort.all.contains(target.port) { return PolicyVerdict(isAllowed: false, reason: .meshPort) }
+    let isPlain = workload.peerModes.mode(at: target.port) == .disable
+    result.steps.append(
+      isPlain
+        ? "workload \(destination) is on node \(workload.node) and takes plaintext: the node proxy dials it, without an identity"
+        : "workload \(destination) is on node \(workload.node): through a tunnel from \(caller.identity) to \(workload.identity)"
+    )
+    let policies = workload.policies.compactMap { self.snapshot.policies[$0] }
+    guard policies.count == workload.policies.count else {
+      return workload.failureMode == .open ? .allowed : PolicyVerdict(isAllowed: false, reason: .policyMissing)
+    }
+    let sources = caller.addresses.filter { $0.isV4 == target.address.isV4 }.map {
+      PolicySource(identity: isPlain ? nil : caller.identity, address: $0)
+    }
+    let verdict = PolicyVerdict.combined(
+      sources.map { evaluate(policies: policies, source: $0, port: target.port) })
+    self.consider(destination, target.port, sources, verdict, &result)
     return verdict
   }
 

@@ -17,6 +17,8 @@ package struct ResolvedSnapshot: Sendable {
   package let node: String
   /// The node proxy parses requests; else it relays bytes wherever it is asked.
   let parsesRequests: Bool
+  /// It has certificates, and reaches workloads of other nodes through tunnels.
+  package let opensTunnels: Bool
   /// As distributed.
   package private(set) var source = Snapshot()
   package private(set) var snapshot = Snapshot()
@@ -41,13 +43,16 @@ package struct ResolvedSnapshot: Sendable {
   /// planner, which makes the tables, knows.
   var oversizedGroups: Set<String> = []
 
-  package init(node: String, parsesRequests: Bool = true) {
+  package init(node: String, parsesRequests: Bool = true, opensTunnels: Bool = false) {
     self.node = node
     self.parsesRequests = parsesRequests
+    self.opensTunnels = opensTunnels
   }
 
-  package init(node: String, snapshot: Snapshot, locals: [LocalWorkload], parsesRequests: Bool = true) {
-    self.init(node: node, parsesRequests: parsesRequests)
+  package init(
+    node: String, snapshot: Snapshot, locals: [LocalWorkload], parsesRequests: Bool = true, opensTunnels: Bool = false
+  ) {
+    self.init(node: node, parsesRequests: parsesRequests, opensTunnels: opensTunnels)
     self.update(to: snapshot, locals: locals)
   }
 

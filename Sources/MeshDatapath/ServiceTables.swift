@@ -159,7 +159,7 @@ struct ServiceTables: Sendable {
     var seen: Set<UInt16> = [0]
     for port in entry.ports where seen.insert(port.port).inserted {
       state.backends.formUnion(port.backends.map(\.service))
-      if port.needsProxy {
+      if port.needsProxy || resolved.leadsAway(port) {
         // Where the proxy answers requests it does so with 503, if nothing is ready; bytes are refused here, unless requests of
         // others are answered: a row is for all clients.
         let ready =

@@ -17,9 +17,13 @@ package struct DescriptorHeader: Hashable, Sendable {
     case nameListener = 4
     /// Unconnected UDP sockets of the namespace, to ask name servers with.
     case nameStock = 5
+    /// A listening socket that tunnels of other hosts come to.
+    case tunnelListener = 6
 
     /// Many go in one message.
     var isStock: Bool { self == .stock || self == .nameStock }
+    /// To accept on.
+    var isListener: Bool { self == .listener || self == .tunnelListener }
     /// To answer names on.
     var isOfNames: Bool { self == .nameDatagrams || self == .nameListener }
   }

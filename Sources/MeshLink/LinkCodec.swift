@@ -11,7 +11,7 @@ package import NIOCore
 /// (`LinkCodec+Core`), until a proxy of our own takes its place.
 package struct LinkCodec: Sendable {
   /// Raised with every change of what is said. The core stays for good (`LinkCodec+Core`).
-  package static let protocolVersion: UInt16 = 7
+  package static let protocolVersion: UInt16 = 8
 
   package var entries: any EntryCoder
   /// What this end speaks: another number makes it pass for another build, in tests.
@@ -33,6 +33,9 @@ package struct LinkCodec: Sendable {
     case nameServers = 8
     case retainNames = 9
     case name = 10
+    case identity = 11
+    case trust = 12
+    case retainIdentities = 13
     case hello = 65
     case applied = 66
     case rejected = 67
@@ -78,6 +81,10 @@ package struct LinkCodec: Sendable {
         $0.writeInteger(workload)
         $0.writeText(name.description)
       }
+    case .identity(let material): Self.frame(.identity, &output) { $0.writeIdentity(material) }
+    case .trust(let domains): Self.frame(.trust, &output) { for domain in domains { $0.writeTrust(domain) } }
+    case .retainIdentities(let identities):
+      Self.frame(.retainIdentities, &output) { for identity in identities { $0.writeText(identity.description) } }
     case .retainListeners(let cookies):
       Self.frame(.retainListeners, &output) { for cookie in cookies { $0.writeInteger(cookie) } }
     case .retainNames(let cookies):
@@ -110,6 +117,15 @@ package struct LinkCodec: Sendable {
       let workload: UInt32 = try body.integer()
       guard let name = ResourceName(try body.text()) else { throw body.malformed("name") }
       message = .name(workload: workload, name)
+    case .identity: message = .identity(try body.identityMaterial())
+    case .trust:
+      var domains: [TrustMaterial] = []
+      while !body.isEmpty { domains.append(try body.trustMaterial()) }
+      message = .trust(domains)
+    case .retainIdentities:
+      var identities: [SPIFFEID] = []
+      while !body.isEmpty { identities.append(try body.identity()) }
+      message = .retainIdentities(identities)
     case .retainListeners: message = .retainListeners(cookies: try body.integers())
     case .retainNames: message = .retainNames(cookies: try body.integers())
     case .drain: message = .drain(milliseconds: try body.integer())
@@ -158,6 +174,7 @@ package struct LinkCodec: Sendable {
         $0.writeInteger(key.workload)
         $0.writeInteger(key.namespaceCookie)
         $0.writeInteger(UInt8(key.isV4 ? 1 : 0))
+        $0.writeInteger(UInt8(key.isTunnel ? 1 : 0))
       }
     case .stats(let stats):
       Self.frame(.stats, &output) {
@@ -213,7 +230,9 @@ package struct LinkCodec: Sendable {
           destination: IPAddress(high: try body.integer(), low: try body.integer()).specified))
     case .listenerAccepted:
       message = .listenerAccepted(
-        ListenerKey(workload: try body.integer(), namespaceCookie: try body.integer(), isV4: try body.flag()))
+        ListenerKey(
+          workload: try body.integer(), namespaceCookie: try body.integer(), isV4: try body.flag(),
+          isTunnel: try body.flag()))
     case .stats:
       var stats = ProxyStats(
         active: try body.integer(), accepted: try body.integer(), relayed: try body.integer(),
@@ -304,6 +323,11 @@ struct LinkReader {
     guard let bytes = self.body.readBytes(length: Int(length)) else { throw self.malformed("text ends early") }
     guard let text = String(validating: bytes, as: UTF8.self) else { throw self.malformed("text is no UTF-8") }
     return text
+  }
+
+  mutating func bytes(_ count: Int) throws(MeshError) -> [UInt8] {
+    guard let bytes = self.body.readBytes(length: count) else { throw self.malformed("bytes end early") }
+    return bytes
   }
 
   mutating func rest() -> [UInt8] { self.body.readBytes(length: self.body.readableBytes) ?? [] }

@@ -15,6 +15,12 @@ package enum AgentMessage: Equatable, Sendable {
   case withdraw(workload: UInt32)
   /// Who a number is, from here on: connections come with the number only.
   case name(workload: UInt32, ResourceName)
+  /// With what a workload's identity is proved from here on: one that goes before its listeners, or takes another's place.
+  case identity(IdentityMaterial)
+  /// Whom to believe from here on: nobody else.
+  case trust([TrustMaterial])
+  /// No workload here has another identity. Sent after a (re)connect, when every identity was.
+  case retainIdentities([SPIFFEID])
   /// Listeners of other namespaces than these are no longer wanted. Sent after a (re)connect, when every listener was.
   case retainListeners(cookies: [UInt64])
   /// The same for the sockets that names are answered on: not every namespace has some.
@@ -28,8 +34,8 @@ package enum AgentMessage: Equatable, Sendable {
   /// be known of the connections that come.
   var precedesDescriptors: Bool {
     switch self {
-    case .withdraw, .name, .retainListeners, .retainNames: true
-    case .begin, .upsert, .remove, .commit, .nameServers, .drain: false
+    case .withdraw, .name, .retainListeners, .retainNames, .identity, .trust: true
+    case .begin, .upsert, .remove, .commit, .nameServers, .drain, .retainIdentities: false
     }
   }
 
@@ -45,7 +51,7 @@ package enum AgentMessage: Equatable, Sendable {
   var closesDescriptors: Bool {
     switch self {
     case .withdraw, .retainListeners, .retainNames: true
-    case .begin, .upsert, .remove, .commit, .name, .nameServers, .drain: false
+    case .begin, .upsert, .remove, .commit, .name, .nameServers, .drain, .identity, .trust, .retainIdentities: false
     }
   }
 
@@ -53,9 +59,9 @@ package enum AgentMessage: Equatable, Sendable {
   func closes(_ header: DescriptorHeader) -> Bool {
     switch self {
     case .withdraw(let workload): !header.kind.isStock && header.workload == workload
-    case .retainListeners(let cookies): header.kind == .listener && !cookies.contains(header.namespaceCookie)
+    case .retainListeners(let cookies): header.kind.isListener && !cookies.contains(header.namespaceCookie)
     case .retainNames(let cookies): header.kind.isOfNames && !cookies.contains(header.namespaceCookie)
-    case .begin, .upsert, .remove, .commit, .name, .nameServers, .drain: false
+    case .begin, .upsert, .remove, .commit, .name, .nameServers, .drain, .identity, .trust, .retainIdentities: false
     }
   }
 }
@@ -115,14 +121,17 @@ package struct StockRequest: Hashable, Sendable {
   }
 }
 
-/// Names a listener: one per namespace and family. The cookie is the kernel's and never reused; `workload` is the agent's
+/// Names a listener: one per namespace, family, and what comes there. The cookie is the kernel's and never reused; `workload` is the agent's
 /// number for it and may differ after the agent's restart.
 package struct ListenerKey: Hashable, Sendable {
   package var workload: UInt32
   package var namespaceCookie: UInt64
   package var isV4: Bool
+  /// Tunnels of other hosts come there (HBONE); else connections of the namespace's own processes.
+  package var isTunnel: Bool
 
-  package init(workload: UInt32, namespaceCookie: UInt64, isV4: Bool) {
+  package init(workload: UInt32, namespaceCookie: UInt64, isV4: Bool, isTunnel: Bool = false) {
+    self.isTunnel = isTunnel
     self.workload = workload
     self.namespaceCookie = namespaceCookie
     self.isV4 = isV4

@@ -16,6 +16,12 @@ package enum AgentLinkEvent: Sendable {
   case snapshot(Snapshot, revision: UInt64)
   case withdraw(workload: UInt32)
   case name(workload: UInt32, ResourceName)
+  /// With what an identity is proved from here on.
+  case identity(IdentityMaterial)
+  /// Whom to believe from here on.
+  case trust([TrustMaterial])
+  /// Keys of other identities are no longer wanted.
+  case retainIdentities([SPIFFEID])
   case retainListeners(cookies: [UInt64])
   case retainNames(cookies: [UInt64])
   case nameServers(cookie: UInt64, servers: [SocketEndpoint])
@@ -247,6 +253,9 @@ final class AgentLinkCore {
     case .withdraw(let workload): self.obey(message, .withdraw(workload: workload))
     case .name(let workload, let name): self.obey(message, .name(workload: workload, name))
     case .retainListeners(let cookies): self.obey(message, .retainListeners(cookies: cookies))
+    case .identity(let material): self.obey(message, .identity(material))
+    case .trust(let domains): self.obey(message, .trust(domains))
+    case .retainIdentities(let identities): self.onEvent(.retainIdentities(identities))
     case .retainNames(let cookies): self.obey(message, .retainNames(cookies: cookies))
     case .nameServers(let cookie, let servers): self.onEvent(.nameServers(cookie: cookie, servers: servers))
     case .drain(let milliseconds): self.onEvent(.drain(milliseconds: milliseconds))

@@ -154,7 +154,7 @@ package final class ProxyLinkServer: Sendable {
   /// Hands a copy of a listening socket down. `descriptor` stays the caller's. Without a proxy nothing happens: send
   /// again at `connected`.
   package func sendListener(_ descriptor: CInt, _ key: ListenerKey) throws(MeshError) {
-    try self.send(descriptor, .listener, key)
+    try self.send(descriptor, key.isTunnel ? .tunnelListener : .listener, key)
   }
 
   /// The same for a socket that names are answered on, UDP and bound or TCP and listening.
@@ -224,6 +224,21 @@ package final class ProxyLinkServer: Sendable {
   /// Who the number of a workload is. Say it before its listeners, and again at `connected`.
   package func name(workload: UInt32, _ name: ResourceName) {
     self.loop.execute { self.core.value.sendAll(.name(workload: workload, name)) }
+  }
+
+  /// With what an identity is proved. Say it before the listeners of its workloads, and again at `connected`.
+  package func prove(_ material: IdentityMaterial) {
+    self.loop.execute { self.core.value.sendAll(.identity(material)) }
+  }
+
+  /// Whom to believe. The same.
+  package func trust(_ domains: [TrustMaterial]) {
+    self.loop.execute { self.core.value.sendAll(.trust(domains)) }
+  }
+
+  /// The proxy forgets the keys of all others.
+  package func retainIdentities(_ identities: [SPIFFEID]) {
+    self.loop.execute { self.core.value.sendAll(.retainIdentities(identities)) }
   }
 
   /// After a (re)connect, when every listener was sent: the proxy closes listeners of other namespaces, those of

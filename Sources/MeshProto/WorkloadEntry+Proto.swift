@@ -32,6 +32,7 @@ extension Martlet_Entries_V1_Workload {
     self.appVersion = entry.appVersion
     self.readiness = entry.readiness.map { [Martlet_Entries_V1_ReadinessCheck($0)] } ?? []
     self.unhealthy = !entry.isHealthy
+    if entry.peerModes != .permissive { self.peerModes = Martlet_Entries_V1_PeerModes(entry.peerModes) }
   }
 }
 
@@ -88,6 +89,7 @@ extension WorkloadEntry {
     guard message.readiness.count <= 1 else { throw field["readiness"].error("more than one check") }
     if let check = message.readiness.first { self.readiness = try ReadinessCheck(check, field["readiness"][0]) }
     self.isHealthy = !message.unhealthy
+    if message.hasPeerModes { self.peerModes = try PeerModes(message.peerModes, field["peer_modes"]) }
     var seen: Set<ResourceName> = []
     for (index, text) in message.policies.enumerated() {
       let policy = try field["policies"][index].resourceName(text)

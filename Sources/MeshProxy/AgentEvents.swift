@@ -51,6 +51,7 @@ final class AgentEvents: Sendable {
   private let names: ProxyNames
   private let requests: RequestSwitch
   private let orders: Orders
+  private let identities: ProxyIdentities
   private let locality: Locality
   let logger: Logger
   private let drain: DrainOrders
@@ -67,8 +68,9 @@ final class AgentEvents: Sendable {
 
   init(
     relay: Relay, stock: StockRoom, listeners: ProxyListeners, names: ProxyNames, requests: RequestSwitch,
-    orders: Orders, drain: DrainOrders, locality: Locality, logger: Logger
+    identities: ProxyIdentities, orders: Orders, drain: DrainOrders, locality: Locality, logger: Logger
   ) {
+    self.identities = identities
     self.locality = locality
     self.requests = requests
     self.drain = drain
@@ -122,6 +124,9 @@ final class AgentEvents: Sendable {
     case .retainListeners(let cookies):
       self.dropEarlyListeners { !cookies.contains($0.namespaceCookie) }
       self.listeners.retain(namespaceCookies: cookies)
+    case .identity(let material): self.identities.use(material)
+    case .trust(let domains): self.identities.trust(domains)
+    case .retainIdentities(let identities): self.identities.retain(identities)
     case .retainNames(let cookies): self.names.retain(namespaceCookies: cookies)
     case .nameServers(let cookie, let servers): self.names.use(servers, for: cookie)
     case .drain(let milliseconds):
@@ -141,9 +146,10 @@ final class AgentEvents: Sendable {
       self.names.deposit(descriptors, namespace: header.namespaceCookie, isV4: header.isV4)
     case .nameDatagrams, .nameListener:
       for descriptor in descriptors { self.adoptName(descriptor, header) }
-    case .listener:
+    case .listener, .tunnelListener:
       let key = ListenerKey(
-        workload: header.workload, namespaceCookie: header.namespaceCookie, isV4: header.isV4)
+        workload: header.workload, namespaceCookie: header.namespaceCookie, isV4: header.isV4,
+        isTunnel: header.kind == .tunnelListener)
       for descriptor in descriptors {
         let waits = self.early.withLock { early in
           early?.append(EarlyListener(key: key, descriptor: descriptor))

@@ -74,7 +74,8 @@ package struct Proxy: Service {
     let names = try ProxyNames(stock: stock, order: { orders.send(.stockWanted($0)) }, logger: self.logger)
     let agent = AgentEvents(
       relay: relay, stock: stock, listeners: listeners, names: names,
-      requests: RequestSwitch(settings, relay: relay, logs: logs, logger: self.logger), orders: orders, drain: drain,
+      requests: RequestSwitch(settings, relay: relay, logs: logs, logger: self.logger),
+      identities: ProxyIdentities { _ in }, orders: orders, drain: drain,
       locality: self.configuration.locality, logger: self.logger)
     var linked = ProxyLinkClient.Configuration(runDirectory: self.configuration.runDirectory)
     if let spoken = self.configuration.linkProtocol { linked.spoken = spoken }

@@ -88,13 +88,17 @@ package struct WorkloadEntry: Hashable, Sendable {
   /// False: its node says that it cannot serve, because it does not run or its check fails. The node itself knows better,
   /// so it goes by what it finds.
   package var isHealthy: Bool
+  /// Enforced by one of `policies`; callers on other nodes go by it.
+  package var peerModes: PeerModes
 
   package init(
     name: ResourceName, node: String, identity: SPIFFEID, addresses: [IPAddress] = [],
     location: WorkloadLocation = .none, ports: [UInt16] = [], failureMode: FailureMode = .closed,
     policies: [ResourceName] = [], app: String? = nil, appVersion: String = "latest", resolvesNames: Bool = false,
-    nameServers: [IPAddress] = [], readiness: ReadinessCheck? = nil, isHealthy: Bool = true, network: String? = nil
+    nameServers: [IPAddress] = [], readiness: ReadinessCheck? = nil, isHealthy: Bool = true, network: String? = nil,
+    peerModes: PeerModes = .permissive
   ) {
+    self.peerModes = peerModes
     self.network = network ?? node
     self.resolvesNames = resolvesNames
     self.nameServers = nameServers

@@ -107,6 +107,7 @@ struct DatapathPlannerTests {
       var configuration = self.configuration()
       configuration.maximumRowsPerGroup = rows
       configuration.parsesRequests = !seed.isMultiple(of: 3)
+      configuration.opensTunnels = seed.isMultiple(of: 2)
       var planner = DatapathPlanner(configuration)
       var maps = SimulatedMaps()
       var now = Duration.seconds(1)

@@ -193,7 +193,8 @@ extension SimulatedMaps {
     if MeshPort.all.contains(target.port) { return .refuse(.meshPort) }
     if destination.second & MESH_WORKLOAD_QUARANTINED != 0 { return .refuse(.quarantined) }
     guard destination.second & MESH_WORKLOAD_LOCAL != 0 else {
-      return .refuse(destination.second & MESH_WORKLOAD_PLACED != 0 ? .notEnrolled : .noTunnel)
+      if destination.second & MESH_WORKLOAD_PLACED != 0 { return .refuse(.notEnrolled) }
+      return destination.second & (MESH_WORKLOAD_TUNNEL | MESH_WORKLOAD_PLAIN) != 0 ? .relay : .refuse(.noTunnel)
     }
     if destination.first == source { return .admit(target, policy: 0) }
     let key = ClassKey(

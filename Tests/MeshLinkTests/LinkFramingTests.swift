@@ -29,11 +29,18 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
   private func agentMessages() throws -> [AgentMessage] {
     let entries = try sampleSnapshot().entries
     let name = try #require(ResourceName("shop/front"))
+    let identity = try #require(SPIFFEID("spiffe://a.example/ns/shop/sa/front"))
     return [.begin(revision: 7, isFull: true)] + entries.map { .upsert($0) } + [
       .remove(EntryKey(.workload, "a/gone")), .commit(revision: 7), .withdraw(workload: 3),
       .name(workload: UInt32.max, name),
       .retainListeners(cookies: [1, UInt64.max]), .retainListeners(cookies: []), .drain(milliseconds: 300_000),
       .retainNames(cookies: [4, UInt64.max]), .retainNames(cookies: []),
+      .identity(IdentityMaterial(identity: identity, chain: [[1, 2], [3]], key: [4, 5, 6], expires: -1)),
+      .trust([]),
+      .trust([
+        TrustMaterial(trustDomain: "a.example", roots: [[7]], revoked: [[8, 9], []]),
+        TrustMaterial(trustDomain: "b.example", roots: []),
+      ]), .retainIdentities([]), .retainIdentities([identity]),
       .nameServers(
         cookie: 5, servers: [SocketEndpoint(.loopbackV4, 53), SocketEndpoint(.loopbackV6, 5353)]),
       .nameServers(cookie: UInt64.max, servers: []),
@@ -48,6 +55,7 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
     .stockWanted(StockRequest(workload: 9, isV4: true, count: 8, isForNames: true)),
     .stockWanted(StockRequest(workload: 9, isV4: true, count: 8, destination: IPAddress("10.89.0.2"))),
     .listenerAccepted(ListenerKey(workload: 9, namespaceCookie: 77, isV4: true)),
+    .listenerAccepted(ListenerKey(workload: 9, namespaceCookie: 77, isV4: false, isTunnel: true)),
     .stats(
       ProxyStats(
         active: 1, accepted: 2, relayed: 3, sentBytes: 4, receivedBytes: 5,
@@ -128,7 +136,7 @@ func sampleSnapshot(services: Int = 2) throws -> Snapshot {
   func kinds(kind: UInt8) throws {
     let frame = LinkFraming.Frame(kind: kind, body: ByteBuffer())
     // Those that an empty body is complete for.
-    if ![6, 9].contains(kind) { #expect(throws: MeshError.self) { try self.codec.agentMessage(frame) } }
+    if ![6, 9, 12, 13].contains(kind) { #expect(throws: MeshError.self) { try self.codec.agentMessage(frame) } }
     if ![71, 72, 73, 74].contains(kind) { #expect(throws: MeshError.self) { try self.codec.proxyMessage(frame) } }
   }
 

@@ -93,6 +93,10 @@ static __always_inline int mesh_admit_arrival(const struct mesh_arrival *arrival
     }
     flow->destination_workload = local->workload;
     if (mesh_is_own_port(arrival->local_port_be)) {
+        /* A tunnel: who dials it shows a certificate to the node proxy, which decides on each connection in it. */
+        if (arrival->local_port_be == bpf_htons(MESH_PORT_HBONE) && (local->flags & MESH_WORKLOAD_TUNNEL) &&
+            !(local->flags & MESH_WORKLOAD_QUARANTINED))
+            return 1;
         flow->reason = MESH_REASON_MESH_PORT;
         return 0;
     }

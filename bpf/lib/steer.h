@@ -61,18 +61,45 @@ static __always_inline int mesh_steer_across(const struct mesh_call *call, const
     return mesh_steer_relay(pod, flow);
 }
 
+/* One of the mesh's own ports. Nobody calls there but the node proxy, which dials the tunnel to a workload of another host: many
+ * connections in one, so that it is no flow of its own. */
+static __always_inline int mesh_steer_gateway(const struct mesh_call *call, const struct mesh_workload *destination,
+                                              struct mesh_flow *flow)
+{
+    if (call->is_leg == MESH_LEG_OUTBOUND && flow->destination_port_be == bpf_htons(MESH_PORT_HBONE) &&
+        (destination->flags & (MESH_WORKLOAD_TUNNEL | MESH_WORKLOAD_PLACED)) == MESH_WORKLOAD_TUNNEL)
+        return MESH_ACTION_PASS;
+    return mesh_refuse(flow, MESH_REASON_MESH_PORT);
+}
+
+/* A workload that is not enrolled here. One of another host is reached through the node proxy, which is told where the call goes:
+ * who may call, that host decides. A leg goes there itself only where nobody asks for a tunnel. */
+static __always_inline int mesh_steer_away(const struct mesh_call *call, const struct mesh_pod *pod,
+                                           const struct mesh_workload *destination, struct mesh_flow *flow)
+{
+    if (destination->flags & MESH_WORKLOAD_PLACED)
+        return mesh_refuse(flow, MESH_REASON_NOT_ENROLLED);
+    if (call->is_leg || !pod)
+        return destination->flags & MESH_WORKLOAD_PLAIN ? mesh_admit(flow) : mesh_refuse(flow, MESH_REASON_NO_TUNNEL);
+    if (!(destination->flags & (MESH_WORKLOAD_TUNNEL | MESH_WORKLOAD_PLAIN)))
+        return mesh_refuse(flow, MESH_REASON_NO_TUNNEL);
+    flow->flags |= MESH_FLOW_CHOSEN;
+    flow->source = flow->destination;
+    flow->source_port_be = flow->destination_port_be;
+    return mesh_steer_relay(pod, flow);
+}
+
 /* A destination is known, as a workload: may the source reach it? `pod`: where the call is made, NULL only for legs. */
 static __always_inline int mesh_steer_workload(const struct mesh_call *call, const struct mesh_pod *pod,
                                                const struct mesh_workload *destination, struct mesh_flow *flow)
 {
     flow->destination_workload = destination->workload;
     if (mesh_is_own_port(flow->destination_port_be))
-        return mesh_refuse(flow, MESH_REASON_MESH_PORT);
+        return mesh_steer_gateway(call, destination, flow);
     if (destination->flags & MESH_WORKLOAD_QUARANTINED)
         return mesh_refuse(flow, MESH_REASON_QUARANTINED);
     if (!(destination->flags & MESH_WORKLOAD_LOCAL))
-        return mesh_refuse(flow, destination->flags & MESH_WORKLOAD_PLACED ? MESH_REASON_NOT_ENROLLED
-                                                                           : MESH_REASON_NO_TUNNEL);
+        return mesh_steer_away(call, pod, destination, flow);
     /* A call to oneself never leaves the namespace: no policy. */
     if (destination->workload == flow->source_workload)
         return mesh_admit(flow);

@@ -249,6 +249,42 @@ CHECK(check_direct_workload)
     return 0;
 }
 
+CHECK(check_tunnels)
+{
+    SETUP;
+    /* A workload of another host: the node proxy carries the call, and is told where it goes. */
+    EXPECT(put_workload(REMOTE_IP, REMOTE, MESH_WORKLOAD_TUNNEL) == 0);
+    call.address = mesh_addr_v4(REMOTE_IP);
+    call.port_be = bpf_htons(9999);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_RELAY);
+    EXPECT(flow.flags & MESH_FLOW_CHOSEN);
+    EXPECT(mesh_addr_word(&flow.source, 3) == REMOTE_IP && flow.source_port_be == bpf_htons(9999));
+    EXPECT(flow.destination_workload == REMOTE);
+    /* Nobody dials the tunnel's port but the proxy, and it dials nothing else there. */
+    call.port_be = bpf_htons(15008);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MESH_PORT);
+    call.is_leg = MESH_LEG_OUTBOUND;
+    call.leg_workload = CLIENT;
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    call.port_be = bpf_htons(15006);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MESH_PORT);
+    call.port_be = bpf_htons(9999);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_NO_TUNNEL);
+    /* A tunnel leads to another host: to what is placed here it is none. */
+    call.port_be = bpf_htons(15008);
+    call.address = mesh_addr_v4(SERVER_IP);
+    EXPECT(put_workload(SERVER_IP, SERVER, MESH_WORKLOAD_LOCAL | MESH_WORKLOAD_PLACED | MESH_WORKLOAD_TUNNEL) == 0);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MESH_PORT);
+    /* Where the other workload asks for none (PeerAuthentication DISABLE) the proxy dials it itself. */
+    EXPECT(put_workload(REMOTE_IP, REMOTE, MESH_WORKLOAD_PLAIN) == 0);
+    call.address = mesh_addr_v4(REMOTE_IP);
+    call.port_be = bpf_htons(9999);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_LEG);
+    call.port_be = bpf_htons(15008);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MESH_PORT);
+    return 0;
+}
+
 CHECK(check_leg)
 {
     SETUP;
@@ -276,6 +312,28 @@ static __noinline int admit(const struct mesh_arrival *arrival, const struct mes
     __builtin_memset(flow, 0, sizeof(*flow));
     int in_host;
     return mesh_admit_arrival(arrival, mesh_workload_at(&arrival->local, arrival->local_port_be, &in_host), config, flow);
+}
+
+CHECK(check_tunnels_arrive)
+{
+    SETUP;
+    (void)call;
+    (void)pod;
+    struct mesh_arrival arrival = {
+        .local = mesh_addr_v4(SERVER_IP),
+        .remote = mesh_addr_v4(bpf_htonl(0x08080808)),
+        .local_port_be = bpf_htons(15008),
+        .remote_port_be = bpf_htons(40000),
+    };
+    EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_MESH_PORT);
+    EXPECT(put_workload(SERVER_IP, SERVER, MESH_WORKLOAD_LOCAL | MESH_WORKLOAD_TUNNEL) == 0);
+    EXPECT(admit(&arrival, &config, &flow) == 1);
+    arrival.local_port_be = bpf_htons(15001);
+    EXPECT(admit(&arrival, &config, &flow) == 0 && flow.reason == MESH_REASON_MESH_PORT);
+    arrival.local_port_be = bpf_htons(15008);
+    EXPECT(put_workload(SERVER_IP, SERVER, MESH_WORKLOAD_LOCAL | MESH_WORKLOAD_TUNNEL | MESH_WORKLOAD_QUARANTINED) == 0);
+    EXPECT(admit(&arrival, &config, &flow) == 0);
+    return 0;
 }
 
 #define ARRIVAL                                                                                                        \

@@ -413,79 +413,130 @@ package nonisolated struct Martlet_Entries_V1_Container: Sendable {
   package init() {}
 }
 
-package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
+package nonisolated struct Martlet_Entries_V1_Workload: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var name: String = String()
+  package var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
 
-  package var node: String = String()
+  package var node: String {
+    get {_storage._node}
+    set {_uniqueStorage()._node = newValue}
+  }
 
   /// A SPIFFE id.
-  package var identity: String = String()
+  package var identity: String {
+    get {_storage._identity}
+    set {_uniqueStorage()._identity = newValue}
+  }
 
-  package var addresses: [Martlet_Entries_V1_Address] = []
+  package var addresses: [Martlet_Entries_V1_Address] {
+    get {_storage._addresses}
+    set {_uniqueStorage()._addresses = newValue}
+  }
 
   /// Neither: the workload is known by its addresses only.
-  package var location: Martlet_Entries_V1_Workload.OneOf_Location? = nil
+  package var location: OneOf_Location? {
+    get {return _storage._location}
+    set {_uniqueStorage()._location = newValue}
+  }
 
   package var networkNamespace: String {
     get {
-      if case .networkNamespace(let v)? = location {return v}
+      if case .networkNamespace(let v)? = _storage._location {return v}
       return String()
     }
-    set {location = .networkNamespace(newValue)}
+    set {_uniqueStorage()._location = .networkNamespace(newValue)}
   }
 
   /// Below the cgroup2 root.
   package var cgroup: String {
     get {
-      if case .cgroup(let v)? = location {return v}
+      if case .cgroup(let v)? = _storage._location {return v}
       return String()
     }
-    set {location = .cgroup(newValue)}
+    set {_uniqueStorage()._location = .cgroup(newValue)}
   }
 
   package var systemdUnit: String {
     get {
-      if case .systemdUnit(let v)? = location {return v}
+      if case .systemdUnit(let v)? = _storage._location {return v}
       return String()
     }
-    set {location = .systemdUnit(newValue)}
+    set {_uniqueStorage()._location = .systemdUnit(newValue)}
   }
 
   package var container: Martlet_Entries_V1_Container {
     get {
-      if case .container(let v)? = location {return v}
+      if case .container(let v)? = _storage._location {return v}
       return Martlet_Entries_V1_Container()
     }
-    set {location = .container(newValue)}
+    set {_uniqueStorage()._location = .container(newValue)}
   }
 
-  package var failureMode: Martlet_Entries_V1_Workload.FailureMode = .unspecified
+  package var failureMode: Martlet_Entries_V1_Workload.FailureMode {
+    get {_storage._failureMode}
+    set {_uniqueStorage()._failureMode = newValue}
+  }
 
-  package var policies: [String] = []
+  package var policies: [String] {
+    get {_storage._policies}
+    set {_uniqueStorage()._policies = newValue}
+  }
 
-  package var app: String = String()
+  package var app: String {
+    get {_storage._app}
+    set {_uniqueStorage()._app = newValue}
+  }
 
-  package var appVersion: String = String()
+  package var appVersion: String {
+    get {_storage._appVersion}
+    set {_uniqueStorage()._appVersion = newValue}
+  }
 
   /// TCP ports that it serves; required in the host's namespace.
-  package var ports: [UInt32] = []
+  package var ports: [UInt32] {
+    get {_storage._ports}
+    set {_uniqueStorage()._ports = newValue}
+  }
 
-  /// One at most. (Repeated, because an optional message is stored in place, and makes this one so large that its
-  /// generated storage is not what strict memory safety takes.)
-  package var readiness: [Martlet_Entries_V1_ReadinessCheck] = []
+  /// One at most.
+  package var readiness: [Martlet_Entries_V1_ReadinessCheck] {
+    get {_storage._readiness}
+    set {_uniqueStorage()._readiness = newValue}
+  }
 
   /// Its node says that it cannot serve.
-  package var unhealthy: Bool = false
+  package var unhealthy: Bool {
+    get {_storage._unhealthy}
+    set {_uniqueStorage()._unhealthy = newValue}
+  }
 
-  /// What it asks port 53 goes to the node proxy. One at most, for the reason of `readiness`.
-  package var nameResolution: [Martlet_Entries_V1_NameResolution] = []
+  /// What it asks port 53 goes to the node proxy. One at most.
+  package var nameResolution: [Martlet_Entries_V1_NameResolution] {
+    get {_storage._nameResolution}
+    set {_uniqueStorage()._nameResolution = newValue}
+  }
 
   /// In which its addresses mean something.
-  package var network: String = String()
+  package var network: String {
+    get {_storage._network}
+    set {_uniqueStorage()._network = newValue}
+  }
+
+  /// None: permissive.
+  package var peerModes: Martlet_Entries_V1_PeerModes {
+    get {_storage._peerModes ?? Martlet_Entries_V1_PeerModes()}
+    set {_uniqueStorage()._peerModes = newValue}
+  }
+  /// Returns true if `peerModes` has been explicitly set.
+  package var hasPeerModes: Bool {_storage._peerModes != nil}
+  /// Clears the value of `peerModes`. Subsequent reads from it will return its default value.
+  package mutating func clearPeerModes() {_uniqueStorage()._peerModes = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -535,6 +586,79 @@ package nonisolated struct Martlet_Entries_V1_Workload: Sendable {
       .open,
     ]
 
+  }
+
+  package init() {}
+
+  fileprivate var _storage = unsafe _StorageClass.defaultInstance
+}
+
+/// What it asks of those who connect to it (PeerAuthentication).
+package nonisolated struct Martlet_Entries_V1_PeerModes: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var mode: Martlet_Entries_V1_PeerModes.Mode = .unspecified
+
+  package var ports: [Martlet_Entries_V1_PeerModes.Port] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Mode: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+    case strict // = 1
+    case permissive // = 2
+    case disable // = 3
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .strict
+      case 2: self = .permissive
+      case 3: self = .disable
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .strict: return 1
+      case .permissive: return 2
+      case .disable: return 3
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [Martlet_Entries_V1_PeerModes.Mode] = [
+      .unspecified,
+      .strict,
+      .permissive,
+      .disable,
+    ]
+
+  }
+
+  package nonisolated struct Port: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var port: UInt32 = 0
+
+    package var mode: Martlet_Entries_V1_PeerModes.Mode = .unspecified
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
   }
 
   package init() {}
@@ -2507,148 +2631,217 @@ nonisolated extension Martlet_Entries_V1_Container.Label: SwiftProtobuf.Message,
 
 nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Workload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0\u{1}container\0\u{4}\u{5}name_resolution\0\u{2}\u{2}network\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0\u{1}container\0\u{4}\u{5}name_resolution\0\u{2}\u{2}network\0\u{3}peer_modes\0")
+
+  fileprivate class _StorageClass {
+    var _name: String = String()
+    var _node: String = String()
+    var _identity: String = String()
+    var _addresses: [Martlet_Entries_V1_Address] = []
+    var _location: Martlet_Entries_V1_Workload.OneOf_Location?
+    var _failureMode: Martlet_Entries_V1_Workload.FailureMode = .unspecified
+    var _policies: [String] = []
+    var _app: String = String()
+    var _appVersion: String = String()
+    var _ports: [UInt32] = []
+    var _readiness: [Martlet_Entries_V1_ReadinessCheck] = []
+    var _unhealthy: Bool = false
+    var _nameResolution: [Martlet_Entries_V1_NameResolution] = []
+    var _network: String = String()
+    var _peerModes: Martlet_Entries_V1_PeerModes? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _name = source._name
+      _node = source._node
+      _identity = source._identity
+      _addresses = source._addresses
+      _location = source._location
+      _failureMode = source._failureMode
+      _policies = source._policies
+      _app = source._app
+      _appVersion = source._appVersion
+      _ports = source._ports
+      _readiness = source._readiness
+      _unhealthy = source._unhealthy
+      _nameResolution = source._nameResolution
+      _network = source._network
+      _peerModes = source._peerModes
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.node) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.identity) }()
-      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.addresses) }()
-      case 5: try {
-        var v: String?
-        try decoder.decodeSingularStringField(value: &v)
-        if let v = v {
-          if self.location != nil {try decoder.handleConflictingOneOf()}
-          self.location = .networkNamespace(v)
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._node) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._identity) }()
+        case 4: try { try decoder.decodeRepeatedMessageField(value: &_storage._addresses) }()
+        case 5: try {
+          var v: String?
+          try decoder.decodeSingularStringField(value: &v)
+          if let v = v {
+            if _storage._location != nil {try decoder.handleConflictingOneOf()}
+            _storage._location = .networkNamespace(v)
+          }
+        }()
+        case 6: try { try decoder.decodeSingularEnumField(value: &_storage._failureMode) }()
+        case 7: try { try decoder.decodeRepeatedStringField(value: &_storage._policies) }()
+        case 8: try { try decoder.decodeSingularStringField(value: &_storage._app) }()
+        case 9: try { try decoder.decodeSingularStringField(value: &_storage._appVersion) }()
+        case 10: try {
+          var v: String?
+          try decoder.decodeSingularStringField(value: &v)
+          if let v = v {
+            if _storage._location != nil {try decoder.handleConflictingOneOf()}
+            _storage._location = .cgroup(v)
+          }
+        }()
+        case 11: try {
+          var v: String?
+          try decoder.decodeSingularStringField(value: &v)
+          if let v = v {
+            if _storage._location != nil {try decoder.handleConflictingOneOf()}
+            _storage._location = .systemdUnit(v)
+          }
+        }()
+        case 12: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._ports) }()
+        case 13: try { try decoder.decodeRepeatedMessageField(value: &_storage._readiness) }()
+        case 14: try { try decoder.decodeSingularBoolField(value: &_storage._unhealthy) }()
+        case 15: try {
+          var v: Martlet_Entries_V1_Container?
+          var hadOneofValue = false
+          if let current = _storage._location {
+            hadOneofValue = true
+            if case .container(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._location = .container(v)
+          }
+        }()
+        case 20: try { try decoder.decodeRepeatedMessageField(value: &_storage._nameResolution) }()
+        case 22: try { try decoder.decodeSingularStringField(value: &_storage._network) }()
+        case 23: try { try decoder.decodeSingularMessageField(value: &_storage._peerModes) }()
+        default: break
         }
-      }()
-      case 6: try { try decoder.decodeSingularEnumField(value: &self.failureMode) }()
-      case 7: try { try decoder.decodeRepeatedStringField(value: &self.policies) }()
-      case 8: try { try decoder.decodeSingularStringField(value: &self.app) }()
-      case 9: try { try decoder.decodeSingularStringField(value: &self.appVersion) }()
-      case 10: try {
-        var v: String?
-        try decoder.decodeSingularStringField(value: &v)
-        if let v = v {
-          if self.location != nil {try decoder.handleConflictingOneOf()}
-          self.location = .cgroup(v)
-        }
-      }()
-      case 11: try {
-        var v: String?
-        try decoder.decodeSingularStringField(value: &v)
-        if let v = v {
-          if self.location != nil {try decoder.handleConflictingOneOf()}
-          self.location = .systemdUnit(v)
-        }
-      }()
-      case 12: try { try decoder.decodeRepeatedUInt32Field(value: &self.ports) }()
-      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.readiness) }()
-      case 14: try { try decoder.decodeSingularBoolField(value: &self.unhealthy) }()
-      case 15: try {
-        var v: Martlet_Entries_V1_Container?
-        var hadOneofValue = false
-        if let current = self.location {
-          hadOneofValue = true
-          if case .container(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.location = .container(v)
-        }
-      }()
-      case 20: try { try decoder.decodeRepeatedMessageField(value: &self.nameResolution) }()
-      case 22: try { try decoder.decodeSingularStringField(value: &self.network) }()
-      default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
-    }
-    if !self.node.isEmpty {
-      try visitor.visitSingularStringField(value: self.node, fieldNumber: 2)
-    }
-    if !self.identity.isEmpty {
-      try visitor.visitSingularStringField(value: self.identity, fieldNumber: 3)
-    }
-    if !self.addresses.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.addresses, fieldNumber: 4)
-    }
-    try { if case .networkNamespace(let v)? = self.location {
-      try visitor.visitSingularStringField(value: v, fieldNumber: 5)
-    } }()
-    if self.failureMode != .unspecified {
-      try visitor.visitSingularEnumField(value: self.failureMode, fieldNumber: 6)
-    }
-    if !self.policies.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.policies, fieldNumber: 7)
-    }
-    if !self.app.isEmpty {
-      try visitor.visitSingularStringField(value: self.app, fieldNumber: 8)
-    }
-    if !self.appVersion.isEmpty {
-      try visitor.visitSingularStringField(value: self.appVersion, fieldNumber: 9)
-    }
-    switch self.location {
-    case .cgroup?: try {
-      guard case .cgroup(let v)? = self.location else { preconditionFailure() }
-      try visitor.visitSingularStringField(value: v, fieldNumber: 10)
-    }()
-    case .systemdUnit?: try {
-      guard case .systemdUnit(let v)? = self.location else { preconditionFailure() }
-      try visitor.visitSingularStringField(value: v, fieldNumber: 11)
-    }()
-    default: break
-    }
-    if !self.ports.isEmpty {
-      try visitor.visitPackedUInt32Field(value: self.ports, fieldNumber: 12)
-    }
-    if !self.readiness.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.readiness, fieldNumber: 13)
-    }
-    if self.unhealthy != false {
-      try visitor.visitSingularBoolField(value: self.unhealthy, fieldNumber: 14)
-    }
-    try { if case .container(let v)? = self.location {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
-    } }()
-    if !self.nameResolution.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.nameResolution, fieldNumber: 20)
-    }
-    if !self.network.isEmpty {
-      try visitor.visitSingularStringField(value: self.network, fieldNumber: 22)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
+      }
+      if !_storage._node.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._node, fieldNumber: 2)
+      }
+      if !_storage._identity.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._identity, fieldNumber: 3)
+      }
+      if !_storage._addresses.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._addresses, fieldNumber: 4)
+      }
+      try { if case .networkNamespace(let v)? = _storage._location {
+        try visitor.visitSingularStringField(value: v, fieldNumber: 5)
+      } }()
+      if _storage._failureMode != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._failureMode, fieldNumber: 6)
+      }
+      if !_storage._policies.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._policies, fieldNumber: 7)
+      }
+      if !_storage._app.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._app, fieldNumber: 8)
+      }
+      if !_storage._appVersion.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._appVersion, fieldNumber: 9)
+      }
+      switch _storage._location {
+      case .cgroup?: try {
+        guard case .cgroup(let v)? = _storage._location else { preconditionFailure() }
+        try visitor.visitSingularStringField(value: v, fieldNumber: 10)
+      }()
+      case .systemdUnit?: try {
+        guard case .systemdUnit(let v)? = _storage._location else { preconditionFailure() }
+        try visitor.visitSingularStringField(value: v, fieldNumber: 11)
+      }()
+      default: break
+      }
+      if !_storage._ports.isEmpty {
+        try visitor.visitPackedUInt32Field(value: _storage._ports, fieldNumber: 12)
+      }
+      if !_storage._readiness.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._readiness, fieldNumber: 13)
+      }
+      if _storage._unhealthy != false {
+        try visitor.visitSingularBoolField(value: _storage._unhealthy, fieldNumber: 14)
+      }
+      try { if case .container(let v)? = _storage._location {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+      } }()
+      if !_storage._nameResolution.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._nameResolution, fieldNumber: 20)
+      }
+      if !_storage._network.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._network, fieldNumber: 22)
+      }
+      try { if let v = _storage._peerModes {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Martlet_Entries_V1_Workload, rhs: Martlet_Entries_V1_Workload) -> Bool {
-    if lhs.name != rhs.name {return false}
-    if lhs.node != rhs.node {return false}
-    if lhs.identity != rhs.identity {return false}
-    if lhs.addresses != rhs.addresses {return false}
-    if lhs.location != rhs.location {return false}
-    if lhs.failureMode != rhs.failureMode {return false}
-    if lhs.policies != rhs.policies {return false}
-    if lhs.app != rhs.app {return false}
-    if lhs.appVersion != rhs.appVersion {return false}
-    if lhs.ports != rhs.ports {return false}
-    if lhs.readiness != rhs.readiness {return false}
-    if lhs.unhealthy != rhs.unhealthy {return false}
-    if lhs.nameResolution != rhs.nameResolution {return false}
-    if lhs.network != rhs.network {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._node != rhs_storage._node {return false}
+        if _storage._identity != rhs_storage._identity {return false}
+        if _storage._addresses != rhs_storage._addresses {return false}
+        if _storage._location != rhs_storage._location {return false}
+        if _storage._failureMode != rhs_storage._failureMode {return false}
+        if _storage._policies != rhs_storage._policies {return false}
+        if _storage._app != rhs_storage._app {return false}
+        if _storage._appVersion != rhs_storage._appVersion {return false}
+        if _storage._ports != rhs_storage._ports {return false}
+        if _storage._readiness != rhs_storage._readiness {return false}
+        if _storage._unhealthy != rhs_storage._unhealthy {return false}
+        if _storage._nameResolution != rhs_storage._nameResolution {return false}
+        if _storage._network != rhs_storage._network {return false}
+        if _storage._peerModes != rhs_storage._peerModes {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2656,6 +2849,80 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Martlet_Entries_V1_Workload.FailureMode: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FAILURE_MODE_UNSPECIFIED\0\u{1}FAILURE_MODE_CLOSED\0\u{1}FAILURE_MODE_OPEN\0")
+}
+
+nonisolated extension Martlet_Entries_V1_PeerModes: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerModes"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}mode\0\u{1}ports\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.ports) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.mode != .unspecified {
+      try visitor.visitSingularEnumField(value: self.mode, fieldNumber: 1)
+    }
+    if !self.ports.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.ports, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_PeerModes, rhs: Martlet_Entries_V1_PeerModes) -> Bool {
+    if lhs.mode != rhs.mode {return false}
+    if lhs.ports != rhs.ports {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_PeerModes.Mode: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0MODE_UNSPECIFIED\0\u{1}MODE_STRICT\0\u{1}MODE_PERMISSIVE\0\u{1}MODE_DISABLE\0")
+}
+
+nonisolated extension Martlet_Entries_V1_PeerModes.Port: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = Martlet_Entries_V1_PeerModes.protoMessageName + ".Port"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}mode\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 1)
+    }
+    if self.mode != .unspecified {
+      try visitor.visitSingularEnumField(value: self.mode, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_PeerModes.Port, rhs: Martlet_Entries_V1_PeerModes.Port) -> Bool {
+    if lhs.port != rhs.port {return false}
+    if lhs.mode != rhs.mode {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension Martlet_Entries_V1_NameResolution: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

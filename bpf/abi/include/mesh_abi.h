@@ -89,6 +89,8 @@ struct mesh_workload {
 #define MESH_WORKLOAD_NONE 8u   /* no workload, but a service whose rows do not fit: calls to it are refused */
 #define MESH_WORKLOAD_HOST 16u  /* a host's own address: `ports` says whose the port is, and most are nobody's */
 #define MESH_WORKLOAD_QUARANTINED 32u /* nothing reaches it or comes from it */
+#define MESH_WORKLOAD_TUNNEL 64u /* here: the node proxy serves its tunnels; of another host: it is reached through one */
+#define MESH_WORKLOAD_PLAIN 128u /* of another host: the node proxy may dial it in plaintext */
 #define MESH_WORKLOAD_NOBODY 0xffffffffu /* in veths: the owner of no address, so that nothing passes */
 
 /* ports: address and port in a host's own namespace -> the workload that declared it. */
