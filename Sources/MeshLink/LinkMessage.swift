@@ -43,7 +43,9 @@ package enum AgentMessage: Equatable, Sendable {
   var isCore: Bool {
     switch self {
     case .withdraw, .drain: true
-    case .begin, .upsert, .remove, .commit, .name, .retainListeners, .retainNames, .nameServers: false
+    case .begin, .upsert, .remove, .commit, .name, .retainListeners, .retainNames, .nameServers, .identity, .trust,
+      .retainIdentities:
+      false
     }
   }
 
