@@ -22,6 +22,7 @@ package struct ConnectAttempts {
   private let original: SocketEndpoint
   private var share: RoutingTable.Share?
   private let chosen: RoutingTable.Choice?
+  private let opensTunnels: Bool
   private var tried: [RoutingTable.Choice] = []
   private var context = BalancerContext(isRequest: false, now: 0)
   /// Of earlier rounds, which others come before.
@@ -32,10 +33,13 @@ package struct ConnectAttempts {
   /// - chosen: who chose this one, and no other, is the kernel.
   /// - isRequest: it is for a request, else for all that goes through a connection.
   /// - key: for balancers that hash (`HashKeys`).
+  /// - opensTunnels: whoever dials goes by `RoutingTable.passage`; else endpoints of other nodes are refused, because their
+  ///   addresses may be somebody else's here.
   package init(
     table: RoutingTable?, original: SocketEndpoint, chosen: RoutingTable.Choice? = nil, isRequest: Bool = false,
-    key: UInt64? = nil
+    key: UInt64? = nil, opensTunnels: Bool = false
   ) {
+    self.opensTunnels = opensTunnels
     self.context.isRequest = isRequest
     self.context.key = key
     self.table = table
@@ -50,6 +54,7 @@ package struct ConnectAttempts {
     guard let table = self.table else { return .refuse(.notReady) }
     if let chosen = self.chosen {
       self.tried = [chosen]
+      guard self.opensTunnels || !chosen.needsTunnel else { return .refuse(.noTunnel) }
       self.deadline = now + UInt64(table.connectTimeoutMilliseconds)
       return .dial(chosen, deadline: self.deadline)
     }
@@ -117,7 +122,7 @@ package struct ConnectAttempts {
       let choice = self.endpoint(in: share, using: &random)
     {
       self.tried.append(choice)
-      if !choice.needsTunnel { return .dial(choice, deadline: self.deadline) }
+      if self.opensTunnels || !choice.needsTunnel { return .dial(choice, deadline: self.deadline) }
       refusal = .noTunnel
     }
     return .refuse(refusal)

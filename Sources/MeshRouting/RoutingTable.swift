@@ -1,5 +1,6 @@
 package import MeshBase
 package import MeshSnapshot
+import Synchronization
 
 /// Why the proxy refuses a connection. The words are those of `mesh_reason` where the kernel has the like.
 package enum RoutingRefusal: String, Sendable, CaseIterable {
@@ -71,7 +72,7 @@ package final class RoutingTable: Sendable {
   package struct Choice: Sendable, Hashable {
     package var target: SocketEndpoint
     package var workload: ResourceName?
-    /// Its workload is on another node: nothing is dialled, because here its address may be somebody else's.
+    /// Its workload is on another node: its address is not dialled, because here it may be somebody else's (`passage`).
     package var needsTunnel: Bool
     /// Its numbers; nil: who chose it is no table. Says nothing about which it is.
     package let record: EndpointRecord?
@@ -130,6 +131,8 @@ package final class RoutingTable: Sendable {
   private let targets: Set<SocketEndpoint>
   /// The snapshot's.
   private let workloads: [ResourceName: Versioned<WorkloadEntry>]
+  /// Who has an address; sorted. Made when somebody asks, because few do.
+  private let ownersMade = Mutex<[IPAddress: [ResourceName]]?>(nil)
   /// For the next table: what did not change is not compiled again.
   let compiled: [ResourceName: Compiled]
 
@@ -165,6 +168,20 @@ package final class RoutingTable: Sendable {
 
   /// Addresses and ports that lead somewhere.
   package var count: Int { self.index.count }
+
+  var owners: [IPAddress: [ResourceName]] {
+    self.ownersMade.withLock { made in
+      if let made { return made }
+      var owners: [IPAddress: [ResourceName]] = [:]
+      for (name, workload) in self.workloads.sorted(by: { $0.key < $1.key }) {
+        for address in workload.value.addresses { owners[address, default: []].append(name) }
+      }
+      made = owners
+      return owners
+    }
+  }
+
+  func entry(of workload: ResourceName) -> WorkloadEntry? { self.workloads[workload]?.value }
 
   package func addresses(of workload: ResourceName) -> [IPAddress] {
     self.workloads[workload]?.value.addresses ?? []

@@ -88,6 +88,8 @@ package struct WorkloadEntry: Hashable, Sendable {
   /// False: its node says that it cannot serve, because it does not run or its check fails. The node itself knows better,
   /// so it goes by what it finds.
   package var isHealthy: Bool
+  /// Its node's, where tunnels to it are dialled from other networks.
+  package var gateways: [IPAddress]
   /// Enforced by one of `policies`; callers on other nodes go by it.
   package var peerModes: PeerModes
 
@@ -96,8 +98,9 @@ package struct WorkloadEntry: Hashable, Sendable {
     location: WorkloadLocation = .none, ports: [UInt16] = [], failureMode: FailureMode = .closed,
     policies: [ResourceName] = [], app: String? = nil, appVersion: String = "latest", resolvesNames: Bool = false,
     nameServers: [IPAddress] = [], readiness: ReadinessCheck? = nil, isHealthy: Bool = true, network: String? = nil,
-    peerModes: PeerModes = .permissive
+    peerModes: PeerModes = .permissive, gateways: [IPAddress] = []
   ) {
+    self.gateways = gateways
     self.peerModes = peerModes
     self.network = network ?? node
     self.resolvesNames = resolvesNames

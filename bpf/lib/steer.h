@@ -114,10 +114,12 @@ static __always_inline int mesh_steer_workload(const struct mesh_call *call, con
     return mesh_admit(flow);
 }
 
-/* A destination that is no workload's: neither the mesh itself nor what has to be steered once more. */
-static __always_inline int mesh_steer_stranger(const struct mesh_config *config, struct mesh_flow *flow)
+/* A destination that is no workload's: neither the mesh itself nor what has to be steered once more. The node proxy dials the
+ * gateways of other hosts there: whoever answers has to prove who it is. */
+static __always_inline int mesh_steer_stranger(const struct mesh_config *config, struct mesh_flow *flow, __u8 is_leg)
 {
-    if (mesh_is_own_port(flow->destination_port_be))
+    int is_gateway = is_leg == MESH_LEG_OUTBOUND && flow->destination_port_be == bpf_htons(MESH_PORT_HBONE);
+    if (mesh_is_own_port(flow->destination_port_be) && !is_gateway)
         return mesh_refuse(flow, MESH_REASON_MESH_PORT);
     struct mesh_service_key key = {.address = flow->destination, .protocol = 6};
     if (bpf_map_lookup_elem(&MESH_MAP(svc), &key))
@@ -171,7 +173,7 @@ static __always_inline const struct mesh_workload *mesh_steer_service(const stru
     flow->destination = endpoint->address;
     flow->destination_port_be = endpoint->port_be;
     if (endpoint->workload == 0) {
-        *action = mesh_steer_stranger(config, flow);
+        *action = mesh_steer_stranger(config, flow, 0);
         return 0;
     }
     int in_host;
@@ -272,7 +274,7 @@ static __always_inline int mesh_decide(const struct mesh_call *call, const struc
         if (call->is_leg == MESH_LEG_INBOUND && (!pod || !destination || destination->workload != pod->workload))
             return mesh_refuse(flow, MESH_REASON_UNKNOWN_ADDRESS);
         if (!destination && call->is_leg)
-            return mesh_steer_stranger(config, flow) == MESH_ACTION_REFUSE ? MESH_ACTION_REFUSE : MESH_ACTION_PASS;
+            return mesh_steer_stranger(config, flow, call->is_leg) == MESH_ACTION_REFUSE ? MESH_ACTION_REFUSE : MESH_ACTION_PASS;
         if (!destination)
             return mesh_addr_is_vip(&call->address, config) ? mesh_refuse(flow, MESH_REASON_UNKNOWN_VIP)
                                                             : MESH_ACTION_PASS;

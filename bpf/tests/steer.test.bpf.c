@@ -298,6 +298,11 @@ CHECK(check_leg)
     EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
     call.port_be = bpf_htons(15001);
     EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_MESH_PORT);
+    /* The gateway of another host, but never a service's address. */
+    call.port_be = bpf_htons(15008);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_PASS);
+    call.address = mesh_addr_v4(VIP);
+    EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_REFUSE && flow.reason == MESH_REASON_SERVICE_LOOP);
     call.port_be = bpf_htons(80);
     call.address = mesh_addr_v4(SERVER_IP);
     EXPECT(decide(&call, &pod, &config, &flow) == MESH_ACTION_ADMIT && flow.tier == MESH_TIER_LEG);

@@ -538,6 +538,12 @@ package nonisolated struct Martlet_Entries_V1_Workload: @unchecked Sendable {
   /// Clears the value of `peerModes`. Subsequent reads from it will return its default value.
   package mutating func clearPeerModes() {_uniqueStorage()._peerModes = nil}
 
+  /// Its node's, where tunnels to it are dialled from other networks.
+  package var gateways: [Martlet_Entries_V1_Address] {
+    get {_storage._gateways}
+    set {_uniqueStorage()._gateways = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// Neither: the workload is known by its addresses only.
@@ -2631,7 +2637,7 @@ nonisolated extension Martlet_Entries_V1_Container.Label: SwiftProtobuf.Message,
 
 nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Workload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0\u{1}container\0\u{4}\u{5}name_resolution\0\u{2}\u{2}network\0\u{3}peer_modes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0\u{1}container\0\u{4}\u{5}name_resolution\0\u{2}\u{2}network\0\u{3}peer_modes\0\u{1}gateways\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -2649,6 +2655,7 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     var _nameResolution: [Martlet_Entries_V1_NameResolution] = []
     var _network: String = String()
     var _peerModes: Martlet_Entries_V1_PeerModes? = nil
+    var _gateways: [Martlet_Entries_V1_Address] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2674,6 +2681,7 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
       _nameResolution = source._nameResolution
       _network = source._network
       _peerModes = source._peerModes
+      _gateways = source._gateways
     }
   }
 
@@ -2743,6 +2751,7 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
         case 20: try { try decoder.decodeRepeatedMessageField(value: &_storage._nameResolution) }()
         case 22: try { try decoder.decodeSingularStringField(value: &_storage._network) }()
         case 23: try { try decoder.decodeSingularMessageField(value: &_storage._peerModes) }()
+        case 24: try { try decoder.decodeRepeatedMessageField(value: &_storage._gateways) }()
         default: break
         }
       }
@@ -2814,6 +2823,9 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
       try { if let v = _storage._peerModes {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
       } }()
+      if !_storage._gateways.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._gateways, fieldNumber: 24)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2838,6 +2850,7 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
         if _storage._nameResolution != rhs_storage._nameResolution {return false}
         if _storage._network != rhs_storage._network {return false}
         if _storage._peerModes != rhs_storage._peerModes {return false}
+        if _storage._gateways != rhs_storage._gateways {return false}
         return true
       }
       if !storagesAreEqual {return false}
