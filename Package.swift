@@ -135,8 +135,8 @@ let floor6: [Target] = [
   .target(
     name: "MeshProxy",
     dependencies: [
-      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshTelemetry", "MeshHTTP", "MeshRouting", "MeshLink", "MeshNet", nio,
-      nioPosix, logging, lifecycle,
+      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshPolicy", "MeshTelemetry", "MeshHTTP", "MeshRouting", "MeshLink",
+      "MeshNet", nio, nioPosix, logging, lifecycle,
     ],
     swiftSettings: driver),
   .target(
@@ -212,7 +212,8 @@ let side: [Target] = [
   tests(
     "MeshProxy",
     [
-      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshTelemetry", "MeshHTTP", "MeshRouting", "MeshLink", "MeshNet",
+      "MeshBase", "MeshDNS", "MeshSnapshot", "MeshPolicy", "MeshTelemetry", "MeshHTTP", "MeshRouting", "MeshLink",
+      "MeshNet",
       "MeshTestSupport", "martlet-proxy", nioPosix, logging,
     ]),
   tests("MeshWire", ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTestSupport", grpc, logging]),
