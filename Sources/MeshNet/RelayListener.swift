@@ -1,4 +1,5 @@
 import Glibc
+import MeshBase
 import Synchronization
 
 /// A listener that the loops accept on. The socket is closed when the last loop has let go of it.
@@ -6,6 +7,8 @@ package final class RelayListener: Sendable {
   let descriptor: CInt
   let number: UInt64
   let flow: @Sendable (CInt) -> Result<AcceptedFlow, AcceptedFlow.Refusal>
+  /// Who called last, and in which family: most listeners have one caller. Nil: nobody yet.
+  private let caller = Atomic<UInt64>(0)
   private let threads: [RelayThread]
   private let closed = Atomic<Bool>(false)
   private let withdrawn = Atomic<Bool>(false)
@@ -32,6 +35,19 @@ package final class RelayListener: Sendable {
   /// Looks whether connections wait: the kernel may have woken a process for them that is no more.
   package func poke() {
     self.threads.first?.post { $0.acceptWaiting(self) }
+  }
+
+  /// The shelf that the last connection's upstream socket is of, if it is one of the caller's own namespace.
+  var lastShelf: StockRoom.Shelf? {
+    let caller = self.caller.load(ordering: .relaxed)
+    return caller == 0
+      ? nil : StockRoom.Shelf(workload: UInt32(truncatingIfNeeded: caller >> 2), isV4: caller & 2 != 0)
+  }
+
+  func note(_ flow: AcceptedFlow) {
+    let caller = UInt64(flow.sourceWorkload) << 2 | (flow.original.address.isV4 ? 3 : 1)
+    // Written by every loop: only what is news.
+    if self.caller.load(ordering: .relaxed) != caller { self.caller.store(caller, ordering: .relaxed) }
   }
 
   /// Accepts no more, and what was just accepted is closed with RST too.

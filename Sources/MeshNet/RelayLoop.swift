@@ -59,10 +59,13 @@ final class RelayLoop: ThreadLoop {
   /// What there was no time for, in the order in which it is done.
   var turns = FairTurns()
   private(set) var listeners: [UInt64: RelayListener] = [:]
+  /// Those that are not watched, for want of sockets (`RelayLoop+Resting`), and when they are looked at next.
+  var resting: Set<UInt64> = []
+  var nextRestLook: UInt64 = 0
   /// Listeners that this loop has never seen empty: connections wait there that stood before the listener had its options.
   private var fresh: Set<UInt64> = []
   /// No descriptor is left: no listener is watched until then.
-  private var pausedUntil: UInt64?
+  private(set) var pausedUntil: UInt64?
   private var nextSweep: UInt64
   private var nextExpiry: UInt64 = 0
   /// Milliseconds of a steady clock, read once a turn.
@@ -151,6 +154,7 @@ final class RelayLoop: ThreadLoop {
     var next = self.nextSweep
     if !self.dialling.isEmpty { next = min(next, self.nextExpiry) }
     if let paused = self.pausedUntil { next = min(next, paused) }
+    if !self.resting.isEmpty { next = min(next, self.nextRestLook) }
     if let first = self.deadlines.next { next = min(next, first) }
     return next > self.now ? CInt(clamping: next - self.now) : 0
   }
@@ -165,8 +169,9 @@ final class RelayLoop: ThreadLoop {
     }
     if let paused = self.pausedUntil, self.now >= paused {
       self.pausedUntil = nil
-      for listener in self.listeners.values { self.watch(listener) }
+      for listener in self.listeners.values where !self.resting.contains(listener.number) { self.watch(listener) }
     }
+    if !self.resting.isEmpty, self.now >= self.nextRestLook { self.lookAtResting() }
     if self.now >= self.nextSweep {
       self.nextSweep = self.now + self.sweepInterval
       for connection in Array(self.connections.values) { connection.sweep(idleSweeps: self.idleSweeps) }
@@ -191,7 +196,7 @@ final class RelayLoop: ThreadLoop {
     if self.pausedUntil == nil { self.watch(listener) }
   }
 
-  private func watch(_ listener: RelayListener) {
+  func watch(_ listener: RelayListener) {
     let error = cmesh_poll_add_listener(
       self.thread.poll, listener.descriptor, Self.listenerMark | listener.number)
     if error < 0 { self.pause(-error) }
@@ -199,7 +204,10 @@ final class RelayLoop: ThreadLoop {
 
   func unlisten(_ number: UInt64) {
     guard let listener = self.listeners.removeValue(forKey: number) else { return }
-    defer { self.fresh.remove(number) }
+    defer {
+      self.fresh.remove(number)
+      self.resting.remove(number)
+    }
     _ = cmesh_poll_remove(self.thread.poll, listener.descriptor)
     // Of all that wait for the listener the kernel wakes one for each connection (EPOLLEXCLUSIVE). It may have been this loop,
     // and whoever accepts here next would not hear of it: what is there now is still taken.
@@ -214,6 +222,7 @@ final class RelayLoop: ThreadLoop {
   func accept(_ listener: RelayListener, atMost batch: Int = RelayLoop.acceptBatch) {
     let isFresh = self.fresh.contains(listener.number)
     for _ in 0..<batch {
+      if self.lacksSockets(listener) { return self.rest(listener) }
       let descriptor = cmesh_relay_accept(listener.descriptor)
       if descriptor >= 0 {
         if isFresh { cmesh_relay_tune(descriptor) }
@@ -240,6 +249,8 @@ final class RelayLoop: ThreadLoop {
 
   /// The loop that accepts keeps the connection, unless another one has far fewer.
   private func place(_ descriptor: CInt, _ listener: RelayListener) {
+    // Another loop would take its socket later, so that more were accepted meanwhile than there are sockets for.
+    if self.stock?.isUnsupplied(now: self.now) == true { return self.begin(descriptor, listener) }
     let own = self.thread.load.load(ordering: .relaxed)
     var least = (thread: self.thread, load: own)
     for peer in self.peers {
@@ -263,6 +274,7 @@ final class RelayLoop: ThreadLoop {
     }
     switch flow {
     case .success(let flow) where !listener.isWithdrawn:
+      listener.note(flow)
       if self.parsesHTTP, self.waitsForName(flow) { return self.hold(descriptor, flow) }
       self.start(descriptor, flow)
     case .success:

@@ -27,6 +27,12 @@ package final class StockRoom: Sendable {
   private let shelves = Mutex<[Shelf: UpstreamStock]>([:])
   /// Whose sockets are on the shelves that have a destination.
   private let namespaces = Mutex<[Shelf: UInt64]>([:])
+  /// Since when there is no agent that could be asked, in milliseconds of the loops' clock. 0: there is one.
+  private let unsuppliedSince = Atomic<UInt64>(0)
+  /// How many of a shelf are kept for connections that are accepted already, while there is no agent.
+  static let reserve = 8
+  /// For so long connections may wait in their listeners for the next agent; then those who call shall hear that there is none.
+  static let restMilliseconds: UInt64 = 20_000
   /// Asks the agent for `count` more. Called without the lock, on any thread.
   private let order: @Sendable (Shelf, Int) -> Void
 
@@ -100,8 +106,27 @@ package final class StockRoom: Sendable {
     for (shelf, count) in wanted { self.order(shelf, count) }
   }
 
+  /// No agent is there. Nothing changes if there was none.
+  package func supplyEnded(now: UInt64) {
+    _ = self.unsuppliedSince.compareExchange(expected: 0, desired: max(1, now), ordering: .relaxed)
+  }
+
+  /// No agent is there, and the next one is waited for.
+  func isUnsupplied(now: UInt64) -> Bool {
+    let since = self.unsuppliedSince.load(ordering: .relaxed)
+    return since > 0 && now < since + Self.restMilliseconds
+  }
+
+  /// Whether a connection for this shelf had better wait in its listener: what is left is for those that were accepted already, and
+  /// who can give more is away.
+  func isShort(_ shelf: Shelf, now: UInt64) -> Bool {
+    guard self.isUnsupplied(now: now) else { return false }
+    return self.shelves.withLock { $0[shelf]?.sockets.count ?? 0 } <= Self.reserve
+  }
+
   /// A new agent: what the old one gave is closed; those who wait are asked for again.
   package func reset() {
+    self.unsuppliedSince.store(0, ordering: .relaxed)
     let (sockets, wanted) = self.shelves.withLock { shelves in
       var sockets: [CInt] = []
       var wanted: [(Shelf, Int)] = []

@@ -95,6 +95,7 @@ final class AgentEvents: Sendable {
       self.names.agentConnected()
       self.isAgentNew.store(true, ordering: .relaxed)
     case .disconnected(let cause):
+      self.stock.supplyEnded(now: Relay.clock())
       self.logger.debug("no agent", metadata: [LogKey.reason: "\(cause)"])
     case .snapshot(let snapshot, let revision):
       let table = self.table.withLock { last in

@@ -1,7 +1,8 @@
 import Glibc
 import MeshBase
-import MeshNet
 import Testing
+
+@testable import MeshNet
 
 @Suite struct StockRoomTests {
   private let shelf = StockRoom.Shelf(workload: 7, isV4: true)
@@ -23,6 +24,24 @@ import Testing
     #expect(room.deposit([late], on: self.shelf).isEmpty)
     #expect(room.count == 0)
     #expect(!self.isOpen(late))
+  }
+
+  @Test("without an agent the last of a shelf are kept, for a time; the next agent ends that")
+  func short() {
+    let room = StockRoom { _, _ in }
+    room.prepare(self.shelf)
+    _ = room.deposit((0...StockRoom.reserve).map { _ in self.socket() }, on: self.shelf)
+    #expect(!room.isShort(self.shelf, now: 1000))
+    room.supplyEnded(now: 1000)
+    #expect(!room.isShort(self.shelf, now: 1000))
+    if let one = room.takeIfThere(self.shelf) { close(one) }
+    #expect(room.isShort(self.shelf, now: 1000))
+    #expect(room.isShort(StockRoom.Shelf(workload: 8, isV4: true), now: 1000))
+    // Said at every try to find one: the first counts.
+    room.supplyEnded(now: 15_000)
+    #expect(room.isShort(self.shelf, now: 20_999) && !room.isShort(self.shelf, now: 21_000))
+    room.reset()
+    #expect(!room.isShort(self.shelf, now: 2000))
   }
 
   @Test(

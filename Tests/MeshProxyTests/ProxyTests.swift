@@ -57,6 +57,36 @@ import Testing
     try await bench.end()
   }
 
+  @Test(
+    "without an agent connections wait in the listener, beyond the time to connect; the next agent's sockets serve them"
+  )
+  func waitsInListener() async throws {
+    let bench = try ProxyBench()
+    _ = bench.startProxy()
+    try await bench.startAgent(stockAddress: 0x7f00_0009)
+    let first = (bench.dial(), bench.accept())
+    await bench.stopAgent()
+    // Until the proxy knows it.
+    try await Task.sleep(for: .milliseconds(300))
+    // More than are in stock: 32, or 64 if the first connection came before they did.
+    let clients = (0..<100).map { _ in bench.dial() }
+    var servers: [CInt] = []
+    // Those that find no socket wait for longer than they have to connect.
+    try await Task.sleep(for: .seconds(3))
+    try await bench.startAgent(stockAddress: 0x7f00_000a)
+    while servers.count < clients.count {
+      let server = bench.accept()
+      guard server >= 0 else { break }
+      servers.append(server)
+    }
+    #expect(servers.count == clients.count)
+    #expect(servers.contains { ProxyBench.peer(of: $0) == 0x7f00_000a })
+    for server in servers { #expect(ProxyBench.send(server, 1)) }
+    #expect(clients.allSatisfy { ProxyBench.receive($0) == 1 })
+    for descriptor in clients + servers + [first.0, first.1] { close(descriptor) }
+    try await bench.end()
+  }
+
   @Test("a proxy that another process supersedes accepts no more, finishes what is open, and ends")
   func superseded() async throws {
     let bench = try ProxyBench()
