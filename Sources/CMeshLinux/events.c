@@ -74,6 +74,12 @@ int cmesh_directories_add(int fd, const char *path)
     return watch < 0 ? -errno : watch;
 }
 
+int cmesh_directories_add_moves(int fd, const char *path)
+{
+    int watch = inotify_add_watch(fd, path, IN_MOVE_SELF | IN_ONLYDIR);
+    return watch < 0 ? -errno : watch;
+}
+
 void cmesh_directories_remove(int fd, int watch) { inotify_rm_watch(fd, watch); }
 
 void cmesh_directories_drain(int fd)

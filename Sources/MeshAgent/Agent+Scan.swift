@@ -59,21 +59,31 @@ extension Agent {
   func allAreWhereTheyWere() -> Bool {
     // Taken in any case: what happened before a whole look counts no more.
     let (hasHappened, isMounted) = (self.hostWatch.takeHappened(), self.hostWatch.takeMounts())
-    if self.rest.isNew(for: .places) { self.rest.keep(places: self.placesAtRest) }
-    return self.rest.areAsTheyWere(afterEvent: hasHappened || isMounted) { ((try? DiskFile.status($0)) ?? nil)?.id }
+    let isNew = self.rest.isNew(for: .places)
+    if isNew {
+      self.rest.keep(places: self.placesAtRest)
+      self.hostWatch.followMoves(
+        of: Set(self.rest.places?.lazy.filter(\.isMount).map { HostWatch.parent(of: $0.path) } ?? []))
+    }
+    // What was renamed before it was followed is seen by the look that comes after.
+    return self.rest.areAsTheyWere(afterEvent: hasHappened || isMounted || isNew) {
+      ((try? DiskFile.status($0)) ?? nil)?.id
+    }
   }
 
   private var placesAtRest: [RestBoard.Place]? {
     guard self.enrolled.count == self.locations.count, self.enrolmentProblems.isEmpty else { return nil }
     var places: [RestBoard.Place] = []
+    var links: [String: Bool] = [:]
     for (name, workload) in self.enrolled {
       let path: String
       var isMount = false
       switch self.locations[name] {
       case .networkNamespace(let named):
         path = named
-        // A namespace has a name only by a mount, or as one of a process.
-        isMount = !named.hasPrefix("/proc/") && !Self.isLink(named)
+        // A namespace has a name only by a mount, or as one of a process. A link to it, or above it, leads elsewhere without one.
+        isMount =
+          !named.hasPrefix("/proc/") && !Self.isLink(named) && !Self.hasLink(HostWatch.parent(of: named), &links)
       case .cgroup(let named): path = self.cgroups.unified.path + named
       case .systemdUnit(let unit):
         path = workload.cgroup?.path ?? ""
@@ -83,6 +93,15 @@ extension Agent {
       places.append(RestBoard.Place(path: path, id: workload.id, isMount: isMount))
     }
     return places
+  }
+
+  /// Whether the directory or one above it is a link. `known`: of directories that were asked for before.
+  private static func hasLink(_ directory: String, _ known: inout [String: Bool]) -> Bool {
+    guard directory.utf8.count > 1 else { return false }
+    if let isKnown = known[directory] { return isKnown }
+    let isOne = Self.isLink(directory) || Self.hasLink(HostWatch.parent(of: directory), &known)
+    known[directory] = isOne
+    return isOne
   }
 
   /// Another name can be put in its place without a mount.

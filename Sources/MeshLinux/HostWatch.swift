@@ -15,6 +15,7 @@ package final class HostWatch: Sendable {
     static let directories: UInt64 = 2
     static let interfaces: UInt64 = 3
     static let process: UInt64 = 4
+    static let moves: UInt64 = 5
   }
 
   private struct State {
@@ -24,6 +25,7 @@ package final class HostWatch: Sendable {
     var hasHappened = false
     /// Watched directories, by path.
     var directories: [String: CInt] = [:]
+    var movable: [String: CInt] = [:]
   }
 
   private let set: Descriptor
@@ -32,6 +34,7 @@ package final class HostWatch: Sendable {
   /// Asked, not waited for.
   private let mountTable: Descriptor
   private let directories: Descriptor
+  private let moves: Descriptor
   private let state: Mutex<State>
 
   /// What is begun is mostly not done in one call: a namespace is mounted, then gets its interfaces.
@@ -45,7 +48,9 @@ package final class HostWatch: Sendable {
       let set = Descriptor(owning: try SystemError.checkNegated(cmesh_watch_open(), "epoll_create1"))
       let bell = Descriptor(owning: try SystemError.checkNegated(cmesh_bell_open(), "eventfd"))
       let directories = Descriptor(owning: try SystemError.checkNegated(cmesh_directories_open(), "inotify_init1"))
+      let moves = Descriptor(owning: try SystemError.checkNegated(cmesh_directories_open(), "inotify_init1"))
       try SystemError.checkNegated(cmesh_watch_add(set.rawValue, bell.rawValue, Token.bell), "epoll_ctl")
+      try SystemError.checkNegated(cmesh_watch_add(set.rawValue, moves.rawValue, Token.moves), "epoll_ctl")
       try SystemError.checkNegated(
         cmesh_watch_add(set.rawValue, directories.rawValue, Token.directories), "epoll_ctl")
       try SystemError.checkNegated(
@@ -56,6 +61,7 @@ package final class HostWatch: Sendable {
       self.set = set
       self.bell = bell
       self.directories = directories
+      self.moves = moves
     } catch {
       throw error.meshError("host", "cannot be watched")
     }
@@ -116,6 +122,27 @@ package final class HostWatch: Sendable {
     }
   }
 
+  /// Tells when one of these directories, or one above it, is renamed: every path through it leads elsewhere then, without a
+  /// mount. Of those only; one that cannot be watched is left out.
+  package func followMoves(of directories: Set<String>) {
+    self.state.withLock { state in
+      var next: [String: CInt] = [:]
+      for directory in directories {
+        var path = directory
+        while path.utf8.count > 1, next[path] == nil {
+          let watch = cmesh_directories_add_moves(self.moves.rawValue, path)
+          if watch >= 0 { next[path] = watch }
+          path = Self.parent(of: path)
+        }
+      }
+      let kept = Set(next.values)
+      for watch in state.movable.values where !kept.contains(watch) {
+        cmesh_directories_remove(self.moves.rawValue, watch)
+      }
+      state.movable = next
+    }
+  }
+
   /// Tells when it ends, as long as the handle is held.
   package func follow(_ process: ProcessHandle) {
     // One that cannot be waited for is seen to have ended when the while has passed.
@@ -147,6 +174,7 @@ package final class HostWatch: Sendable {
       guard ready > 0, tokens.prefix(Int(ready)).contains(where: { $0 != Token.bell }) else { continue }
       usleep(Self.settleMicroseconds)
       cmesh_directories_drain(self.directories.rawValue)
+      cmesh_directories_drain(self.moves.rawValue)
       self.state.withLock { $0.hasHappened = true }
       body()
       usleep(Self.restMicroseconds)

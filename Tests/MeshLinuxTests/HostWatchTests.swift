@@ -45,6 +45,28 @@ struct HostWatchTests {
     }
   }
 
+  @Test("a directory that is renamed is told, and one above it")
+  func moves() throws {
+    let path = "/tmp/martlet-moves-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+    for name in ["", "/a", "/a/b"] { try DiskFile.makeDirectory(path + name, mode: 0o700) }
+    defer { for name in ["/a/b", "/c/b", "/a", "/c", "/d", ""] { rmdir(path + name) } }
+    try self.watch(interval: 600_000) { watch, bells in
+      watch.followMoves(of: [path + "/a/b"])
+      // Nothing that only comes and goes there.
+      try DiskFile.makeDirectory(path + "/d", mode: 0o700)
+      #expect(!watch.takeHappened())
+      try DiskFile.rename(path + "/a", to: path + "/c")
+      #expect(eventually { bells.count.load(ordering: .relaxed) >= 1 })
+      #expect(watch.takeHappened())
+      watch.followMoves(of: [path + "/c/b"])
+      let before = bells.count.load(ordering: .relaxed)
+      try DiskFile.rename(path + "/c/b", to: path + "/d/b")
+      #expect(eventually { bells.count.load(ordering: .relaxed) > before })
+      rmdir(path + "/d/b")
+      watch.followMoves(of: [])
+    }
+  }
+
   @Test("what was mounted is told when it is asked for, once")
   func mounts() throws {
     let path = "/tmp/martlet-mounts-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"

@@ -135,6 +135,38 @@ struct ChurnRootTests {
     }
   }
 
+  @Test("a directory above a namespace's name that is renamed is found at once, at rest too, and when it is back")
+  func renamedAbove() throws {
+    try Trio.with("renamedabove") { trio in
+      let node = trio.mesh.node
+      let extra = try node.pod("extra", v4: "10.77.0.5", v6: "fd77::5")
+      let (names, moved) = (trio.mesh.world.directory + "/names", trio.mesh.world.directory + "/moved")
+      let name = names + "/inner/extra"
+      for path in [names, names + "/inner"] { try DiskFile.makeDirectory(path, mode: 0o755) }
+      try DiskFile.write([], to: name, mode: 0o644)
+      #expect(try node.run(["mount", "--bind", extra.namespacePath, name]).isSuccess)
+      defer { for path in [names, moved] { _ = try? node.run(["umount", "-l", path + "/inner/extra"]) } }
+      try trio.mesh.apply(
+        """
+        apiVersion: martlet.dev/v1alpha1
+        kind: Workload
+        metadata: {name: extra, namespace: demo, labels: {app: extra}}
+        spec: {node: a, serviceAccount: extra, networkNamespace: \(name)}
+
+        """, file: "extra.yaml")
+      func isEnrolled() throws -> Bool {
+        try trio.mesh.martlet(["status"]).stdout.contains("4 workloads enrolled")
+      }
+      #expect(try eventually { try isEnrolled() })
+      // Until every workload is proven and the agent rests.
+      usleep(6_000_000)
+      try DiskFile.rename(names, to: moved)
+      #expect(try eventually(within: .seconds(3)) { try !isEnrolled() })
+      try DiskFile.rename(moved, to: names)
+      #expect(try eventually(within: .seconds(5)) { try isEnrolled() })
+    }
+  }
+
   /// 10 times 20; MARTLET_CYCLES=50 makes 1,000.
   @Test("200 workloads that come and go leave no descriptor, map entry, link or interface behind")
   func cycles() throws {

@@ -38,6 +38,9 @@ int cmesh_directories_open(void);
 
 /* A directory that is in it already keeps its number: number or -errno. */
 int cmesh_directories_add(int fd, const char *path);
+
+/* Tells only when the directory itself gets another name or place: not in a set with the above, an inode has one watch there. */
+int cmesh_directories_add_moves(int fd, const char *path);
 void cmesh_directories_remove(int fd, int watch);
 
 /* Reads what it was told, and forgets it. */
