@@ -171,6 +171,12 @@ extension Agent: AgentReporting {
   }
 
   package func services() async throws(MeshError) -> [ServiceReport] {
+    // None yet is not the same as none: whoever keeps a list of them would empty it.
+    guard self.isComplete, self.planner.generation > 0 else {
+      throw MeshError(
+        .unavailable, "services", "are not known yet", cause: "the agent has no complete snapshot in force",
+        next: "start martlet-control, or look at its log")
+    }
     let snapshot = self.planner.resolved.snapshot
     return snapshot.services.values.map(\.value).sorted { $0.name < $1.name }.map { service in
       ServiceReport(

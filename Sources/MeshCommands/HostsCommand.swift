@@ -26,9 +26,7 @@ struct HostsCommand: AsyncParsableCommand {
   func run() async throws {
     var lines: [String]?
     if !self.remove {
-      let services = try await AgentClient(socketPath: self.instance.socketPath).get(
-        [ServiceReport].self, "/v1/services")
-      lines = HostsFile.lines(of: services)
+      lines = HostsFile.lines(of: try await self.services())
     }
     let old = try ReplacedFile(path: self.file)
     guard let new = HostsFile.replacing(lines, in: old.bytes) else {
@@ -42,5 +40,14 @@ struct HostsCommand: AsyncParsableCommand {
     }
     try old.replace(by: new)
     Console.print(lines.map { "\(self.file): \($0.count) lines" } ?? "\(self.file): removed")
+  }
+
+  /// An agent that does not know them yet is as one that does not answer: names that were written stay.
+  private func services() async throws -> [ServiceReport] {
+    do {
+      return try await AgentClient(socketPath: self.instance.socketPath).get([ServiceReport].self, "/v1/services")
+    } catch let error as MeshError where error.code == .unavailable {
+      throw StatusError(.unreachable, "\(self.file) stays as it is: \(error)")
+    }
   }
 }

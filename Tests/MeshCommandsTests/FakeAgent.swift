@@ -11,8 +11,12 @@ final class FakeAgent: AgentReporting {
   let flows = FlowFeed(capacity: 1000)
   let level = Mutex<LogLevelWord?>(nil)
   let ready: Bool
+  let hasSnapshot: Bool
 
-  init(ready: Bool = true) { self.ready = ready }
+  init(ready: Bool = true, hasSnapshot: Bool = true) {
+    self.ready = ready
+    self.hasSnapshot = hasSnapshot
+  }
 
   func status() async -> AgentStatus {
     var status = AgentStatus(
@@ -35,7 +39,8 @@ final class FakeAgent: AgentReporting {
     }
   }
   func services() async throws(MeshError) -> [ServiceReport] {
-    [
+    guard self.hasSnapshot else { throw MeshError(.unavailable, "services", "are not known yet") }
+    return [
       ServiceReport(
         name: "default/web", addresses: ["10.96.0.1"],
         ports: [

@@ -97,6 +97,13 @@ struct HostsTests {
       #expect(second.status == .yes && second.out.hasSuffix("as it should be\n"), "\(second)")
       #expect(try attributes()[.systemFileNumber] as? UInt64 == number, "the same file")
     }
+    // One that has just started and knows no services yet takes none away.
+    try await FakeAgent(hasSnapshot: false).serve { runDirectory in
+      let early = await CommandLineResult.of("hosts", "--run-dir", runDirectory, "--file", file)
+      #expect(early.status == .unreachable && early.errors.contains("stays as it is"), "\(early)")
+      let kept = try text()
+      #expect(kept == wanted)
+    }
     // Without an agent nothing changes, and the block can go.
     let alone = await CommandLineResult.of("hosts", "--run-dir", directory, "--file", file)
     #expect(alone.status == .unreachable)
