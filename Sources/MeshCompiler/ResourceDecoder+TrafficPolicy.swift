@@ -207,7 +207,8 @@ extension ResourceDecoder {
       idleMilliseconds: fields.time("idleTimeout", PoolSettings.times),
       lifetimeMilliseconds: fields.time("lifetime", PoolSettings.times),
       requestsPerConnection: fields.count("requestsPerConnection", PoolSettings.counts),
-      streamsPerConnection: fields.count("streamsPerConnection", PoolSettings.counts))
+      streamsPerConnection: fields.count("streamsPerConnection", PoolSettings.counts),
+      warmConnections: fields.count("warmConnections", PoolSettings.warmCounts))
     fields.finish()
     return result
   }

@@ -14,6 +14,7 @@ final class HTTP2Upstream: HTTP2Wire {
   private var isConnected = false
   /// The peer's SETTINGS came.
   private(set) var stands = false
+  /// Others, or it stood without a request: it may end as one is sent.
   private(set) var hasServed = false
   private var legs: [UInt32: HTTP2Leg] = [:]
   private var queued: [HTTP2Leg] = []
@@ -177,6 +178,7 @@ final class HTTP2Upstream: HTTP2Wire {
     guard self.legs.isEmpty else { return }
     self.idleSince = self.loop.now
     guard self.queued.isEmpty, self.stands else { return }
+    self.hasServed = true
     if self.isSpent { super.drain() } else { self.resting = self.record.rests() }
   }
 

@@ -229,7 +229,7 @@ struct HTTPDispatch: ~Copyable {
     _ = upstream.machine.begin(isHead: self.isHead, upgrades: self.upgrades)
     upstream.output.bytes += self.bytes
     if let draft = self.retry { upstream.output.bytes += draft.body }
-    self.exchange.sent(isReused: upstream.hasServed)
+    self.exchange.sent(isReused: upstream.hasRested)
     if !self.exchange.keepsRequest { self.bytes.removeAll(keepingCapacity: true) }
   }
 

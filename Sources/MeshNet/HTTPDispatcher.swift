@@ -51,7 +51,11 @@ extension HTTPDispatcher {
       } else {
         self.goOnConnection(key)
       }
-    if isTaken { self.moved() } else { self.unreachable(as: .overflow, wasTried: false) }
+    guard isTaken else { return self.unreachable(as: .overflow, wasTried: false) }
+    if let share = self.dispatch.share, share.traffic?.pool.warmConnections != nil {
+      self.loop.warm(share, isHTTP2: self.dispatch.block != nil, of: self.flow, client: self.client)
+    }
+    self.moved()
   }
 
   private func goOnConnection(_ key: UpstreamPool.Key) -> Bool {

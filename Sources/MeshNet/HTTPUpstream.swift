@@ -28,6 +28,8 @@ final class HTTPUpstream: LoopMember {
   /// Requests.
   private var served: UInt64 = 0
   private let began: UInt64
+  /// Milliseconds that one may take to stand that no request waits for.
+  private static let warmTimeout: UInt64 = 5000
   /// As whoever uses it now has them.
   var terms: UpstreamTerms
   /// The service port that it is counted for.
@@ -46,7 +48,7 @@ final class HTTPUpstream: LoopMember {
 
   init(
     number: UInt64, key: UpstreamPool.Key, flow: AcceptedFlow, _ record: UpstreamRecord, _ terms: UpstreamTerms,
-    _ permit: consuming UpstreamRecord.Permit, user: any HTTPUpstreamUser, loop: RelayLoop
+    _ permit: consuming UpstreamRecord.Permit, user: (any HTTPUpstreamUser)?, loop: RelayLoop
   ) {
     self.number = number
     self.began = loop.now
@@ -79,7 +81,8 @@ final class HTTPUpstream: LoopMember {
 
   private func dialled(_ outcome: UpstreamDial.Outcome) {
     switch outcome {
-    case .waits: break
+    // Without a request there is nothing to wait for: the next one asks again.
+    case .waits: if self.user == nil { self.close() }
     case .failed, .noSocket: self.failed()
     case .connected(let socket), .connecting(let socket):
       self.descriptor = socket
@@ -91,7 +94,8 @@ final class HTTPUpstream: LoopMember {
 
   private func opened() {
     self.isOpen = true
-    self.user?.upstreamOpened(self)
+    guard let user = self.user else { return self.rest() }
+    user.upstreamOpened(self)
   }
 
   /// It could not be reached.
@@ -123,7 +127,8 @@ final class HTTPUpstream: LoopMember {
 
   // MARK: use
 
-  var hasServed: Bool { self.served > 0 }
+  /// It has waited before, so that it may end as a request is sent.
+  private(set) var hasRested = false
 
   /// Whether it may be used for another request.
   func isFit(now: UInt64) -> Bool { self.machine.isIdle && now < self.patience }
@@ -139,7 +144,7 @@ final class HTTPUpstream: LoopMember {
   /// It waits for the next request.
   private func rest() {
     self.user = nil
-    self.served += 1
+    self.hasRested = true
     self.patience = self.terms.patience(since: self.loop.now, began: self.began)
     // Before anybody is looked for who waits: who begins to wait looks the other way round.
     self.resting = self.record.rests()
@@ -186,6 +191,7 @@ final class HTTPUpstream: LoopMember {
   /// Its request has been answered.
   func done(isReusable: Bool) {
     self.held = []
+    self.served += 1
     if isReusable { self.rest() } else { self.close() }
   }
 
@@ -239,6 +245,7 @@ final class HTTPUpstream: LoopMember {
 
   func sweep(idleSweeps: Int?) {
     guard self.user == nil else { return }
+    if !self.isOpen, self.began + Self.warmTimeout <= self.loop.now { return self.close() }
     self.output.rest()
     self.held = []
   }

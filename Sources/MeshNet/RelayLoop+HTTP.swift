@@ -65,9 +65,10 @@ extension RelayLoop {
   }
 
   /// A new one that has still to dial.
+  /// - user: nil: it is to wait for a request.
   func freshUpstream(
     _ key: UpstreamPool.Key, _ flow: AcceptedFlow, _ share: RoutingTable.Share,
-    _ permit: consuming UpstreamRecord.Permit, for user: any HTTPUpstreamUser
+    _ permit: consuming UpstreamRecord.Permit, for user: (any HTTPUpstreamUser)?
   ) -> HTTPUpstream {
     let fresh = HTTPUpstream(
       number: self.nextNumber(), key: key, flow: flow, share.record, self.terms(share), permit, user: user, loop: self)

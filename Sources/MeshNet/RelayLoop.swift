@@ -18,6 +18,7 @@ final class RelayLoop: ThreadLoop {
     didSet {
       self.across = []
       self.httpScratch.clients = [:]
+      self.warmed = [:]
       self.tableNumber &+= 1
       self.closeOrphans()
     }
@@ -39,6 +40,8 @@ final class RelayLoop: ThreadLoop {
   var mirrorCalls = 0
   var callers = RelayCallers()
   var pool = UpstreamPool()
+  /// Who is warm, and when to look again.
+  var warmed: [WarmKey: UInt64] = [:]
   /// Requests that wait for a connection, by the number of their place.
   var places: [UInt64: HTTPPlace] = [:]
   /// Those that may take requests, and those whose last are under way.

@@ -30,6 +30,8 @@ struct UpstreamPool {
     return true
   }
 
+  func count(of key: Key) -> Int { self.idle[key]?.count ?? 0 }
+
   mutating func take(_ key: Key) -> UInt64? {
     guard let last = self.idle[key]?.popLast() else { return nil }
     self.count -= 1

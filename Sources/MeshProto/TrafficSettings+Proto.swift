@@ -218,6 +218,7 @@ extension Martlet_Entries_V1_PoolSettings {
     if let number = pool.lifetimeMilliseconds { self.lifetimeMilliseconds = number }
     if let number = pool.requestsPerConnection { self.requestsPerConnection = number }
     if let number = pool.streamsPerConnection { self.streamsPerConnection = number }
+    if let number = pool.warmConnections { self.warmConnections = number }
   }
 }
 
@@ -232,7 +233,9 @@ extension PoolSettings {
       requestsPerConnection: message.hasRequestsPerConnection
         ? try field["requests_per_connection"].number(message.requestsPerConnection, in: Self.counts) : nil,
       streamsPerConnection: message.hasStreamsPerConnection
-        ? try field["streams_per_connection"].number(message.streamsPerConnection, in: Self.counts) : nil)
+        ? try field["streams_per_connection"].number(message.streamsPerConnection, in: Self.counts) : nil,
+      warmConnections: message.hasWarmConnections
+        ? try field["warm_connections"].number(message.warmConnections, in: Self.warmCounts) : nil)
   }
 }
 

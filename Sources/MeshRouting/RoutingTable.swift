@@ -239,6 +239,11 @@ package final class RoutingTable: Sendable {
     share.group.members.first { !$0.choice.needsTunnel && holds($0.choice) }?.choice
   }
 
+  /// All endpoints of the share that can be dialled.
+  package func endpoints(in share: Share) -> some Sequence<Choice> {
+    share.group.members.lazy.map(\.choice).filter { !$0.needsTunnel }
+  }
+
   /// The endpoint at `target` that a connection to `original` may go to, as whoever chose it by other means is told. Nil: there is
   /// none such here.
   package func endpoint(at target: SocketEndpoint, of original: SocketEndpoint) -> Choice? {

@@ -212,6 +212,7 @@ package struct ConnectionLimits: Hashable, Sendable {
 
 /// Connections to endpoints. Nil: as the proxy has it.
 package struct PoolSettings: Hashable, Sendable {
+  package static let warmCounts: ClosedRange<UInt32> = 0...16
   package static let times: ClosedRange<UInt32> = 1...86_400_000
   package static let counts: ClosedRange<UInt32> = 1...10_000_000
 
@@ -222,15 +223,18 @@ package struct PoolSettings: Hashable, Sendable {
   package var requestsPerConnection: UInt32?
   /// At once on one connection of HTTP/2; the endpoint's own limit holds besides.
   package var streamsPerConnection: UInt32?
+  /// That wait for a request, of one loop and one workload toward each endpoint. Nil: none is opened ahead.
+  package var warmConnections: UInt32?
 
   package init(
     idleMilliseconds: UInt32? = nil, lifetimeMilliseconds: UInt32? = nil, requestsPerConnection: UInt32? = nil,
-    streamsPerConnection: UInt32? = nil
+    streamsPerConnection: UInt32? = nil, warmConnections: UInt32? = nil
   ) {
     self.idleMilliseconds = idleMilliseconds
     self.lifetimeMilliseconds = lifetimeMilliseconds
     self.requestsPerConnection = requestsPerConnection
     self.streamsPerConnection = streamsPerConnection
+    self.warmConnections = warmConnections
   }
 }
 

@@ -106,12 +106,13 @@ struct TrafficPolicyTests {
     expected = self.plain
     expected.limits = ConnectionLimits(connections: 1, pendingRequests: 0, requests: 1024, retries: 0)
     expected.pool = PoolSettings(
-      idleMilliseconds: 90_000, lifetimeMilliseconds: 3_600_000, requestsPerConnection: 1, streamsPerConnection: 100)
+      idleMilliseconds: 90_000, lifetimeMilliseconds: 3_600_000, requestsPerConnection: 1, streamsPerConnection: 100,
+      warmConnections: 2)
     #expect(
       self.settings(
         """
         limits: {connections: 1, pendingRequests: 0, requests: 1024, retries: 0}
-          connectionPool: {idleTimeout: 1m30s, lifetime: 1h, requestsPerConnection: 1, streamsPerConnection: 100}
+          connectionPool: {idleTimeout: 1m30s, lifetime: 1h, requestsPerConnection: 1, streamsPerConnection: 100, warmConnections: 2}
         """) == expected)
   }
 

@@ -164,4 +164,79 @@ import Testing
     #expect(client.message(next).text == "ok")
     await bench.end()
   }
+
+  // MARK: opened ahead
+
+  @Test("a connection waits for the request that comes beside another one")
+  func warm() async throws {
+    let bench = try await HTTPBench(traffic: try self.traffic(PoolSettings(warmConnections: 1)))
+    let record = try #require(bench.record)
+    let (one, two) = (bench.dial(), bench.dial())
+    one.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+    let first = bench.accept()
+    #expect(first.readHead().hasPrefix("GET / "))
+    let second = bench.accept()
+    _ = try await bench.counters { _ in record.hasResting }
+    #expect(second.isSilent && bench.isUndialled() && record.open(.connections) == 2)
+    self.ask(two, second)
+    // It waits again: no other one is opened.
+    #expect(bench.isUndialled())
+    first.send(Self.well)
+    #expect(one.read(through: "\r\n\r\nok").hasPrefix("HTTP/1.1 200"))
+    await bench.end()
+  }
+
+  @Test(
+    "an endpoint that comes is dialled with the next request, wherever that goes; one that ends meanwhile harms nobody")
+  func warmNewcomer() async throws {
+    let bench = try await HTTPBench(
+      backends: 2, traffic: try self.traffic(PoolSettings(warmConnections: 1)), isOne: true)
+    try await bench.use(nil, without: [1])
+    let client = bench.dial()
+    client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+    let first = bench.accept()
+    #expect(first.readHead().hasPrefix("GET / "))
+    first.send(Self.well)
+    _ = client.read(through: "\r\n\r\nok")
+    #expect(bench.isUndialled(1))
+    try await bench.use(nil, without: [])
+    let warm = bench.accept()
+    client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+    let newcomer = bench.accept(1)
+    withExtendedLifetime((warm, newcomer)) {}
+    await bench.end()
+  }
+
+  @Test("nothing is opened ahead beyond the limit")
+  func warmLimit() async throws {
+    var traffic = try self.traffic(PoolSettings(warmConnections: 4))
+    traffic.limits.connections = 2
+    let bench = try await HTTPBench(traffic: traffic)
+    let record = try #require(bench.record)
+    let client = bench.dial()
+    client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+    let (first, second) = (bench.accept(), bench.accept())
+    #expect(first.readHead().hasPrefix("GET / "))
+    #expect(bench.isUndialled() && record.open(.connections) == 2 && record.overflows(.connections) == 0)
+    first.send(Self.well)
+    #expect(client.read(through: "\r\n\r\nok").hasPrefix("HTTP/1.1 200"))
+    withExtendedLifetime(second) {}
+    await bench.end()
+  }
+
+  @Test("of HTTP/2 one connection is there for each endpoint")
+  func warmStreams() async throws {
+    let bench = try await HTTPBench(
+      backends: 2, appProtocol: .http2, traffic: try self.traffic(PoolSettings(warmConnections: 3)), isOne: true)
+    let record = try #require(bench.record)
+    let client = bench.dial()
+    client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+    let servers = [HTTP2Peer(bench.accept(0), .server), HTTP2Peer(bench.accept(1), .server)]
+    for server in servers { server.settle() }
+    #expect(bench.isUndialled(0) && bench.isUndialled(1) && record.open(.connections) == 2)
+    let asked = try #require(servers.first { !$0.streams.isEmpty })
+    asked.answer(asked.request(), "two")
+    #expect(client.read(through: "two").hasPrefix("HTTP/1.1 200"))
+    await bench.end()
+  }
 }

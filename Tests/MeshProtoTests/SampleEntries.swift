@@ -112,7 +112,8 @@ enum Sample {
         baseEjectionMilliseconds: 10_000, maximumEjectionMilliseconds: 60_000, maximumEjectionPercent: 20),
       limits: ConnectionLimits(connections: 100, pendingRequests: 0, requests: 200, retries: 3),
       pool: PoolSettings(
-        idleMilliseconds: 1000, lifetimeMilliseconds: 60_000, requestsPerConnection: 1000, streamsPerConnection: 50),
+        idleMilliseconds: 1000, lifetimeMilliseconds: 60_000, requestsPerConnection: 1000, streamsPerConnection: 50,
+        warmConnections: 2),
       retries: RetrySettings(
         budget: .init(percent: 25, perSecond: 5),
         rule: HTTPRetry(codes: [503], attempts: 3, backoffMilliseconds: 10), repeatsAll: true,

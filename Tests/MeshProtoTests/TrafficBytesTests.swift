@@ -96,6 +96,7 @@ struct TrafficBytesTests {
       ("success_rate.endpoints: 0 is not", { $0.outliers[0].successRate[0].endpoints = 0 }),
       ("limits.connections: 0 is not", { $0.limits[0].connections = 0 }),
       ("pool.streams_per_connection: 0 is not", { $0.pool[0].streamsPerConnection = 0 }),
+      ("pool.warm_connections: 17 is not", { $0.pool[0].warmConnections = 17 }),
       ("retries: missing", { $0.retries = [] }), ("budget_percent: 101", { $0.retries[0].budgetPercent = 101 }),
       ("retries.rule.codes[0]: 200", { $0.retries[0].rule[0].codes = [200] }),
       ("body_bytes: 1048577 is not", { $0.retries[0].bodyBytes = 1_048_577 }),
@@ -197,7 +198,8 @@ extension SplitMix64 {
       requests: self.maybe(1...counts.upperBound), retries: self.maybe(counts))
     result.pool = PoolSettings(
       idleMilliseconds: self.maybe(PoolSettings.times), lifetimeMilliseconds: self.maybe(PoolSettings.times),
-      requestsPerConnection: self.maybe(PoolSettings.counts), streamsPerConnection: self.maybe(PoolSettings.counts))
+      requestsPerConnection: self.maybe(PoolSettings.counts), streamsPerConnection: self.maybe(PoolSettings.counts),
+      warmConnections: self.maybe(PoolSettings.warmCounts))
     result.retries = RetrySettings(
       budget: .init(percent: self.number(RetrySettings.percents), perSecond: self.number(RetrySettings.rates)),
       rule: self.oneIn(2)

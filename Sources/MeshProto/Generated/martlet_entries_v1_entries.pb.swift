@@ -1231,6 +1231,15 @@ package nonisolated struct Martlet_Entries_V1_PoolSettings: Sendable {
   /// Clears the value of `streamsPerConnection`. Subsequent reads from it will return its default value.
   package mutating func clearStreamsPerConnection() {self._streamsPerConnection = nil}
 
+  package var warmConnections: UInt32 {
+    get {_warmConnections ?? 0}
+    set {_warmConnections = newValue}
+  }
+  /// Returns true if `warmConnections` has been explicitly set.
+  package var hasWarmConnections: Bool {self._warmConnections != nil}
+  /// Clears the value of `warmConnections`. Subsequent reads from it will return its default value.
+  package mutating func clearWarmConnections() {self._warmConnections = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1239,6 +1248,7 @@ package nonisolated struct Martlet_Entries_V1_PoolSettings: Sendable {
   fileprivate var _lifetimeMilliseconds: UInt32? = nil
   fileprivate var _requestsPerConnection: UInt32? = nil
   fileprivate var _streamsPerConnection: UInt32? = nil
+  fileprivate var _warmConnections: UInt32? = nil
 }
 
 package nonisolated struct Martlet_Entries_V1_RetrySettings: Sendable {
@@ -3786,7 +3796,7 @@ nonisolated extension Martlet_Entries_V1_ConnectionLimits: SwiftProtobuf.Message
 
 nonisolated extension Martlet_Entries_V1_PoolSettings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PoolSettings"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}idle_milliseconds\0\u{3}lifetime_milliseconds\0\u{3}requests_per_connection\0\u{3}streams_per_connection\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}idle_milliseconds\0\u{3}lifetime_milliseconds\0\u{3}requests_per_connection\0\u{3}streams_per_connection\0\u{3}warm_connections\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3798,6 +3808,7 @@ nonisolated extension Martlet_Entries_V1_PoolSettings: SwiftProtobuf.Message, Sw
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self._lifetimeMilliseconds) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self._requestsPerConnection) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self._streamsPerConnection) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._warmConnections) }()
       default: break
       }
     }
@@ -3820,6 +3831,9 @@ nonisolated extension Martlet_Entries_V1_PoolSettings: SwiftProtobuf.Message, Sw
     try { if let v = self._streamsPerConnection {
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
     } }()
+    try { if let v = self._warmConnections {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3828,6 +3842,7 @@ nonisolated extension Martlet_Entries_V1_PoolSettings: SwiftProtobuf.Message, Sw
     if lhs._lifetimeMilliseconds != rhs._lifetimeMilliseconds {return false}
     if lhs._requestsPerConnection != rhs._requestsPerConnection {return false}
     if lhs._streamsPerConnection != rhs._streamsPerConnection {return false}
+    if lhs._warmConnections != rhs._warmConnections {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
