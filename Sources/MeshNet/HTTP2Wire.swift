@@ -351,6 +351,15 @@ class HTTP2Wire: LoopMember {
     self.settle()
   }
 
+  /// A client that takes nothing of what waits for it is cut before the kernel ends everybody's.
+  func relieve(_ strain: Strain) {
+    guard strain >= .full, self.side == .client, self.phase == .open, !self.wasEmpty,
+      self.takenAt + RelayLoop.strainPatience <= self.loop.now
+    else { return }
+    self.loop.count(HTTPLocalAnswer.overloaded.reason)
+    self.broken()
+  }
+
   func sweep(idleSweeps: Int?) {
     if self.machine.openStreams == 0 { self.output.rest() }
     self.expire(now: self.loop.now)

@@ -84,6 +84,19 @@ extension HTTPConnection {
     self.expire(now: self.loop.now)
   }
 
+  /// A head that is not whole is new work. A client that takes nothing of its answer is cut before the kernel ends everybody's.
+  func relieve(_ strain: Strain) {
+    guard self.phase == .open else { return }
+    if strain >= .shed, self.headBegan != nil, self.dispatch.phase == .idle {
+      self.answerLocally(.overloaded)
+      self.pump()
+    } else if strain >= .full, !self.output.isEmpty, self.movedAt + RelayLoop.strainPatience <= self.loop.now {
+      self.loop.count(HTTPLocalAnswer.overloaded.reason)
+      self.account.flags.formUnion(HTTPLocalAnswer.overloaded.flags)
+      self.abort()
+    }
+  }
+
   func drain() {
     self.server.drain()
     guard self.phase == .open, self.server.isIdle, self.held.isEmpty, !self.isReadable else { return }

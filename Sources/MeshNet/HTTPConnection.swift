@@ -223,6 +223,7 @@ final class HTTPConnection: LoopMember, HTTPDispatcher {
       case .needsInput:
         if step.consumed == 0 {
           self.noteHead(isBegun: !self.server.isIdle && self.server.request == nil)
+          if self.headBegan != nil, self.loop.strain.now >= .shed { self.answerLocally(.overloaded) }
           return at
         }
       case .waits: return at

@@ -20,6 +20,8 @@ protocol LoopMember: AnyObject {
   func sweep(idleSweeps: Int?)
   /// An upstream socket that it waited for. False: it waits no more.
   func delivered(_ socket: CInt) -> Bool
+  /// Memory runs out: what it can do without, or is not worth to be kept, goes.
+  func relieve(_ strain: Strain)
   /// The process ends: what is under way is the last.
   func drain()
   /// Its workload or namespace is gone: ends now, and says so where the protocol has a word for it.
@@ -30,4 +32,5 @@ protocol LoopMember: AnyObject {
 
 extension LoopMember {
   func withdraw() { self.abort() }
+  func relieve(_ strain: Strain) {}
 }

@@ -170,6 +170,14 @@ package final class Relay: Sendable {
     }
   }
 
+  /// Memory runs out, as `strain` says: what can go goes.
+  package func relieve() {
+    for thread in self.threads { thread.post { $0.relieve() } }
+  }
+
+  /// Free pages of the heap are the kernel's again. Takes a moment in which nothing is allocated.
+  package static func giveBackMemory() { cmesh_relay_give_back() }
+
   /// Closes every connection with RST.
   package func abortAll() {
     for thread in self.threads { thread.post { $0.abortAll { _ in true } } }

@@ -79,6 +79,8 @@ final class RelayLoop: ThreadLoop {
   /// How often connect deadlines are looked at.
   private static let expiryInterval: UInt64 = 20
   private static let acceptPause: UInt64 = 1000
+  /// How long who stands still may do so when no memory is left.
+  static let strainPatience: UInt64 = 1000
   /// Connections accepted in one turn from one listener.
   private static let acceptBatch = 16
   /// The last time: as many as can wait in a listener (net.core.somaxconn).
@@ -368,6 +370,14 @@ final class RelayLoop: ThreadLoop {
 
   func withdrawAll(where condition: (any LoopMember) -> Bool) {
     for connection in Array(self.connections.values) where condition(connection) { connection.withdraw() }
+  }
+
+  /// Memory runs out.
+  func relieve() {
+    let strain = self.strain.now
+    guard strain >= .trim else { return }
+    self.closeOldIdle(all: true)
+    for connection in Array(self.connections.values) { connection.relieve(strain) }
   }
 
   func abortAll(where condition: (any LoopMember) -> Bool) {

@@ -1,14 +1,14 @@
 import Synchronization
 
 /// How near the process is to the end of its memory, and what it does no more. Each step holds besides those before it: first
-/// goes what nobody waits for, then new work, at last whoever comes; what is under way is never cut for it.
+/// goes what nobody waits for, then new work, at last whoever comes, and who stands still. What moves is never cut for it.
 package enum Strain: UInt8, Comparable, Sendable, CaseIterable {
   case none = 0
   /// No copies to mirrors; upstream connections at rest are closed.
   case trim = 1
-  /// New requests are answered with 503, new connections of other ports are closed with RST.
+  /// New requests, and those whose head is not whole, are answered with 503; new connections of other ports are closed with RST.
   case shed = 2
-  /// Every new connection is closed with RST before anything is read of it.
+  /// Every new connection is closed with RST before anything is read of it; clients that take nothing of what waits for them too.
   case full = 3
 
   /// Percent of the limit from which on it holds.
@@ -44,9 +44,14 @@ package struct StrainGauge: Sendable {
     return self.strain != before
   }
 
-  /// When to look again: seldom while there is room, because each look wakes a thread.
+  /// Bytes that a process may come to hold in a millisecond: what a fast network brings.
+  private static let growth = 256_000.0
+
+  /// When to look again: before the room up to the first step can be used up, but seldom while there is much, because each look wakes
+  /// a thread.
   package static func pause(used: UInt64, limit: UInt64) -> Duration {
-    Double(used) < 0.6 * Double(limit) ? .seconds(1) : .milliseconds(100)
+    let room = Double(limit) * Double(Strain.trim.threshold) / 100 - Double(used)
+    return .milliseconds(Int(min(1000, max(25, room / Self.growth))))
   }
 }
 

@@ -12,16 +12,19 @@ struct MemoryLimit: Equatable, Sendable {
 
   /// - read: a file's text; nil: there is none.
   static func find(read: (String) -> String?) -> MemoryLimit? {
-    guard let own = read("/proc/self/cgroup"), let mounts = read("/proc/self/mounts") else { return nil }
+    guard let own = read("/proc/self/cgroup"), let mounts = read("/proc/self/mountinfo") else { return nil }
     var found: [MemoryLimit] = []
     for line in own.split(separator: "\n") {
       let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
       guard parts.count == 3 else { continue }
       let isUnified = parts[0] == "0" && parts[1].isEmpty
       guard isUnified || parts[1].split(separator: ",").contains("memory"),
-        let root = Self.mount(mounts, isUnified: isUnified)
+        let mount = Self.mount(mounts, isUnified: isUnified),
+        // In a namespace of cgroups both begin at its root, which the mount may be above of: `/../..` (cgroup_namespaces(7)).
+        let below = Self.path(String(parts[2]), below: mount.root)
       else { continue }
-      var path = parts[2] == "/" ? "" : String(parts[2])
+      let root = mount.place
+      var path = below
       while true {
         let directory = root + path
         let file = isUnified ? "memory.max" : "memory.limit_in_bytes"
@@ -46,17 +49,25 @@ struct MemoryLimit: Equatable, Sendable {
     return used - min(used, idle ?? 0)
   }
 
-  private static func mount(_ mounts: String, isUnified: Bool) -> String? {
+  /// Where the hierarchy is mounted, and which cgroup of it (proc_pid_mountinfo(5)).
+  private static func mount(_ mounts: String, isUnified: Bool) -> (root: String, place: String)? {
     for line in mounts.split(separator: "\n") {
       let fields = line.split(separator: " ")
-      guard fields.count >= 4 else { continue }
-      if isUnified
-        ? fields[2] == "cgroup2" : fields[2] == "cgroup" && fields[3].split(separator: ",").contains("memory")
-      {
-        return fields[1] == "/" ? "" : String(fields[1])
+      guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count >= dash + 4 else { continue }
+      let (type, options) = (fields[dash + 1], fields[dash + 3])
+      if isUnified ? type == "cgroup2" : type == "cgroup" && options.split(separator: ",").contains("memory") {
+        return (String(fields[3]), fields[4] == "/" ? "" : String(fields[4]))
       }
     }
     return nil
+  }
+
+  /// Nil: what is mounted does not show it.
+  private static func path(_ path: String, below root: String) -> String? {
+    let (path, root) = (path == "/" ? "" : path, root == "/" ? "" : root)
+    guard path.hasPrefix(root) else { return nil }
+    let rest = path.dropFirst(root.count)
+    return rest.isEmpty || rest.hasPrefix("/") ? String(rest) : nil
   }
 
   /// `max` is none.

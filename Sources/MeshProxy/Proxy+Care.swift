@@ -34,20 +34,27 @@ extension Proxy {
   }
 
   /// Until it is cancelled; at once where memory has no limit.
-  static func watchMemory(for strain: SharedStrain, _ logger: Logger, read: @Sendable (String) -> String? = Self.text)
-    async
-  {
+  static func watchMemory(
+    for strain: SharedStrain, of relay: Relay, _ logger: Logger, read: @Sendable (String) -> String? = Self.text
+  ) async {
     guard let memory = MemoryLimit.find(read: read) else { return }
     logger.info(
       "memory is limited; work is refused before it ends",
       metadata: [LogKey.path: "\(memory.directory)", "limit": "\(memory.limit)"])
     var gauge = StrainGauge()
+    var relieved: ContinuousClock.Instant?
     while let used = memory.used(read: read) {
       if gauge.measure(used: used, limit: memory.limit) {
         strain.now = gauge.strain
         logger.warning(
           gauge.strain == .none ? "memory is there again: all work is done" : "memory runs out: work is refused",
           metadata: ["level": "\(gauge.strain)", "used": "\(used)", "limit": "\(memory.limit)"])
+      }
+      // Again and again, because who has to go may have come to that meanwhile.
+      if gauge.strain >= .trim, relieved.map({ $0 + .milliseconds(250) <= .now }) ?? true {
+        relieved = .now
+        relay.relieve()
+        Relay.giveBackMemory()
       }
       guard (try? await Task.sleep(for: StrainGauge.pause(used: used, limit: memory.limit))) != nil else { return }
     }

@@ -86,7 +86,7 @@ package struct Proxy: Service {
     link.start()
     await withTaskGroup(of: Void.self) { tasks in
       tasks.addTask { await Self.watchLoops(of: relay, self.logger) }
-      tasks.addTask { await Self.watchMemory(for: strain, self.logger) }
+      tasks.addTask { await Self.watchMemory(for: strain, of: relay, self.logger) }
       // Through the drain as well: what was accepted last may wait for a socket of the agent.
       tasks.addTask {
         var report = StatsReport()

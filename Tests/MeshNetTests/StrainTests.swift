@@ -1,3 +1,4 @@
+import Glibc
 import MeshBase
 import MeshHTTP
 import MeshNet
@@ -26,9 +27,10 @@ struct StrainTests {
 
   @Test("looked at seldom while there is room, and often when there is little")
   func pauses() {
-    #expect(StrainGauge.pause(used: 50, limit: 100) == .seconds(1))
-    #expect(StrainGauge.pause(used: 70, limit: 100) == .milliseconds(100))
-    #expect(StrainGauge.pause(used: UInt64.max, limit: 1) == .milliseconds(100))
+    #expect(StrainGauge.pause(used: 100 << 20, limit: 1 << 30) == .seconds(1))
+    #expect(StrainGauge.pause(used: 40 << 20, limit: 64 << 20) == .milliseconds(45))
+    #expect(StrainGauge.pause(used: 70, limit: 100) == .milliseconds(25))
+    #expect(StrainGauge.pause(used: UInt64.max, limit: 1) == .milliseconds(25))
   }
 
   @Test("requests are answered with 503 and say why, what is under way is finished, and all is well again afterwards")
@@ -56,6 +58,54 @@ struct StrainTests {
     let third = bench.dial()
     third.send("GET /3 HTTP/1.1\r\nHost: web\r\n\r\n")
     #expect(bench.accept().readHead().hasPrefix("GET /3"))
+    await bench.end()
+  }
+
+  @Test("a head that is not whole is new work: it is answered at once, and one that comes too")
+  func heads() async throws {
+    let strain = SharedStrain()
+    let bench = try await HTTPBench(strain: strain)
+    let client = bench.dial()
+    client.send("GET /1 HTTP/1.1\r\nHost: web\r\n")
+    _ = try await bench.counters { $0.active == 1 }
+    #expect(client.isSilent)
+    strain.now = .shed
+    bench.relay.relieve()
+    let (text, end) = client.readAll()
+    #expect(text.hasPrefix("HTTP/1.1 503") && text.contains("x-martlet-overloaded: true\r\n") && end == 0)
+    let late = bench.dial()
+    late.send("GET /1 HTTP/1.1\r\nHost: w")
+    #expect(late.readAll().text.hasPrefix("HTTP/1.1 503"))
+    await bench.end()
+  }
+
+  @Test("when nothing else helps, a client that takes nothing of its answer is cut, and one that takes it is not")
+  func slowReaders() async throws {
+    let strain = SharedStrain()
+    let bench = try await HTTPBench(strain: strain)
+    let clients = [bench.dial(), bench.dial()]
+    let servers = clients.map { client in
+      client.send("GET /1 HTTP/1.1\r\nHost: web\r\n\r\n")
+      let server = bench.accept()
+      _ = server.readHead()
+      return server
+    }
+    let size = 64 << 20
+    for server in servers {
+      server.send("HTTP/1.1 200 OK\r\nContent-Length: \(size)\r\n\r\n")
+      _ = fcntl(server.descriptor, F_SETFL, O_NONBLOCK)
+      // As much as all between the two takes.
+      while RelayBench.send(server.descriptor, [UInt8](repeating: 0x61, count: 1 << 20)) > 0 {}
+    }
+    try await Task.sleep(for: .milliseconds(1100))
+    _ = clients[1].read(2 << 20)
+    try await Task.sleep(for: .milliseconds(100))
+    strain.now = .full
+    bench.relay.relieve()
+    let counters = try await bench.counters { $0.refused["overloaded"] == 1 }
+    #expect(counters.refused == ["overloaded": 1] && counters.active == 1)
+    #expect(clients[0].readAll().end != 0)
+    #expect(clients[1].read(64 << 10).count == 64 << 10)
     await bench.end()
   }
 

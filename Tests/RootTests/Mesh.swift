@@ -18,6 +18,8 @@ final class Mesh {
   var parsesHTTP = false
   /// More options of the control plane.
   var controlOptions: [String] = []
+  /// Words before the proxy's own.
+  var proxyWrapper: [String] = []
   private(set) var control: WorldProcess?
   private(set) var agent: WorldProcess?
 
@@ -61,6 +63,16 @@ final class Mesh {
     self.agent = try self.launchAgent(wrapper: wrapper)
   }
 
+  /// A script, if other words come first: what is given to the agent is one program.
+  private func proxyProgram() throws -> String {
+    let program = Self.binaries + "/martlet-proxy"
+    guard !self.proxyWrapper.isEmpty else { return program }
+    let words = (self.proxyWrapper + [program]).map { "'\($0.replacing("'", with: "'\\''"))'" }
+    let script = self.runDirectory + "/proxy.sh"
+    try DiskFile.write(Array("#!/bin/sh\nexec \(words.joined(separator: " ")) \"$@\"\n".utf8), to: script, mode: 0o755)
+    return script
+  }
+
   /// One of several that were launched is the mesh's.
   func take(_ agent: WorldProcess) { self.agent = agent }
 
@@ -70,7 +82,7 @@ final class Mesh {
       wrapper + [
         Self.binaries + "/martletd", "--node", self.node.name, "--control", "unix:" + self.controlSocket,
         "--state-dir", self.stateDirectory + "/agent", "--bpf-dir", Self.root + "/.build/bpf", "--proxy",
-        Self.binaries + "/martlet-proxy", "--proxy-user", "nobody", "--health-address", "127.0.0.1:15021",
+        try self.proxyProgram(), "--proxy-user", "nobody", "--health-address", "127.0.0.1:15021",
         "--metrics-address", "127.0.0.1:15020", "--log-level", "debug",
       ] + self.instance + (self.parsesHTTP ? [] : ["--no-http"]) + self.agentOptions)
   }

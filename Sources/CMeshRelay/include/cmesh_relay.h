@@ -70,6 +70,8 @@ void cmesh_relay_tune(int fd);
 void cmesh_relay_close(int fd);
 /* close(2) with RST: what waits to be sent is dropped (socket(7), SO_LINGER). */
 void cmesh_relay_reset(int fd);
+/* Free pages of the heap are the kernel's again (malloc_trim(3)). */
+void cmesh_relay_give_back(void);
 
 ssize_t cmesh_relay_receive(int fd, void *bytes, size_t size);
 ssize_t cmesh_relay_send(int fd, const void *bytes, size_t size);
