@@ -252,6 +252,14 @@ let fuzz: [Target] =
       name: "Fuzz", dependencies: ["MeshBase", "MeshSnapshot", "MeshHTTP", "MeshRouting"], swiftSettings: everyTarget)
   ] : []
 
+// Only scripts/bench asks for it.
+let bench: [Target] =
+  Context.environment["MARTLET_BENCH"] == "build"
+  ? [
+    .executableTarget(
+      name: "ChoiceBench", dependencies: ["MeshBase", "MeshSnapshot", "MeshRouting"], swiftSettings: everyTarget)
+  ] : []
+
 let package = Package(
   name: "martlet",
   dependencies: [
@@ -268,5 +276,5 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
   ],
-  targets: ground + floor1 + floor2 + floor3 + floor4 + floor5 + floor6 + roof + side + fuzz
+  targets: ground + floor1 + floor2 + floor3 + floor4 + floor5 + floor6 + roof + side + fuzz + bench
 )

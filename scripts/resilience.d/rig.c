@@ -219,6 +219,8 @@ static atomic_long counts[KINDS];
 static atomic_long times[BUCKETS + 1];
 static uint32_t slow[1 << 16];
 static atomic_long slow_count;
+/* How late a thread woke at most that had slept until its call was due: what the machine, not the callee, made of it. In us. */
+static atomic_long overslept;
 static atomic_long next_call;
 static struct sockaddr_in target;
 static char request[512];
@@ -275,6 +277,13 @@ static int ask(int *socket)
     return result;
 }
 
+static void note_most(atomic_long *most, long value)
+{
+    long known = atomic_load(most);
+    while (value > known && !atomic_compare_exchange_weak(most, &known, value)) {
+    }
+}
+
 static void *call_all(void *argument)
 {
     int socket = -1;
@@ -284,7 +293,10 @@ static void *call_all(void *argument)
         if (number >= calls)
             break;
         uint64_t due = begin_us + (uint64_t)number * every_ns / 1000;
+        int sleeps = now_us() < due;
         rest_until(due);
+        if (sleeps)
+            note_most(&overslept, (long)(now_us() - due));
         int result = ask(&socket);
         uint64_t spent = now_us() - due, bucket = spent / 100;
         atomic_fetch_add(&counts[result], 1);
@@ -339,7 +351,8 @@ static int call(char **words)
     for (int i = 0; i < threads; i++)
         pthread_join(all[i], NULL);
     qsort(slow, (size_t)(slow_count < (long)(sizeof slow / sizeof *slow) ? slow_count : (long)(sizeof slow / sizeof *slow)), sizeof *slow, by_size);
-    printf("{\"calls\": %ld, \"p50\": %.1f, \"p99\": %.1f, \"p999\": %.1f", calls, percentile(0.5), percentile(0.99), percentile(0.999));
+    printf("{\"calls\": %ld, \"p50\": %.1f, \"p99\": %.1f, \"p999\": %.1f, \"overslept\": %.1f", calls, percentile(0.5), percentile(0.99),
+           percentile(0.999), (double)atomic_load(&overslept) / 1000);
     for (int i = 0; i < KINDS; i++)
         printf(", \"%s\": %ld", kinds[i], atomic_load(&counts[i]));
     puts("}");
