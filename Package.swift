@@ -41,6 +41,8 @@ let grpcTransport: Target.Dependency = .product(
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -108,9 +110,8 @@ let floor5: [Target] = [
   .target(
     name: "MeshWire",
     dependencies: [
-      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTelemetry", protobuf, grpc, grpcTransport, nio,
-      nioPosix,
-      nioHTTP1, logging, lifecycle,
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTelemetry", "MeshIdentity", protobuf, grpc,
+      grpcTransport, nio, nioPosix, nioHTTP1, nioTLS, nioSSL, x509, logging, lifecycle,
     ],
     swiftSettings: driver),
   .target(
@@ -121,14 +122,14 @@ let floor6: [Target] = [
   .target(
     name: "MeshControlPlane",
     dependencies: [
-      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTelemetry", "MeshCompiler", "MeshLinux", "MeshWire",
-      "MeshStore", nio, nioPosix, nioHTTP1, logging, lifecycle, signals,
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTelemetry", "MeshIdentity", "MeshCompiler", "MeshLinux",
+      "MeshWire", "MeshStore", nio, nioPosix, nioHTTP1, x509, logging, lifecycle, signals,
     ], swiftSettings: driver),
   .target(
     name: "MeshAgent",
     dependencies: [
       "CMeshABI", "MeshBase", "MeshSnapshot", "MeshPolicy", "MeshSync", "MeshProto", "MeshContainers", "MeshTelemetry",
-      "MeshRouting", "MeshHTTP",
+      "MeshRouting", "MeshHTTP", "MeshIdentity",
       "MeshDatapath", "MeshDNS", "MeshLinux", "MeshBPF", "MeshLink", "MeshWire", nio, nioPosix, nioHTTP1, logging,
       lifecycle, grpc,
     ], swiftSettings: driver),
@@ -216,19 +217,25 @@ let side: [Target] = [
       "MeshNet",
       "MeshTestSupport", "martlet-proxy", nioPosix, logging,
     ]),
-  tests("MeshWire", ["MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshTestSupport", grpc, logging]),
+  tests(
+    "MeshWire",
+    [
+      "MeshBase", "MeshSnapshot", "MeshSync", "MeshProto", "MeshIdentity", "MeshTestSupport", grpc, nio, nioPosix,
+      nioSSL, logging,
+    ]),
   tests("MeshStore", ["MeshBase", "MeshSnapshot", "MeshCompiler", "MeshTestSupport", nio, nioPosix, logging]),
   tests(
     "MeshControlPlane",
     [
       "MeshBase", "MeshSnapshot", "MeshSync", "MeshWire", "MeshCompiler", "MeshLinux", "MeshTelemetry",
-      "MeshTestSupport", logging, lifecycle,
+      "MeshIdentity", "MeshTestSupport", "MeshProto", nio, nioPosix, nioSSL, x509, logging,
+      lifecycle,
     ]),
   tests(
     "MeshAgent",
     [
       "CMeshABI", "MeshBase", "MeshHTTP", "MeshSnapshot", "MeshPolicy", "MeshDatapath", "MeshDNS", "MeshLinux",
-      "MeshBPF", "MeshTelemetry", "MeshTestSupport", "MeshWire", nio, nioPosix, nioHTTP1, logging,
+      "MeshBPF", "MeshTelemetry", "MeshIdentity", "MeshTestSupport", "MeshWire", nio, nioPosix, nioHTTP1, logging,
     ]),
   tests(
     "MeshCommands",
@@ -265,6 +272,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
+    .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),

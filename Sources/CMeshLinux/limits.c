@@ -2,6 +2,7 @@
 #include "cmesh_limits.h"
 
 #include <errno.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 int cmesh_descriptor_limit(struct cmesh_limit *limit)
@@ -23,4 +24,11 @@ int cmesh_raise_descriptor_limit(struct cmesh_limit *limit)
     if (setrlimit(RLIMIT_NOFILE, &now) < 0)
         return -errno;
     return cmesh_descriptor_limit(limit);
+}
+
+void cmesh_no_dumps(void)
+{
+    struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

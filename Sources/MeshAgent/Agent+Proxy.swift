@@ -17,6 +17,7 @@ extension Agent {
       self.proxy.pid = UInt32(clamping: process)
       self.proxy.version = version
       self.logger.info("proxy connected", metadata: [LogKey.process: "\(process)", LogKey.version: "\(version)"])
+      self.proveIdentities()
       self.handOverListeners()
       self.naming.proxyConnected()
       self.settleNames()

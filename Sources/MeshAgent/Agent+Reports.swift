@@ -245,6 +245,8 @@ extension Agent: AgentReporting {
     return reports.sorted { $0.name < $1.name }
   }
 
+  package func certificates() async throws(MeshError) -> [CertificateReport] { self.certificateReports() }
+
   package func connections() async throws(MeshError) -> [ConnectionReport] {
     let names = self.names.current
     let now = MonotonicClock.nanoseconds

@@ -24,6 +24,7 @@ extension Agent {
       Task { await self.supervisor.snapshotCame() }
     }
     guard self.isComplete else { return [] }
+    self.followIdentities(isNew: batch.isComplete)
     self.reconcile(batch.delta)
     // Nothing to write: nothing waits.
     if self.tablesFollow { self.firstHeard = 0 }

@@ -37,6 +37,12 @@ package actor Agent {
 
   /// Set once, before anything runs.
   var link: ProxyLinkServer?
+  /// Set once, with the session.
+  var certificates: CertificateKeeper?
+  let nodeIdentity: NodeIdentity?
+  /// What `certificates` was told.
+  var wantedIdentities: Set<SPIFFEID> = []
+  var toldConfig: ContentVersion?
   var sessionStatus: @Sendable () -> ControlPlaneStatus = { ControlPlaneStatus(state: .unused) }
 
   var planner: DatapathPlanner
@@ -164,6 +170,12 @@ package actor Agent {
     self.service = service
     self.runDirectory = try RunDirectory(path: configuration.runDirectory)
     try DiskFile.makeDirectory(configuration.stateDirectory, mode: 0o700)
+    self.nodeIdentity = try configuration.controlPlane.map { endpoint throws(MeshError) in
+      try NodeIdentity(
+        .init(
+          node: configuration.node, controlPlane: endpoint, tokenFile: configuration.joinTokenFile,
+          directory: configuration.identityDirectory), logger: logger)
+    }
     let limit = try DescriptorLimit.raise()
     guard limit.soft >= Self.leastDescriptors else {
       throw MeshError(

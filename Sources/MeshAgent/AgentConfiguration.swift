@@ -42,6 +42,10 @@ package struct AgentConfiguration: Sendable {
   package var mapSizes: MapSizes
   /// Unix socket of the control plane; nil: serve the snapshot on disk only.
   package var controlSocket: String?
+  /// The control plane of another host; instead of `controlSocket`.
+  package var controlPlane: SocketEndpoint?
+  /// A file with the token that lets this node in, as long as it has not joined.
+  package var joinTokenFile: String?
   /// Unix socket of podman's REST API, for Workloads that name a container.
   package var podmanSocket: String
   package var metricsAddress: SocketEndpoint
@@ -78,6 +82,8 @@ package struct AgentConfiguration: Sendable {
   /// `NAME=ENTRIES`.
   package mutating func setMapLimit(_ text: String) throws(MeshError) { try self.mapSizes.set(text) }
 
+  /// The node's key and certificate.
+  package var identityDirectory: String { self.stateDirectory + "/identity" }
   package var snapshotPath: String { self.stateDirectory + "/snapshot" }
   package var agentSocket: String { self.runDirectory + "/agent.sock" }
 }

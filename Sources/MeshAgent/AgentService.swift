@@ -63,6 +63,11 @@ package struct AgentService: Service {
             agent: self.agent, client: PodmanClient(socketPath: self.configuration.podmanSocket)
           ).run()
         }
+        if let identity = self.agent.nodeIdentity { tasks.addTask { await identity.run() } }
+        if let certificates = await self.agent.certificates {
+          tasks.addTask { await certificates.run() }
+          tasks.addTask { await self.agent.followCertificates() }
+        }
         if let session {
           tasks.addTask {
             do {
@@ -116,13 +121,27 @@ extension Agent {
 
   /// Nil: no control plane is configured.
   func makeSession() -> DiscoveryClient? {
-    guard let path = self.configuration.controlSocket else { return nil }
+    let address: ControlPlaneAddress
+    let shown: String
+    if let endpoint = self.configuration.controlPlane, let identity = self.nodeIdentity {
+      address = .network(endpoint) { try identity.credential() }
+      shown = "\(endpoint)"
+    } else if let path = self.configuration.controlSocket {
+      address = .unix(path: path)
+      shown = "unix:" + path
+    } else {
+      return nil
+    }
     let feed = StatusFeed(node: self.configuration.node, logger: self.logger)
     self.readiness.feed = feed
     let client = DiscoveryClient(
-      .init(socketPath: path, node: self.configuration.node), held: self.heldVersions,
+      .init(address, node: self.configuration.node), held: self.heldVersions,
       version: self.isComplete ? self.snapshotVersion : nil, statuses: feed, logger: self.logger
     ) { await self.apply($0, received: MonotonicClock.nanoseconds) }
+    self.certificates = CertificateKeeper(logger: self.logger) { [weak client] request in
+      guard let client else { throw MeshError(.unavailable, "control plane", "there is no session") }
+      return try await client.sign(request)
+    }
     self.sessionStatus = {
       let status = client.status
       let state: ControlPlaneStatus.State =
@@ -130,7 +149,7 @@ extension Agent {
         case .disconnected: status.connections == 0 ? .connecting : .disconnected
         case .catchingUp, .complete: .connected
         }
-      return ControlPlaneStatus(state: state, address: "unix:" + path, lastError: status.lastError)
+      return ControlPlaneStatus(state: state, address: shown, lastError: status.lastError)
     }
     return client
   }

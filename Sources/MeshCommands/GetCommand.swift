@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import MeshTelemetry
 
 struct GetCommand: AsyncParsableCommand {
@@ -40,16 +39,9 @@ struct GetCommand: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("Only what has this name, or contains it.", valueName: "name"))
   var name: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "The control plane's api.sock (default: \(Self.usual.joined(separator: " or ")), whichever is there).",
-      valueName: "path"))
-  var apiSocket: String?
+  @OptionGroup var control: ControlOptions
 
   @OptionGroup var output: OutputOptions
-
-  /// As installed by the package, and as martlet-control makes it when nothing is said.
-  private static let usual = ["/run/martlet-control/api.sock", "/run/martlet/api.sock"]
 
   func run() async throws {
     switch self.subject {
@@ -68,8 +60,7 @@ struct GetCommand: AsyncParsableCommand {
   private func reports<Report: Decodable & Sendable>(
     _ type: Report.Type, name: (Report) -> String
   ) async throws -> [Report] {
-    let path = self.apiSocket ?? Self.usual.first { access($0, F_OK) == 0 } ?? Self.usual[0]
-    let reports = try await AgentClient.controlPlane(socketPath: path).get(
+    let reports = try await self.control.client.get(
       [Report].self, "/v1/\(self.subject.rawValue)")
     guard let wanted = self.name else { return reports }
     let found = reports.filter {

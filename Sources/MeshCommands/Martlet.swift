@@ -8,7 +8,7 @@ package struct Martlet: AsyncParsableCommand {
     abstract: "The command line of the Martlet service mesh.",
     discussion: """
       Most commands ask the agent of this host over agent.sock in --run-dir, and need root. check, verify, attach, \
-      detach, purge, dryrun, bench, enroll and unenroll work without an agent; get asks the control plane.
+      detach, purge, dryrun, bench, enroll and unenroll work without an agent; get, token and ca ask the control plane.
 
       Exit status: 0 yes, 1 the answer is no or the command failed, 2 wrong command line, 3 agent or control plane cannot be reached.
 
@@ -38,6 +38,7 @@ package struct Martlet: AsyncParsableCommand {
       CommandGroup(
         name: "Programs, by hand", subcommands: [AttachCommand.self, DetachCommand.self, VerifyCommand.self]),
       CommandGroup(name: "Resources", subcommands: [GetCommand.self, DryRunCommand.self]),
+      CommandGroup(name: "Hosts and certificates", subcommands: [TokenCommand.self, CACommand.self]),
       CommandGroup(name: "Other", subcommands: [VersionCommand.self]),
     ])
 

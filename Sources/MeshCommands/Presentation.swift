@@ -117,6 +117,17 @@ extension PolicyReport: TableReport {
   }
 }
 
+extension CertificateReport: TableReport {
+  package static var columns: [String] { ["IDENTITY", "SERIAL", "FROM", "UNTIL", "CHAIN", "PROBLEM"] }
+
+  package var cells: [String] {
+    [
+      self.identity, self.serial ?? "-", self.notBefore?.description ?? "-", self.notAfter?.description ?? "-",
+      self.chain.map { "\($0)" } ?? "-", self.problem ?? "-",
+    ]
+  }
+}
+
 extension ConnectionReport: TableReport {
   package static var columns: [String] {
     ["SOURCE", "FROM", "DESTINATION", "TO", "SERVICE", "TIER", "STATE", "AGE", "SENT", "RECEIVED", "POLICY"]

@@ -31,6 +31,7 @@ struct ShowCommand: AsyncParsableCommand {
     case endpoints
     case policies
     case connections
+    case certificates
     case programs
     case maps
   }
@@ -44,6 +45,7 @@ struct ShowCommand: AsyncParsableCommand {
       endpoints    who of a service is healthy, ejected, starting or not ready, and why, as the node proxy sees it
       policies     what protects whom, in which version
       connections  what is open now
+      certificates who of this host has a certificate: its number, and until when
       programs     BPF programs: runs, time a run (with sysctl kernel.bpf_stats_enabled=1), verified instructions
       maps         BPF maps and how full they are
 
@@ -54,7 +56,7 @@ struct ShowCommand: AsyncParsableCommand {
         martlet show workloads default/
       """)
 
-  @Argument(help: "workloads, services, routes, endpoints, policies, connections, programs or maps.")
+  @Argument(help: "workloads, services, routes, endpoints, policies, connections, certificates, programs or maps.")
   var subject: Subject
 
   @Argument(help: ArgumentHelp("Only what has this name, or contains it.", valueName: "name"))
@@ -75,6 +77,7 @@ struct ShowCommand: AsyncParsableCommand {
       try await self.show(ConnectionReport.self) {
         [$0.source.label, $0.destination.label, $0.service ?? ""]
       }
+    case .certificates: try await self.show(CertificateReport.self) { [$0.identity, $0.serial ?? ""] }
     case .programs: try await self.show(ProgramReport.self) { [$0.name] }
     case .maps: try await self.show(MapReport.self) { [$0.name] }
     }

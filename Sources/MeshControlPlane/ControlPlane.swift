@@ -21,6 +21,10 @@ package enum ControlPlane {
     package var apiSocketPath: String
     /// Where `/healthz` and `/readyz` are served for everybody. Nil: nowhere.
     package var healthAddress: SocketEndpoint?
+    /// Where agents of other hosts are served. Nil: nowhere.
+    package var listenAddress: SocketEndpoint?
+    /// The authority that somebody brings. Nil: one is made in the state directory.
+    package var authority: BroughtAuthority?
     /// Who is told that agents are served, and that this process is not hung.
     package var supervisor: ServiceSupervisor
 
@@ -60,23 +64,29 @@ package enum ControlPlane {
   private static func services(_ configuration: Configuration, logger: Logger) throws -> [any Service] {
     let state = try StateDirectory(path: configuration.stateDirectory)
     let epoch = try state.nextEpoch(now: Int64(time(nil)))
-    let server = DiscoveryServer(
-      DiscoveryServer.Configuration(socketPath: configuration.socketPath), epoch: epoch, logger: logger)
+    let facts = ControlState()
+    let authority = AuthorityOffice(
+      try configuration.authority.map { .brought($0) } ?? .directory(try state.authority()))
+    let identities = try IdentityOffice(authority, state: state, logger: logger) { facts.isPlaced($0, on: $1) }
+    var serving = DiscoveryServer.Configuration(socketPath: configuration.socketPath)
+    serving.networkAddress = configuration.listenAddress
+    let server = DiscoveryServer(serving, epoch: epoch, authority: identities, logger: logger)
     let directory = ResourceDirectory(
       ResourceDirectory.Configuration(
         path: configuration.resources, vipState: state.vips, lastGood: state.lastGood),
       group: MultiThreadedEventLoopGroup.singleton, logger: logger)
-    let facts = ControlState()
     return [
       server,
       ControlReports(
         ControlReports.Configuration(
           socketPath: configuration.apiSocketPath, healthAddress: configuration.healthAddress),
-        server: server, state: facts, group: MultiThreadedEventLoopGroup.singleton, logger: logger),
+        server: server, state: facts, authority: authority, identities: identities,
+        group: MultiThreadedEventLoopGroup.singleton, logger: logger),
       Watch(directory: directory),
       Publisher(
         results: directory.results, server: server, state: facts, supervisor: configuration.supervisor,
-        logger: logger),
+        authority: authority, logger: logger),
+      AuthorityClock(authority: authority, server: server, logger: logger),
       Pulse(supervisor: configuration.supervisor),
     ]
   }

@@ -25,13 +25,17 @@ package struct ControlReports: Service {
   private let configuration: Configuration
   private let server: DiscoveryServer
   private let state: ControlState
+  private let authority: AuthorityOffice?
+  private let identities: IdentityOffice?
   private let group: any EventLoopGroup
   private let logger: Logger
 
   package init(
-    _ configuration: Configuration, server: DiscoveryServer, state: ControlState, group: any EventLoopGroup,
-    logger: Logger
+    _ configuration: Configuration, server: DiscoveryServer, state: ControlState, authority: AuthorityOffice? = nil,
+    identities: IdentityOffice? = nil, group: any EventLoopGroup, logger: Logger
   ) {
+    self.authority = authority
+    self.identities = identities
     self.configuration = configuration
     self.server = server
     self.state = state
@@ -84,9 +88,15 @@ package struct ControlReports: Service {
     { request, writer in
       let path = request.target.path
       let known = ["/healthz", "/readyz", "/v1/workloads"] + ResourceKind.routePaths.keys
-      guard
-        try await request.isFor(Dictionary(known.map { ($0, .GET) }, uniquingKeysWith: { a, _ in a }), writer)
-      else { return }
+      let methods = Dictionary(known.map { ($0, HTTPMethod.GET) }, uniquingKeysWith: { a, _ in a })
+        .merging(AuthorityReports.paths) { a, _ in a }
+      guard try await request.isFor(methods, writer) else { return }
+      if AuthorityReports.paths[path] != nil {
+        guard let authority = self.authority, let identities = self.identities else {
+          return try await writer.send(MeshError(.unsupported, path, "this control plane signs nothing"))
+        }
+        return try await AuthorityReports(authority: authority, identities: identities).answer(request, writer)
+      }
       let kind = ResourceKind.routePaths[path]
       guard path == "/v1/workloads" || kind != nil else { return try await self.answer(request, writer) }
       guard let snapshot = self.state.snapshot else {

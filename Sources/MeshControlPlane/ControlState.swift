@@ -12,6 +12,7 @@ package final class ControlState: Sendable {
     var errors: [String] = []
     var snapshot: Snapshot?
     var routes: [RouteStatus] = []
+    var authority: MeshError?
   }
 
   private let facts = Mutex(Facts())
@@ -27,8 +28,22 @@ package final class ControlState: Sendable {
     }
   }
 
+  /// Why nothing can be signed; nil: it can. True if that is news.
+  @discardableResult
+  func tookAuthority(_ problem: MeshError?) -> Bool {
+    self.facts.withLock { facts in
+      defer { facts.authority = problem }
+      return facts.authority?.description != problem?.description
+    }
+  }
+
   /// What the resources say; nil before there was a complete result.
   var snapshot: Snapshot? { self.facts.withLock { $0.snapshot } }
+
+  /// A workload with this identity is placed on `node`.
+  func isPlaced(_ identity: SPIFFEID, on node: String) -> Bool {
+    self.snapshot?.workloads.values.contains { $0.value.node == node && $0.value.identity == identity } ?? false
+  }
 
   /// Every route, or policy, of the kind, with its conditions.
   func routes(_ kind: ResourceKind) -> [RouteReport] {
@@ -57,6 +72,9 @@ package final class ControlState: Sendable {
       checks.append(
         HealthCheck(
           "resources", .warn, "nothing is published yet", next: "the log says what could not be read"))
+    }
+    if let problem = facts.authority {
+      checks.append(HealthCheck("authority", .fail, problem.description, next: problem.next))
     }
     return checks
   }

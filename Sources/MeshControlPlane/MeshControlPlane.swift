@@ -4,7 +4,9 @@
 /// what a resource means is `MeshCompiler`'s, what is kept while a file is broken is `MeshStore`'s, how an agent is kept
 /// up to date is `MeshSync`'s.
 ///
-/// Read in this order: `ControlPlane`, `Publisher`, `ControlState`, `ControlReports`, `Snapshot+Status`, `StateDirectory`, `ResourceCheck`.
+/// Read in this order: `ControlPlane`, `Publisher`, `ControlState`, `ControlReports`, `Snapshot+Status`, `StateDirectory`, `ResourceCheck`;
+/// `Authority/AuthorityOffice` (who signs; `+Work`, `AuthorityDirectory`, `SigningFile`, `AuthorityClock`), `Authority/IdentityOffice` (who
+/// gets a certificate), `Authority/AuthorityReports`.
 ///
 /// Invariants:
 /// - The epoch grows with each start, whatever the clock does.

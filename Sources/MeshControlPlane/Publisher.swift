@@ -1,3 +1,4 @@
+import FoundationEssentials
 package import Logging
 import MeshBase
 package import MeshCompiler
@@ -16,6 +17,7 @@ package struct Publisher: Service {
   private let state: ControlState
   private let logger: Logger
   private let supervisor: ServiceSupervisor
+  private let authority: AuthorityOffice?
   /// Entries that were too large the last time. Held while something is published, so that one publishes after the other.
   private let withheld = Shared()
 
@@ -28,11 +30,13 @@ package struct Publisher: Service {
 
   /// - Parameters:
   ///   - results: what the store has, and again whenever it changes; ends with the store.
+  ///   - authority: opened with the first result, whose trust domain it serves; nil: there is none.
   ///   - supervisor: who is told that agents are served, and that results are still taken.
   package init(
     results: AsyncStream<CompileResult>, server: DiscoveryServer, state: ControlState, supervisor: ServiceSupervisor,
-    logger: Logger
+    authority: AuthorityOffice? = nil, logger: Logger
   ) {
+    self.authority = authority
     self.results = results
     self.server = server
     self.state = state
@@ -44,6 +48,11 @@ package struct Publisher: Service {
     await withTaskGroup(of: Void.self) { group in
       group.addTask { await self.followResults() }
       group.addTask { await self.followStatuses() }
+      group.addTask {
+        await self.followAuthority()
+        // Not the end of the others.
+        try? await gracefulShutdown()
+      }
       // The store's end is the end.
       await group.next()
       group.cancelAll()
@@ -70,11 +79,31 @@ package struct Publisher: Service {
     }
   }
 
+  private func followAuthority() async {
+    guard let authority = self.authority else { return }
+    for await _ in authority.changes.cancelOnGracefulShutdown() { self.publish() }
+  }
+
+  /// Agents without an authority have what they had: resources are served whatever becomes of it.
+  private func openAuthority(_ domain: String) {
+    guard let authority = self.authority else { return }
+    do throws(MeshError) {
+      try authority.open(trustDomain: domain, now: .now)
+      self.state.tookAuthority(nil)
+    } catch {
+      if self.state.tookAuthority(error) {
+        self.logger.error("no certificates can be signed", metadata: [LogKey.error: "\(error)"])
+      }
+    }
+  }
+
   private func publish() {
     self.withheld.sizes.withLock { known in
       guard let snapshot = self.state.snapshot else { return }
       self.server.statuses.retain(nodes: Set(snapshot.workloads.values.map(\.value.node)))
-      let withheld = self.server.publish(snapshot.marked(by: self.server.statuses.ledger))
+      if let domain = snapshot.config?.value.trustDomain { self.openAuthority(domain) }
+      let withheld = self.server.publish(
+        snapshot.marked(by: self.server.statuses.ledger).trusting(self.authority?.verifier))
       for (key, size) in withheld.sorted(by: { $0.key < $1.key }) where known[key] != size {
         self.logger.error(
           "an entry is too large to be sent; agents keep what they have",

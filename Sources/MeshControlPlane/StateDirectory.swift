@@ -40,6 +40,16 @@ package struct StateDirectory: Sendable {
     self.path = path
   }
 
+  /// Roots, intermediates and their keys. 0700, like this directory.
+  package func authority() throws(MeshError) -> AuthorityDirectory {
+    AuthorityDirectory(path: try StateDirectory(path: "\(self.path)/ca").path)
+  }
+
+  /// Tokens that were given out.
+  var tokens: StateFile { StateFile(path: "\(self.path)/tokens") }
+  /// Nodes that joined, and their keys' hashes.
+  var nodes: StateFile { StateFile(path: "\(self.path)/nodes") }
+
   /// The epoch of this start: larger than every earlier one, and than that of a state directory that was lost, unless
   /// the clock went back as well.
   package func nextEpoch(now: Int64) throws(MeshError) -> UInt64 {

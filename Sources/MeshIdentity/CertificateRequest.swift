@@ -6,6 +6,8 @@ package import X509
 /// if there is one, is a wish; what is signed is decided by the authority's caller.
 package struct CertificateRequest: Sendable {
   package let publicKey: Certificate.PublicKey
+  /// DER of its SubjectPublicKeyInfo: what ledgers know the key by.
+  package var keyBytes: [UInt8] { Array(self.publicKey.subjectPublicKeyInfoBytes) }
   /// The one name that it asks for.
   package let subject: CertificateSubject?
 

@@ -44,6 +44,22 @@ package struct CertificateVerifier: Sendable {
     }
   }
 
+  /// As `verify`, for who knows nothing but the SHA-256 of the root (hex digits): the chain has to hold it. The trust domain is what
+  /// the leaf says.
+  package static func verify(
+    _ chain: [[UInt8]], pinned fingerprint: String, purpose: LeafCertificate.Purpose, now: Date
+  ) async -> Result<CertificateSubject, CertificateRefusal> {
+    guard let first = chain.first else { return .failure(.missing) }
+    guard chain.count <= MeshIdentity.longestChain else { return .failure(.chainTooLong) }
+    guard let leaf = LeafCertificate.read(first), let names = try? leaf.extensions.subjectAlternativeNames,
+      case .uniformResourceIdentifier(let text)? = names.first, let subject = CertificateSubject(text)
+    else { return .failure(.notSPIFFE) }
+    let roots = chain.dropFirst().compactMap { LeafCertificate.read($0) }.compactMap { try? TrustRoot($0) }
+    guard let root = roots.first(where: { $0.fingerprint == fingerprint }) else { return .failure(.untrusted) }
+    let verifier = CertificateVerifier(bundle: TrustBundle(trustDomain: subject.trustDomain, roots: [root]))
+    return await verifier.verify(chain, purpose: purpose, now: now)
+  }
+
   /// The names of the leaf are judged before: this only says so, because they are critical.
   private struct NamesPolicy: VerifierPolicy {
     let verifyingCriticalExtensions: [ASN1ObjectIdentifier] = [

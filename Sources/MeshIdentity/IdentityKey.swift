@@ -22,6 +22,9 @@ package struct IdentityKey: Sendable, CustomStringConvertible, CustomDebugString
   /// PKCS #8. Whoever writes it somewhere makes the file 0600.
   package var pem: String { self.key.pemRepresentation }
 
+  /// PKCS #8, DER: for the TLS library, and for the proxy that speaks for the workload.
+  package var der: [UInt8] { Array(self.key.derRepresentation) }
+
   package var publicKey: Certificate.PublicKey { Certificate.PublicKey(self.key.publicKey) }
 
   var signing: Certificate.PrivateKey { Certificate.PrivateKey(self.key) }

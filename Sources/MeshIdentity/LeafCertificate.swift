@@ -24,7 +24,7 @@ package struct LeafCertificate: Sendable {
     return try? Certificate(derEncoded: der)
   }
 
-  init(_ leaf: Certificate, trustDomain: String, purpose: Purpose, now: Date) throws(CertificateRefusal) {
+  package init(_ leaf: Certificate, trustDomain: String, purpose: Purpose, now: Date) throws(CertificateRefusal) {
     guard leaf.version == .v3 else { throw .unreadable }
     guard Self.isStrong(leaf.publicKey) else { throw .weakKey }
     guard Self.isStrong(leaf.signatureAlgorithm) else { throw .weakSignature }
@@ -34,6 +34,13 @@ package struct LeafCertificate: Sendable {
     guard now < leaf.notValidAfter else { throw .expired }
     self.certificate = leaf
   }
+
+  package var notBefore: Date { self.certificate.notValidBefore }
+  package var notAfter: Date { self.certificate.notValidAfter }
+  /// Big-endian.
+  package var serial: [UInt8] { Array(self.certificate.serialNumber.bytes) }
+
+  package func isOf(_ key: IdentityKey) -> Bool { self.certificate.publicKey == key.publicKey }
 
   private static func subject(_ leaf: Certificate, trustDomain: String) throws(CertificateRefusal) -> CertificateSubject
   {

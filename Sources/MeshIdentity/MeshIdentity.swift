@@ -22,7 +22,7 @@ package enum MeshIdentity {
   package static let backdating: Double = 120
 
   /// Two lower-case digits a byte.
-  static func hex(_ bytes: some Sequence<UInt8>) -> String {
+  package static func hex(_ bytes: some Sequence<UInt8>) -> String {
     bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 }

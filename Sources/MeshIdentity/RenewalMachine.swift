@@ -92,6 +92,12 @@ package struct RenewalMachine: Sendable {
     self.phase = .waiting(until: now + wait, attempt: attempt)
   }
 
+  /// The next request is due at `time` at the latest: the control plane is there again, or another root signs now.
+  package mutating func hurry(to time: Double) {
+    guard case .waiting(let until, let attempt) = self.phase, time < until else { return }
+    self.phase = .waiting(until: time, attempt: attempt)
+  }
+
   /// Time has passed. What is to be done, the most urgent first; each alarm once a certificate.
   package mutating func tick(now: Double) -> [Action] {
     var actions: [Action] = []

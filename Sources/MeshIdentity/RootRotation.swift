@@ -69,7 +69,7 @@ package struct RootRotation: Sendable, Equatable {
     guard case .steady(let old) = self.phase else {
       throw MeshError(
         .conflict, "root certificate", "another rotation is going on",
-        next: "wait for its end: martlet ca status")
+        next: "wait for its end: martlet ca show")
     }
     guard new != old else { throw MeshError(.conflict, "root certificate", "is the present one already") }
     self.phase = .spreading(old: old, new: new, since: now)

@@ -24,6 +24,14 @@ package struct TrustRoot: Hashable, Sendable {
     self.fingerprint = MeshIdentity.hex(SHA256.hash(data: der))
   }
 
+  /// Bytes of a peer.
+  package init(der: [UInt8]) throws(MeshError) {
+    guard let certificate = LeafCertificate.read(der) else {
+      throw MeshError(.invalid, "root certificate", "cannot be read")
+    }
+    try self.init(certificate)
+  }
+
   package static func == (a: TrustRoot, b: TrustRoot) -> Bool { a.der == b.der }
   package func hash(into hasher: inout Hasher) { hasher.combine(self.der) }
 }

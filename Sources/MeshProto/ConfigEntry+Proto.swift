@@ -1,3 +1,4 @@
+import FoundationEssentials
 import MeshBase
 import MeshSnapshot
 
@@ -8,6 +9,13 @@ extension Martlet_Entries_V1_Config {
     if let range = entry.vipRangeV4 { self.vipRangeV4 = Martlet_Entries_V1_Prefix(range) }
     if let range = entry.vipRangeV6 { self.vipRangeV6 = Martlet_Entries_V1_Prefix(range) }
     self.connectTimeoutMilliseconds = entry.connectTimeoutMilliseconds
+    self.trustRoots = entry.trustRoots.map { Data($0) }
+    self.revoked = entry.revoked.map { item in
+      var message = Martlet_Entries_V1_RevokedCertificate()
+      message.authorityKey = Data(item.authorityKey)
+      message.serial = Data(item.serial)
+      return message
+    }
     if entry.proxy != .defaults { self.proxy = [Martlet_Entries_V1_ProxySettings(entry.proxy)] }
   }
 }
@@ -23,6 +31,21 @@ extension ConfigEntry {
     self.init(
       trustDomain: message.trustDomain, connectTimeoutMilliseconds: message.connectTimeoutMilliseconds)
     guard message.proxy.count <= 1 else { throw field["proxy"].error("more than one") }
+    guard message.trustRoots.count <= ConfigEntry.mostRoots else { throw field["trust_roots"].error("too many") }
+    for (index, root) in message.trustRoots.enumerated() {
+      guard !root.isEmpty, root.count <= ConfigEntry.largestRoot else {
+        throw field["trust_roots"][index].error("not of the size of a certificate")
+      }
+    }
+    self.trustRoots = message.trustRoots.map { Array($0) }
+    for (index, item) in message.revoked.enumerated() {
+      let path = field["revoked"][index]
+      try path.known(item)
+      guard item.authorityKey.count <= 64, (1...64).contains(item.serial.count) else {
+        throw path.error("not the number of a certificate")
+      }
+      self.revoked.append(RevokedCertificate(authorityKey: Array(item.authorityKey), serial: Array(item.serial)))
+    }
     for part in message.proxy { self.proxy = try ProxySettings(part, field["proxy"][0]) }
     if message.hasVipRangeV4 {
       let path = field["vip_range_v4"]

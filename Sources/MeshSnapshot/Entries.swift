@@ -6,6 +6,10 @@ package import MeshBase
 /// The mesh as a whole. There is one, named `mesh`.
 package struct ConfigEntry: Hashable, Sendable {
   package static let name = "mesh"
+  /// Roots of a trust domain: one, and one that takes its place.
+  package static let mostRoots = 16
+  /// Bytes of a root's DER.
+  package static let largestRoot = 16_384
 
   package var trustDomain: String
   /// Ranges that addresses of services without a `clusterIP` are taken from. A destination inside of them that is no
@@ -15,16 +19,42 @@ package struct ConfigEntry: Hashable, Sendable {
   /// How long the proxy tries to reach an upstream.
   package var connectTimeoutMilliseconds: UInt32
   package var proxy: ProxySettings
+  /// DER of the roots that certificates of the trust domain may lead to; the one that signs now comes first. Empty: there
+  /// is no authority, and nobody of another host is known.
+  package var trustRoots: [[UInt8]]
+  /// Certificates that are not accepted though they have not expired, sorted.
+  package var revoked: [RevokedCertificate]
 
   package init(
     trustDomain: String, vipRangeV4: IPPrefix? = nil, vipRangeV6: IPPrefix? = nil,
-    connectTimeoutMilliseconds: UInt32 = 10_000, proxy: ProxySettings = .defaults
+    connectTimeoutMilliseconds: UInt32 = 10_000, proxy: ProxySettings = .defaults, trustRoots: [[UInt8]] = [],
+    revoked: [RevokedCertificate] = []
   ) {
     self.proxy = proxy
+    self.trustRoots = trustRoots
+    self.revoked = revoked
     self.trustDomain = trustDomain
     self.vipRangeV4 = vipRangeV4
     self.vipRangeV6 = vipRangeV6
     self.connectTimeoutMilliseconds = connectTimeoutMilliseconds
+  }
+}
+
+/// Names a certificate by who signed it and its number.
+package struct RevokedCertificate: Hashable, Sendable, Comparable {
+  /// Key identifier of the authority, as its certificates bear it.
+  package var authorityKey: [UInt8]
+  /// Big-endian.
+  package var serial: [UInt8]
+
+  package init(authorityKey: [UInt8], serial: [UInt8]) {
+    self.authorityKey = authorityKey
+    self.serial = serial
+  }
+
+  package static func < (a: RevokedCertificate, b: RevokedCertificate) -> Bool {
+    a.authorityKey == b.authorityKey
+      ? a.serial.lexicographicallyPrecedes(b.serial) : a.authorityKey.lexicographicallyPrecedes(b.authorityKey)
   }
 }
 

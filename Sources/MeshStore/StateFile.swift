@@ -5,8 +5,13 @@ package import MeshBase
 /// leaves the old or the new content, and read only if nobody else could have put it there.
 package struct StateFile: Sendable {
   package let path: String
+  /// It holds a key: who is in neither its user nor its group may not read it.
+  package let isSecret: Bool
 
-  package init(path: String) { self.path = path }
+  package init(path: String, isSecret: Bool = false) {
+    self.path = path
+    self.isSecret = isSecret
+  }
 
   /// Nil if there is no file.
   /// - Parameter limit: bytes; a larger file is an error.
@@ -26,6 +31,11 @@ package struct StateFile: Sendable {
         .denied, self.path,
         "could have been written by others (owner \(stamp.owner), mode \(String(stamp.mode & 0o7777, radix: 8)))",
         next: "look at who wrote it; then remove it, or chown it to the control plane's user and chmod 600")
+    }
+    guard !self.isSecret || stamp.mode & 0o007 == 0 else {
+      throw MeshError(
+        .denied, self.path, "is a secret that everybody may read (mode \(String(stamp.mode & 0o7777, radix: 8)))",
+        next: "chmod 600; if others have access to this host, replace the key as well")
     }
     guard let bytes = ResourceFileReader.bytes(of: descriptor, size: stamp.size, limit: limit + 1) else {
       throw Self.failure(self.path, "cannot be read")
@@ -65,7 +75,7 @@ package struct StateFile: Sendable {
     }
   }
 
-  func remove() { unlink(self.path) }
+  package func remove() { unlink(self.path) }
 
   /// A rename has to survive a crash too. A file system that cannot do this is not an error: the content is there.
   static func flush(directory: String) {

@@ -11,17 +11,19 @@ import Synchronization
 /// The agent's side: holds one stream to the control plane, and begins another one when it ends, for as long as it runs.
 package final class DiscoveryClient: Service {
   package struct Configuration: Sendable {
-    package var socketPath: String
+    package var address: ControlPlaneAddress
     package var node: String
     package var backoff = Backoff()
     /// A control plane that does not answer a ping is gone.
     package var keepaliveTime = Duration.seconds(30)
     package var keepaliveTimeout = Duration.seconds(10)
 
-    package init(socketPath: String, node: String) {
-      self.socketPath = socketPath
+    package init(_ address: ControlPlaneAddress, node: String) {
+      self.address = address
       self.node = node
     }
+
+    package init(socketPath: String, node: String) { self.init(.unix(path: socketPath), node: node) }
   }
 
   package struct Status: Sendable, Equatable {
@@ -38,6 +40,8 @@ package final class DiscoveryClient: Service {
   private let statuses: StatusFeed?
   private let logger: Logger
   private let state = Mutex(Status())
+  /// The connection that is there.
+  private let open = Mutex<GRPCClient<HTTP2ClientTransport.Posix>?>(nil)
 
   /// - Parameters:
   ///   - held: versions of the snapshot that the agent begins with, as `Snapshot.versions` gives them.
@@ -73,8 +77,14 @@ package final class DiscoveryClient: Service {
 
   /// One stream, from connect to its end. Returns why it ended.
   private func stream() async -> (any Error)? {
+    let reasons = Reasons()
     do {
-      try await withGRPCClient(transport: self.transport()) { client in
+      let transport = try self.configuration.address.transport(
+        keepalive: (self.configuration.keepaliveTime, self.configuration.keepaliveTimeout),
+        refused: { reasons.add($0) })
+      try await withGRPCClient(transport: transport) { client in
+        self.open.withLock { $0 = client }
+        defer { self.open.withLock { $0 = nil } }
         let (outgoing, continuation) = AsyncStream.makeStream(of: [UInt8].self)
         defer { continuation.finish() }
         var options = CallOptions.defaults
@@ -94,7 +104,8 @@ package final class DiscoveryClient: Service {
       }
       return nil
     } catch {
-      return error
+      guard let reason = reasons.first else { return error }
+      return MeshError(.denied, "control plane", "its certificate is not accepted: \(reason)")
     }
   }
 
@@ -119,14 +130,12 @@ package final class DiscoveryClient: Service {
     }
   }
 
-  private func transport() throws -> HTTP2ClientTransport.Posix {
-    try .http2NIOPosix(
-      target: .unixDomainSocket(path: self.configuration.socketPath), transportSecurity: .plaintext,
-      config: .defaults { config in
-        config.connection.keepalive = .init(
-          time: self.configuration.keepaliveTime, timeout: self.configuration.keepaliveTimeout, allowWithoutCalls: true)
-        config.connection.maxIdleTime = nil
-      })
+  /// Over the connection that is there. Throws `unavailable` while there is none.
+  package func sign(_ request: [UInt8]) async throws -> CertificateAnswer {
+    guard let client = self.open.withLock({ $0 }) else {
+      throw MeshError(.unavailable, "control plane", "there is no connection to it")
+    }
+    return try await IdentityClient.ask(.sign(node: self.configuration.node, request: request), client)
   }
 
   private func progressed(_ phase: ClientSession.Phase) {

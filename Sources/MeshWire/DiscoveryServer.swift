@@ -1,3 +1,4 @@
+import FoundationEssentials
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 package import Logging
@@ -22,10 +23,18 @@ package final class DiscoveryServer: Service {
     /// How often it is looked whether somebody removed the socket.
     package var repairInterval = Duration.seconds(1)
 
+    /// Where agents of other hosts are served, over TLS. Nil: nowhere.
+    package var networkAddress: SocketEndpoint?
+
     package init(socketPath: String) { self.socketPath = socketPath }
   }
 
   private struct State {
+    var network: GRPCServer<HTTP2ServerTransport.Posix>?
+    var networkAddress: SocketEndpoint?
+    var refusals: [String: UInt64] = [:]
+    var streams: [UInt64: ContentVersion?] = [:]
+    var lastStream: UInt64 = 0
     var listener: UnixListener?
     var problem: MeshError?
     var refused = RefusedPeers()
@@ -35,6 +44,8 @@ package final class DiscoveryServer: Service {
 
   private let configuration: Configuration
   private let board: CatalogueBoard
+  /// Who signs, and by whom peers of the network are judged.
+  private let authority: (any IdentityAuthority)?
   /// What agents say of their workloads.
   package let statuses = StatusBoard()
   private let logger: Logger
@@ -43,7 +54,10 @@ package final class DiscoveryServer: Service {
   private let (listening, listeningContinuation) = AsyncStream.makeStream(of: Void.self)
 
   /// `epoch` is larger at each start of the control plane.
-  package init(_ configuration: Configuration, epoch: UInt64, logger: Logger) {
+  package init(
+    _ configuration: Configuration, epoch: UInt64, authority: (any IdentityAuthority)? = nil, logger: Logger
+  ) {
+    self.authority = authority
     self.configuration = configuration
     self.directory = Mutex(SocketDirectory(of: configuration.socketPath))
     self.board = CatalogueBoard(epoch: epoch, maximumEntrySize: configuration.maximumEntrySize)
@@ -92,6 +106,9 @@ package final class DiscoveryServer: Service {
           group.addTask {
             await self.keepListening { found.yield($0) }
             found.finish()
+          }
+          if let address = self.configuration.networkAddress, let authority = self.authority {
+            group.addTask { try await self.serveNetwork(address, authority) }
           }
           for await socket in sockets { group.addTask { try await self.serve(socket) } }
         }
@@ -150,11 +167,66 @@ package final class DiscoveryServer: Service {
   /// First the streams end, or they would hold the server up for as long as the agents like.
   private func end() {
     self.board.close()
-    let server = self.state.withLock { state in
+    let (server, network) = self.state.withLock { state in
       state.isEnding = true
-      return state.server
+      return (state.server, state.network)
     }
     server?.beginGracefulShutdown()
+    network?.beginGracefulShutdown()
+  }
+
+  // MARK: the network
+
+  /// Where agents of other hosts connect to, once it is open.
+  package var networkAddress: SocketEndpoint? { self.state.withLock { $0.networkAddress } }
+
+  /// Peers of the network that were turned away, by reason.
+  package var refusals: [String: UInt64] { self.state.withLock { $0.refusals } }
+
+  /// Every agent that is connected has acknowledged the configuration of the mesh that is served: with it, the roots.
+  package var allHoldConfig: Bool {
+    guard let version = self.board.current?.catalogue.items[.config]?.values.first?.version else { return false }
+    return self.state.withLock { state in state.streams.values.allSatisfy { $0 == version } }
+  }
+
+  private func serveNetwork(_ address: SocketEndpoint, _ authority: any IdentityAuthority) async throws {
+    let refused: @Sendable (String) -> Void = { [weak self] reason in self?.turnedAway(reason) }
+    let transport = HTTP2ServerTransport.Posix(
+      address: address.grpc, transportSecurity: .plaintext,
+      config: self.transportConfiguration { WireTLS.accept($0, authority, refused: refused) })
+    let server = GRPCServer(transport: transport, services: [Endpoint(server: self, isNetwork: true)])
+    let isEnding = self.state.withLock { state in
+      state.network = server
+      return state.isEnding
+    }
+    if isEnding { server.beginGracefulShutdown() }
+    try await withThrowingDiscardingTaskGroup { group in
+      group.addTask {
+        do {
+          try await server.serve()
+        } catch {
+          throw MeshError(
+            .unavailable, "\(address)", "cannot be listened on", cause: "\(error)",
+            next: "give --listen an address of this host and a port that is free")
+        }
+      }
+      group.addTask {
+        guard let bound = SocketEndpoint(try? await transport.listeningAddress) else { return }
+        self.state.withLock { $0.networkAddress = bound }
+        self.logger.info("serving agents of other hosts", metadata: ["address": "\(bound)"])
+      }
+    }
+  }
+
+  /// Each reason's first, second, fourth and so on is told: strangers may knock in a loop.
+  private func turnedAway(_ reason: String) {
+    let count = self.state.withLock { state in
+      state.refusals[reason, default: 0] &+= 1
+      return state.refusals[reason] ?? 0
+    }
+    guard count & (count &- 1) == 0 else { return }
+    self.logger.warning(
+      "a connection was refused", metadata: [LogKey.reason: "\(reason)", LogKey.count: "\(count)"])
   }
 
   private func turnedAway(_ peer: PeerCheck.Refused) {
@@ -172,40 +244,57 @@ package final class DiscoveryServer: Service {
     let refused: @Sendable (PeerCheck.Refused) -> Void = { [weak self] peer in self?.turnedAway(peer) }
     return .http2NIOPosix(
       listeningSocketDescriptor: Int(socket), transportSecurity: .plaintext,
-      config: .defaults { config in
-        config.rpc.maxRequestPayloadSize = MeshProto.maximumMessageSize
-        config.connection.keepalive.time = self.configuration.keepaliveTime
-        config.connection.keepalive.timeout = self.configuration.keepaliveTimeout
-        // Agents ping every 30 s; the default calls that abuse while no call is open.
-        config.connection.keepalive.clientBehavior.allowWithoutCalls = true
-        config.connection.keepalive.clientBehavior.minPingIntervalWithoutCalls = .seconds(5)
-        config.channelDebuggingCallbacks.onAcceptTCPConnection = { channel in
-          PeerCheck.admit(channel).flatMapErrorThrowing { error in
-            if let peer = error as? PeerCheck.Refused { refused(peer) }
-            throw error
-          }
+      config: self.transportConfiguration { channel in
+        PeerCheck.admit(channel).flatMapErrorThrowing { error in
+          if let peer = error as? PeerCheck.Refused { refused(peer) }
+          throw error
         }
       })
   }
 
+  private func transportConfiguration(
+    _ admit: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>
+  ) -> HTTP2ServerTransport.Posix.Config {
+    .defaults { config in
+      config.rpc.maxRequestPayloadSize = MeshProto.maximumMessageSize
+      config.connection.keepalive.time = self.configuration.keepaliveTime
+      config.connection.keepalive.timeout = self.configuration.keepaliveTimeout
+      // Agents ping every 30 s; the default calls that abuse while no call is open.
+      config.connection.keepalive.clientBehavior.allowWithoutCalls = true
+      config.connection.keepalive.clientBehavior.minPingIntervalWithoutCalls = .seconds(5)
+      config.channelDebuggingCallbacks.onAcceptTCPConnection = admit
+    }
+  }
+
   private struct Endpoint: RegistrableRPCService {
     let server: DiscoveryServer
+    /// Its peers are known by certificates, not by the kernel.
+    var isNetwork = false
+
+    private func peer(_ context: ServerContext) throws -> WirePeer {
+      self.isNetwork ? try WirePeer(context, self.server.authority) : .local
+    }
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
       let server = self.server
+      if let authority = server.authority {
+        IdentityEndpoint(authority: authority, isNetwork: self.isNetwork).register(with: &router)
+      }
       router.registerHandler(
         forMethod: .deltaResources, deserializer: BytesDeserializer(), serializer: BytesSerializer()
-      ) { request, _ in
-        StreamingServerResponse(of: [UInt8].self) { writer in
-          try await server.serve(request.messages, writer)
+      ) { request, context in
+        let peer = try self.peer(context)
+        return StreamingServerResponse(of: [UInt8].self) { writer in
+          try await server.serve(request.messages, writer, peer)
           return [:]
         }
       }
       router.registerHandler(
         forMethod: .reportStatus, deserializer: BytesDeserializer(), serializer: BytesSerializer()
-      ) { request, _ in
-        StreamingServerResponse(of: [UInt8].self) { writer in
-          try await server.serveStatuses(request.messages, writer)
+      ) { request, context in
+        let peer = try self.peer(context)
+        return StreamingServerResponse(of: [UInt8].self) { writer in
+          try await server.serveStatuses(request.messages, writer, peer)
           return [:]
         }
       }
@@ -213,26 +302,53 @@ package final class DiscoveryServer: Service {
   }
 
   private func serveStatuses(
-    _ requests: RPCAsyncSequence<[UInt8], any Error>, _ writer: RPCWriter<[UInt8]>
+    _ requests: RPCAsyncSequence<[UInt8], any Error>, _ writer: RPCWriter<[UInt8]>, _ peer: WirePeer
   ) async throws {
     // Ends with the server's end.
     let updates = self.board.updates()
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await self.statuses.serve(requests, writer) }
-      group.addTask { for await _ in updates {} }
+      group.addTask { try await self.statuses.serve(requests, writer, peer: peer) }
+      group.addTask { for await _ in updates { try peer.isStillGood(self.authority) } }
       defer { group.cancelAll() }
       try await group.next()
     }
   }
 
-  private func serve(_ requests: RPCAsyncSequence<[UInt8], any Error>, _ writer: RPCWriter<[UInt8]>) async throws {
-    let stream = ServerStream(writer: writer, configuration: self.configuration.session, logger: self.logger)
+  private func serve(
+    _ requests: RPCAsyncSequence<[UInt8], any Error>, _ writer: RPCWriter<[UInt8]>, _ peer: WirePeer
+  ) async throws {
+    let stream = ServerStream(
+      writer: writer, configuration: self.configuration.session, peer: peer, logger: self.logger)
+    let number = self.state.withLock { state in
+      state.lastStream += 1
+      state.streams.updateValue(nil, forKey: state.lastStream)
+      return state.lastStream
+    }
+    defer { self.state.withLock { state in _ = state.streams.removeValue(forKey: number) } }
     let updates = self.board.updates()
     do {
       // The first of the two to end ends the stream: the agent has gone, or the server is shutting down.
       try await withThrowingTaskGroup(of: Void.self) { group in
-        group.addTask { for try await bytes in requests { try await stream.received(bytes) } }
-        group.addTask { for await catalogue in updates { try await stream.changed(catalogue) } }
+        group.addTask {
+          for try await bytes in requests {
+            try await stream.received(bytes)
+            let held = await stream.heldConfig
+            self.state.withLock { state in _ = state.streams.updateValue(held, forKey: number) }
+          }
+        }
+        group.addTask {
+          for await catalogue in updates {
+            try peer.isStillGood(self.authority)
+            try await stream.changed(catalogue)
+          }
+        }
+        // A stream does not outlive the certificate that opened it: the agent has the next one by then.
+        if let end = peer.ends {
+          group.addTask {
+            try await Task.sleep(for: .seconds(max(end.timeIntervalSinceNow, 0)))
+            throw RPCError(code: .unauthenticated, message: "the certificate has expired")
+          }
+        }
         defer { group.cancelAll() }
         try await group.next()
       }

@@ -14,7 +14,12 @@ actor ServerStream {
   private var session: ServerSession
   private var encoded: EncodedCatalogue?
 
-  init(writer: RPCWriter<[UInt8]>, configuration: ServerSession.Configuration, logger: Logger) {
+  private let peer: WirePeer
+
+  init(
+    writer: RPCWriter<[UInt8]>, configuration: ServerSession.Configuration, peer: WirePeer = .local, logger: Logger
+  ) {
+    self.peer = peer
     self.writer = writer
     self.logger = logger
     self.session = ServerSession(configuration: configuration)
@@ -27,6 +32,8 @@ actor ServerStream {
     } catch {
       throw RPCError(code: .invalidArgument, message: error.description)
     }
+    // Before the session machine sees it: nothing is kept of a stream in another's name.
+    if let node = request.node, !node.isEmpty { try self.peer.mayBe(node) }
     let wasKnown = self.session.node != nil
     let action = self.session.received(request)
     if !wasKnown, let node = self.session.node {
@@ -42,6 +49,9 @@ actor ServerStream {
     }
     try await self.perform(action)
   }
+
+  /// The version of the mesh's configuration that the agent acknowledged: it holds the roots that are trusted.
+  var heldConfig: ContentVersion? { self.session.held(.config)["mesh"] }
 
   func changed(_ catalogue: EncodedCatalogue) async throws {
     // A session ignores an older catalogue; the content has to stay with the one that it plans from.

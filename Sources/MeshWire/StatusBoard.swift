@@ -25,7 +25,9 @@ package final class StatusBoard: Sendable {
 
   /// One agent's stream, until it ends. Each update is answered before the next is read, so that one that sends faster
   /// waits in its own stream.
-  func serve(_ requests: RPCAsyncSequence<[UInt8], any Error>, _ writer: RPCWriter<[UInt8]>) async throws {
+  func serve(
+    _ requests: RPCAsyncSequence<[UInt8], any Error>, _ writer: RPCWriter<[UInt8]>, peer: WirePeer = .local
+  ) async throws {
     let stream = self.state.withLock { $0.ledger.opened() }
     defer {
       self.state.withLock { $0.ledger.closed(stream) }
@@ -38,6 +40,7 @@ package final class StatusBoard: Sendable {
       } catch {
         throw RPCError(code: .invalidArgument, message: error.description)
       }
+      if let node = update.node { try peer.mayBe(node) }
       let answer = self.state.withLock { $0.ledger.received(update, on: stream) }
       if answer.isNews { self.changed.yield() }
       switch answer.action {

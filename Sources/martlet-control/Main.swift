@@ -11,7 +11,8 @@ import MeshLinux
 struct MartletControl: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "martlet-control",
-    abstract: "The control plane: watches a directory of resources and serves them to the agents of this host.",
+    abstract:
+      "The control plane: watches a directory of resources, serves them to agents, and signs their certificates.",
     discussion: """
       Reads every *.yaml, *.yml and *.json file below --resources, also in subdirectories, and follows their changes. A file \
       that is broken is reported in the log, with line and column, and its last good content stays in force; a file that is \
@@ -22,6 +23,7 @@ struct MartletControl: AsyncParsableCommand {
 
       EXAMPLES
         martlet-control --resources /etc/martlet/resources
+        martlet-control --resources /etc/martlet/resources --listen 0.0.0.0:15012
         martlet-control --resources resources --check
       """,
     version: ControlPlane.version)
@@ -45,13 +47,33 @@ struct MartletControl: AsyncParsableCommand {
     help: ArgumentHelp("Directory that keeps epoch, service addresses and last good resources.", valueName: "dir"))
   var stateDir = "/var/lib/martlet-control"
 
+  @Option(
+    help: ArgumentHelp(
+      "Serve agents of other hosts here, over mutual TLS 1.3 (default: nowhere).", valueName: "address:port"))
+  var listen: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Certificate chain of an authority of your own, the one that signs first (default: one is made in --state-dir).",
+      valueName: "file"))
+  var caCertificate: String?
+
+  @Option(help: ArgumentHelp("Private key of --ca-certificate, readable by nobody else.", valueName: "file"))
+  var caKey: String?
+
+  @Option(help: ArgumentHelp("Roots that nodes trust: of --ca-certificate, and others beside it.", valueName: "file"))
+  var caRoot: String?
+
   @Option(help: ArgumentHelp("How much is logged to standard error.", valueName: "level"))
   var logLevel: LogLevel = .info
 
   @Flag(help: "Read the resources once, print every problem, and end: 1 if there is an error, else 0.")
   var check = false
 
-  static func main() async { await Self.runAsProgram() }
+  static func main() async {
+    SecretMemory.keepFromDumps()
+    await Self.runAsProgram()
+  }
 
   func validate() throws {
     for (option, path) in [
@@ -61,6 +83,20 @@ struct MartletControl: AsyncParsableCommand {
     guard self.healthAddress == nil || self.health != nil else {
       throw ValidationError("--health-address \(self.healthAddress ?? "") is not ADDRESS:PORT, as in 127.0.0.1:15022")
     }
+    guard self.listen == nil || self.listenAddress != nil else {
+      throw ValidationError("--listen \(self.listen ?? "") is not ADDRESS:PORT, as in 0.0.0.0:15012")
+    }
+    let given = [self.caCertificate, self.caKey, self.caRoot].compactMap { $0 }
+    guard given.isEmpty || given.count == 3, !given.contains("") else {
+      throw ValidationError("--ca-certificate, --ca-key and --ca-root are given together, or none of them")
+    }
+  }
+
+  private var listenAddress: SocketEndpoint? { self.listen.flatMap { SocketEndpoint($0) } }
+
+  private var authority: BroughtAuthority? {
+    guard let certificate = self.caCertificate, let key = self.caKey, let root = self.caRoot else { return nil }
+    return BroughtAuthority(certificate: certificate, key: key, root: root)
   }
 
   private var health: SocketEndpoint? { self.healthAddress.flatMap { SocketEndpoint($0) } }
@@ -76,11 +112,12 @@ struct MartletControl: AsyncParsableCommand {
       LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
       var logger = Logger(label: "martlet-control")
       logger.logLevel = self.logLevel.level
-      try await ControlPlane.run(
-        ControlPlane.Configuration(
-          resources: self.resources, socketPath: self.socket, stateDirectory: self.stateDir,
-          apiSocketPath: self.apiSocket, healthAddress: self.health, supervisor: .current),
-        logger: logger)
+      var configuration = ControlPlane.Configuration(
+        resources: self.resources, socketPath: self.socket, stateDirectory: self.stateDir,
+        apiSocketPath: self.apiSocket, healthAddress: self.health, supervisor: .current)
+      configuration.listenAddress = self.listenAddress
+      configuration.authority = self.authority
+      try await ControlPlane.run(configuration, logger: logger)
     } catch let exit as ExitCode {
       throw exit
     } catch {

@@ -17,11 +17,20 @@ extension Main {
     }
     guard !self.proxyUser.isEmpty else { throw ValidationError("--proxy-user is empty; give a name or a number") }
     var configuration = AgentConfiguration(node: self.node)
-    if let control = self.control {
+    if let control = self.controlPlane.control {
       guard control.hasPrefix("unix:") else {
         throw ValidationError("--control \(control) is not unix:PATH, as in unix:/run/martlet/control.sock")
       }
       configuration.controlSocket = try Self.path(String(control.dropFirst("unix:".count)), "--control")
+    }
+    if let address = self.controlPlane.controlPlane {
+      configuration.controlPlane = try Self.endpoint(address, "--control-plane")
+    }
+    if let file = self.controlPlane.joinTokenFile {
+      guard self.controlPlane.controlPlane != nil else {
+        throw ValidationError("--join-token-file is for --control-plane: the Unix socket of this host needs no token")
+      }
+      configuration.joinTokenFile = try Self.path(file, "--join-token-file")
     }
     configuration.podmanSocket = try Self.path(self.podmanSocket, "--podman-socket")
     configuration.cgroupRoot = try self.cgroupRoot.map { try Self.path($0, "--cgroup-root") }

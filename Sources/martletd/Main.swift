@@ -21,6 +21,7 @@ import UnixSignals
 
       EXAMPLES
         martletd --node host-a --control unix:/run/martlet/control.sock
+        martletd --node host-b --control-plane 10.0.0.1:15012 --join-token-file /etc/martlet/join-token
         martletd --node host-a --bpf-dir .build/bpf --proxy .build/debug/martlet-proxy --log-level debug
       """,
     version: MeshBase.version)
@@ -29,10 +30,7 @@ import UnixSignals
     help: ArgumentHelp("This host's name: Workloads whose spec.node is this are enrolled here.", valueName: "name"))
   var node: String
 
-  @Option(
-    help: ArgumentHelp(
-      "Unix socket of the control plane. Without it the snapshot on disk is served.", valueName: "unix:path"))
-  var control: String?
+  @OptionGroup var controlPlane: ControlPlaneOptions
 
   @Option(help: ArgumentHelp("Unix socket of podman's REST API, for Workloads that are containers.", valueName: "path"))
   var podmanSocket = "/run/podman/podman.sock"
@@ -118,6 +116,7 @@ import UnixSignals
 
   static func main() async {
     Heap.keepSmall()
+    SecretMemory.keepFromDumps()
     await Self.runAsProgram()
   }
 

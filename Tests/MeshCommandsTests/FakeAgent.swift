@@ -76,6 +76,7 @@ final class FakeAgent: AgentReporting {
   func connections() async throws(MeshError) -> [ConnectionReport] {
     throw MeshError(.unavailable, "connections", "not gathered yet", next: "ask again")
   }
+  func certificates() async throws(MeshError) -> [CertificateReport] { [] }
   func programs() async throws(MeshError) -> [ProgramReport] {
     [
       ProgramReport(

@@ -31,7 +31,7 @@ package enum AgentEndpoints {
   private static let paths: [String: HTTPMethod] = [
     "/v1/status": .GET, "/v1/workloads": .GET, "/v1/services": .GET, "/v1/routes": .GET, "/v1/top": .GET,
     "/v1/policies": .GET,
-    "/v1/connections": .GET, "/v1/endpoints": .GET,
+    "/v1/connections": .GET, "/v1/certificates": .GET, "/v1/endpoints": .GET,
     "/v1/programs": .GET, "/v1/maps": .GET, "/v1/explain": .GET, "/v1/flows": .GET, "/v1/metrics": .GET,
     "/v1/log-level": .POST, "/v1/enrol": .POST, "/v1/proxy/upgrade": .POST,
   ]
@@ -60,6 +60,7 @@ package enum AgentEndpoints {
     case "/v1/endpoints": try await writer.send(json: try await agent.endpoints())
     case "/v1/policies": try await writer.send(json: try await agent.policies())
     case "/v1/connections": try await writer.send(json: try await agent.connections())
+    case "/v1/certificates": try await writer.send(json: try await agent.certificates())
     case "/v1/programs": try await writer.send(json: try await agent.programs())
     case "/v1/maps": try await writer.send(json: try await agent.maps())
     case "/v1/top": try await writer.send(json: try await agent.top())

@@ -13,6 +13,7 @@ package protocol AgentReporting: Sendable {
   func endpoints() async throws(MeshError) -> [EndpointReport]
   func policies() async throws(MeshError) -> [PolicyReport]
   func connections() async throws(MeshError) -> [ConnectionReport]
+  func certificates() async throws(MeshError) -> [CertificateReport]
   func programs() async throws(MeshError) -> [ProgramReport]
   func maps() async throws(MeshError) -> [MapReport]
   func top() async throws(MeshError) -> TopReport

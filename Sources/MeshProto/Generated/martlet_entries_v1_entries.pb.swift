@@ -11,6 +11,11 @@
 /// What is distributed, on the wire, in the proxy stream and on disk. One message per kind of MeshSnapshot.Entry.
 /// Field numbers are for good: add, never reuse. No maps, so that one content has one encoding (its hash is its version).
 
+#if canImport(FoundationEssentials)
+package import FoundationEssentials
+#else
+package import Foundation
+#endif
 package import SwiftProtobuf
 
 // If the compiler emits an error on this type, it is because this file
@@ -92,12 +97,33 @@ package nonisolated struct Martlet_Entries_V1_Config: Sendable {
   /// One at most, for the reason of `Workload.readiness`. None: the defaults.
   package var proxy: [Martlet_Entries_V1_ProxySettings] = []
 
+  /// DER of root certificates; the one that signs now comes first.
+  package var trustRoots: [Data] = []
+
+  /// Sorted.
+  package var revoked: [Martlet_Entries_V1_RevokedCertificate] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _vipRangeV4: Martlet_Entries_V1_Prefix? = nil
   fileprivate var _vipRangeV6: Martlet_Entries_V1_Prefix? = nil
+}
+
+package nonisolated struct Martlet_Entries_V1_RevokedCertificate: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var authorityKey: Data = Data()
+
+  /// Big-endian.
+  package var serial: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 /// What proxies do with requests besides routing them. Of numbers 0 says nothing.
@@ -2064,7 +2090,7 @@ nonisolated extension Martlet_Entries_V1_Prefix: SwiftProtobuf.Message, SwiftPro
 
 nonisolated extension Martlet_Entries_V1_Config: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Config"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}trust_domain\0\u{3}vip_range_v4\0\u{3}vip_range_v6\0\u{3}connect_timeout_milliseconds\0\u{1}proxy\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}trust_domain\0\u{3}vip_range_v4\0\u{3}vip_range_v6\0\u{3}connect_timeout_milliseconds\0\u{1}proxy\0\u{3}trust_roots\0\u{1}revoked\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2077,6 +2103,8 @@ nonisolated extension Martlet_Entries_V1_Config: SwiftProtobuf.Message, SwiftPro
       case 3: try { try decoder.decodeSingularMessageField(value: &self._vipRangeV6) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.connectTimeoutMilliseconds) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.proxy) }()
+      case 6: try { try decoder.decodeRepeatedBytesField(value: &self.trustRoots) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.revoked) }()
       default: break
       }
     }
@@ -2102,6 +2130,12 @@ nonisolated extension Martlet_Entries_V1_Config: SwiftProtobuf.Message, SwiftPro
     if !self.proxy.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.proxy, fieldNumber: 5)
     }
+    if !self.trustRoots.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.trustRoots, fieldNumber: 6)
+    }
+    if !self.revoked.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.revoked, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2111,6 +2145,43 @@ nonisolated extension Martlet_Entries_V1_Config: SwiftProtobuf.Message, SwiftPro
     if lhs._vipRangeV6 != rhs._vipRangeV6 {return false}
     if lhs.connectTimeoutMilliseconds != rhs.connectTimeoutMilliseconds {return false}
     if lhs.proxy != rhs.proxy {return false}
+    if lhs.trustRoots != rhs.trustRoots {return false}
+    if lhs.revoked != rhs.revoked {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_Entries_V1_RevokedCertificate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RevokedCertificate"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}authority_key\0\u{1}serial\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.authorityKey) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.serial) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.authorityKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.authorityKey, fieldNumber: 1)
+    }
+    if !self.serial.isEmpty {
+      try visitor.visitSingularBytesField(value: self.serial, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Martlet_Entries_V1_RevokedCertificate, rhs: Martlet_Entries_V1_RevokedCertificate) -> Bool {
+    if lhs.authorityKey != rhs.authorityKey {return false}
+    if lhs.serial != rhs.serial {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -31,6 +31,7 @@ final class FakeAgent: AgentReporting {
   func connections() async throws(MeshError) -> [ConnectionReport] {
     throw MeshError(.unavailable, "connections", "not gathered yet", next: "ask again")
   }
+  func certificates() async throws(MeshError) -> [CertificateReport] { [] }
   func programs() async throws(MeshError) -> [ProgramReport] { [] }
   func maps() async throws(MeshError) -> [MapReport] {
     // Some megabytes, so that an answer is larger than any socket's buffer.
