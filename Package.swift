@@ -264,7 +264,8 @@ let bench: [Target] =
   Context.environment["MARTLET_BENCH"] == "build"
   ? [
     .executableTarget(
-      name: "ChoiceBench", dependencies: ["MeshBase", "MeshSnapshot", "MeshRouting"], swiftSettings: everyTarget)
+      name: "ChoiceBench", dependencies: ["MeshBase", "MeshSnapshot", "MeshRouting"], swiftSettings: everyTarget,
+      linkerSettings: roofLinking)
   ] : []
 
 let package = Package(

@@ -115,7 +115,7 @@ class World:
         self._sweep()
         atexit.register(self.close)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: os._exit(self.close() or 130))
+            signal.signal(number, self._interrupted)
         self.cgroup = self.unified / self.name
         self.other = self.unified / f"{self.name}-direct"
         self.pins = pathlib.Path("/sys/fs/bpf") / self.name
@@ -252,6 +252,13 @@ class World:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    @staticmethod
+    def _interrupted(*_):
+        """Ends what the main thread is at, whose end closes. Not here: it may be in the middle of reading what closing reads too."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(130)
 
     def close(self):
         if self.closed:
