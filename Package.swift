@@ -56,6 +56,7 @@ let ground: [Target] = [
     linkerSettings: [.linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a")]),
   .target(name: "CMeshLinux", cSettings: cSettings),
   .target(name: "CMeshRelay", cSettings: cSettings),
+  .target(name: "CMeshTLS", dependencies: [nioSSL], cSettings: cSettings),
 ]
 
 let floor1: [Target] = [
@@ -104,8 +105,8 @@ let floor5: [Target] = [
   .target(
     name: "MeshNet",
     dependencies: [
-      "CMeshABI", "CMeshRelay", "MeshBase", "MeshSnapshot", "MeshDNS", "MeshHTTP", "MeshTelemetry", "MeshRouting",
-      logging,
+      "CMeshABI", "CMeshRelay", "CMeshTLS", "MeshBase", "MeshSnapshot", "MeshDNS", "MeshHTTP", "MeshTelemetry",
+      "MeshRouting", logging,
     ], swiftSettings: driver),
   .target(
     name: "MeshWire",
@@ -207,8 +208,8 @@ let side: [Target] = [
   tests(
     "MeshNet",
     [
-      "CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshHTTP", "MeshSnapshot", "MeshRouting", "MeshLinux",
-      "MeshTelemetry", "MeshTestSupport", logging,
+      "CMeshABI", "CMeshRelay", "MeshBase", "MeshDNS", "MeshHTTP", "MeshIdentity", "MeshSnapshot", "MeshRouting",
+      "MeshLinux", "MeshTelemetry", "MeshTestSupport", logging, crypto, x509, asn1,
     ]),
   tests(
     "MeshProxy",

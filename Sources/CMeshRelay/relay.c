@@ -303,6 +303,35 @@ int cmesh_datagram_socket(int is_v4, const struct cmesh_relay_address *address)
 
 int cmesh_is_datagram(int fd) { return option(fd, SO_TYPE) == SOCK_DGRAM; }
 
+static void read_address(const struct sockaddr_storage *storage, struct cmesh_relay_address *from)
+{
+    memset(from, 0, sizeof(*from));
+    if (storage->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)storage;
+        from->low = 0xffff00000000ULL | ntohl(v4->sin_addr.s_addr);
+        from->port = ntohs(v4->sin_port);
+        from->is_v4 = 1;
+    } else if (storage->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)storage;
+        uint64_t words[2];
+        memcpy(words, &v6->sin6_addr, sizeof(words));
+        from->high = be64toh(words[0]);
+        from->low = be64toh(words[1]);
+        from->port = ntohs(v6->sin6_port);
+    }
+}
+
+int cmesh_relay_peer(int fd, struct cmesh_relay_address *address)
+{
+    struct sockaddr_storage storage;
+    socklen_t size = sizeof(storage);
+    memset(&storage, 0, sizeof(storage));
+    if (getpeername(fd, (struct sockaddr *)&storage, &size) < 0)
+        return -errno;
+    read_address(&storage, address);
+    return 0;
+}
+
 ssize_t cmesh_datagram_receive(int fd, void *bytes, size_t size, struct cmesh_relay_address *from)
 {
     struct sockaddr_storage storage;
@@ -314,20 +343,7 @@ ssize_t cmesh_datagram_receive(int fd, void *bytes, size_t size, struct cmesh_re
     while (count < 0 && errno == EINTR);
     if (count < 0)
         return -errno;
-    memset(from, 0, sizeof(*from));
-    if (storage.ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&storage;
-        from->low = 0xffff00000000ULL | ntohl(v4->sin_addr.s_addr);
-        from->port = ntohs(v4->sin_port);
-        from->is_v4 = 1;
-    } else if (storage.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&storage;
-        uint64_t words[2];
-        memcpy(words, &v6->sin6_addr, sizeof(words));
-        from->high = be64toh(words[0]);
-        from->low = be64toh(words[1]);
-        from->port = ntohs(v6->sin6_port);
-    }
+    read_address(&storage, from);
     return count;
 }
 

@@ -55,7 +55,9 @@ extension HTTP2Connection {
     guard self.sawSettings || (header.kind == .settings && !header.flags.contains(.acknowledge)) else {
       throw .connection(.protocolError, .preface)
     }
-    try header.check(largestPayload: HTTP2Settings.smallestFrameLimit)
+    try header.check(
+      largestPayload: header.kind == .data
+        ? max(HTTP2Settings.smallestFrameLimit, self.limits.largestFrame) : HTTP2Settings.smallestFrameLimit)
   }
 
   func isIdle(_ stream: UInt32) -> Bool {

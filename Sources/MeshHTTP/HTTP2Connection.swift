@@ -170,6 +170,9 @@ package struct HTTP2Connection: Sendable {
       (0x4, max(HTTP2Settings.protocolWindow, min(self.limits.streamWindow, HTTP2Settings.largestWindow))),
       (0x6, self.limits.fieldListSize),
     ]
+    if self.limits.largestFrame > HTTP2Settings.smallestFrameLimit {
+      settings.append((0x5, min(self.limits.largestFrame, HTTP2Settings.largestFrameLimit)))
+    }
     settings.append(self.role == .server ? (0x3, self.limits.concurrentStreams) : (0x2, 0))
     HTTP2FrameHeader(payloadLength: 6 * settings.count, kind: .settings, stream: 0).write(to: &output)
     for (identifier, value) in settings {

@@ -25,6 +25,8 @@ package struct HTTP2Limits: Hashable, Sendable {
   /// has to shrink.
   package var streamWindow = 65_535
   package var connectionWindow = 1024 * 1024
+  /// The largest DATA frame that is taken: a frame of a kind that is held until it is whole is never larger than 16,384.
+  package var largestFrame = 16_384
   /// The largest DATA frame that is written, if the peer takes it.
   package var largestDataFrame = 16_384
   /// Streams that were reset and of which the peer may still be sending.

@@ -14,11 +14,14 @@ package struct AcceptedFlow: Sendable, Hashable {
   /// Where the kernel decided that it goes: to a workload in another network of this host, which is dialled from inside of its
   /// own namespace. Nil: the proxy chooses.
   package var chosen: SocketEndpoint?
+  /// Who dialled, if it came through a tunnel of another node. `sourceWorkload` is then the workload that it comes to.
+  package var peer: SPIFFEID?
 
   package init(
     original: SocketEndpoint, sourceWorkload: UInt32, namespaceCookie: UInt64, socketCookie: UInt64 = 0,
-    chosen: SocketEndpoint? = nil
+    chosen: SocketEndpoint? = nil, peer: SPIFFEID? = nil
   ) {
+    self.peer = peer
     self.chosen = chosen
     self.original = original
     self.sourceWorkload = sourceWorkload

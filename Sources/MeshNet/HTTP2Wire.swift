@@ -23,6 +23,10 @@ class HTTP2Wire: LoopMember {
   /// Behind so much nothing more is written.
   static let most = 64 << 10
 
+  /// Behind so much nothing more is read. More than streams' data alone can be, or two proxies that send each other much would both
+  /// wait for the other to read.
+  private let mostUnanswered: Int
+
   let number: UInt64
   let loop: RelayLoop
   private let side: RelaySide
@@ -32,7 +36,12 @@ class HTTP2Wire: LoopMember {
   private(set) var output = OutputQueue()
   private(set) var phase = Phase.open
   private var held: [UInt8] = []
-  var heldBytes: Int { self.held.count + self.output.count }
+  /// Nil: bytes go as they are.
+  private(set) var tls: TLSStream?
+  private var handshakeEnd: UInt64 = 0
+  /// Bytes that wait for the peer.
+  final var pending: Int { self.output.count + (self.tls?.output.count ?? 0) }
+  var heldBytes: Int { self.held.count + self.pending }
   private var isReadable = false
   private var endIsNear = false
   private var hasEnded = false
@@ -48,11 +57,14 @@ class HTTP2Wire: LoopMember {
   private var lingerEnd: UInt64 = 0
   private var armedFor = UInt64.max
 
-  init(_ role: HTTP2Connection.Role, number: UInt64, loop: RelayLoop) {
+  /// - limits: nil: those of requests.
+  init(_ role: HTTP2Connection.Role, number: UInt64, loop: RelayLoop, limits: HTTP2Limits? = nil) {
+    let limits = limits ?? loop.http.http2
+    self.mostUnanswered = Self.most + 2 * limits.largestDataFrame
     self.number = number
     self.loop = loop
     self.side = role == .server ? .client : .upstream
-    self.machine = HTTP2Connection(role, limits: loop.http.http2)
+    self.machine = HTTP2Connection(role, limits: limits)
     self.movedAt = loop.now
     self.takenAt = loop.now
   }
@@ -72,6 +84,8 @@ class HTTP2Wire: LoopMember {
   /// All streams are gone: the connection ended (nil) or failed.
   func lost(_ reason: HTTP2Reason?) {}
   func expireStreams(now: UInt64) {}
+  /// TLS ended it.
+  func failed(_ failure: TLSFailure) {}
   func drain() {
     self.machine.drain(now: self.loop.now, to: &self.output.bytes)
     self.runSoon()
@@ -91,6 +105,24 @@ class HTTP2Wire: LoopMember {
     self.machine.start(now: self.loop.now, to: &self.output.bytes)
     self.movedAt = self.loop.now
     self.runSoon()
+  }
+
+  /// Begins with a handshake; `start` follows by itself.
+  final func secure(_ tls: TLSStream) {
+    self.tls = tls
+    self.handshakeEnd = self.loop.now + Self.handshakeTimeout
+    self.shake(tls)
+    self.runSoon()
+  }
+
+  private static let handshakeTimeout: UInt64 = 10_000
+
+  private func shake(_ tls: TLSStream) {
+    switch tls.handshake() {
+    case .needsInput: break
+    case .done: self.start()
+    case .failed(let failure): self.endTLS(failure)
+    }
   }
 
   func ready(_ token: RelayToken, _ events: UInt32) {
@@ -121,8 +153,8 @@ class HTTP2Wire: LoopMember {
     if !self.held.isEmpty, self.phase == .open { self.takeHeld() }
     var taken = 0
     while self.phase == .open, self.isReadable, !self.hasEnded {
-      if self.output.count >= Self.most { self.flush() }
-      guard self.output.count < Self.most else { break }
+      if self.pending >= Self.most { self.flush() }
+      guard self.pending < self.mostUnanswered else { break }
       guard taken < self.loop.kit.turn(Self.turn) else {
         self.runSoon()
         break
@@ -141,6 +173,10 @@ class HTTP2Wire: LoopMember {
     guard count > 0 else {
       self.isReadable = false
       if count == 0 {
+        guard self.tls == nil else {
+          self.endTLS(.truncated)
+          return 0
+        }
         self.hasEnded = true
         self.takeHeld()
       } else if count != -Int(EAGAIN) {
@@ -151,15 +187,45 @@ class HTTP2Wire: LoopMember {
     if count < buffer.count, !self.endIsNear { self.isReadable = false }
     self.movedAt = self.loop.now
     self.count(received: count)
-    guard self.held.isEmpty else {
-      self.held.append(contentsOf: buffer[..<count])
-      self.takeHeld()
-      return count
-    }
-    let bytes = UnsafeBufferPointer(rebasing: UnsafeRawBufferPointer(buffer).bindMemory(to: UInt8.self)[..<count])
-    let used = self.take(Span(_unsafeElements: bytes))
-    if used < count, self.phase == .open { self.held = Array(bytes[used...]) }
+    let received = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
+    if let tls { self.decrypt(received, tls) } else { self.take(received) }
     return count
+  }
+
+  /// Several records at a time.
+  private func decrypt(_ received: UnsafeRawBufferPointer, _ tls: TLSStream) {
+    tls.feed(received)
+    defer { tls.forgetInput() }
+    if !tls.isOpen { self.shake(tls) }
+    let plain = self.loop.kit.plain
+    while tls.isOpen, self.phase == .open {
+      var filled = 0
+      var read = TLSStream.Read.bytes(0)
+      while plain.count - filled >= TLSStream.largestRecord {
+        read = tls.read(into: UnsafeMutableRawBufferPointer(rebasing: plain[filled...]))
+        guard case .bytes(let count) = read else { break }
+        filled += count
+      }
+      if filled > 0 { self.take(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(plain)[..<filled])) }
+      switch read {
+      case .bytes: break
+      case .needsInput: return
+      case .ended:
+        self.hasEnded = true
+        return self.takeHeld()
+      case .failed(let failure): return self.endTLS(failure)
+      }
+    }
+  }
+
+  private func take(_ received: UnsafeRawBufferPointer) {
+    guard self.held.isEmpty else {
+      self.held.append(contentsOf: received)
+      return self.takeHeld()
+    }
+    let bytes = received.bindMemory(to: UInt8.self)
+    let used = self.take(Span(_unsafeElements: bytes))
+    if used < bytes.count, self.phase == .open { self.held = Array(bytes[used...]) }
   }
 
   private func count(received count: Int) {
@@ -202,7 +268,7 @@ class HTTP2Wire: LoopMember {
   private func push() {
     for _ in 0..<64 {
       self.flush()
-      guard self.phase == .open, !self.waiting.isEmpty, self.output.count < Self.most else { return }
+      guard self.phase == .open, !self.waiting.isEmpty, self.pending < Self.most else { return }
       self.resumeWaiting()
     }
     self.runSoon()
@@ -210,9 +276,9 @@ class HTTP2Wire: LoopMember {
 
   private func flush() {
     guard self.socket >= 0 else { return }
-    let before = self.output.sent
-    let outcome = self.output.flush(to: self.socket)
-    if self.wasEmpty || self.output.sent != before { self.takenAt = self.loop.now }
+    let before = self.sentBytes
+    let outcome = self.tls.map { self.flush($0) } ?? self.output.flush(to: self.socket)
+    if self.wasEmpty || self.sentBytes != before { self.takenAt = self.loop.now }
     self.wasEmpty = outcome == .empty
     switch outcome {
     case .failed: self.broken()
@@ -221,10 +287,21 @@ class HTTP2Wire: LoopMember {
     }
   }
 
+  private var sentBytes: UInt64 { self.tls?.sentBytes ?? self.output.sent }
+
+  /// Makes records of what waits when those before are sent, so that many go in one call.
+  private func flush(_ tls: TLSStream) -> OutputQueue.Outcome {
+    while true {
+      let outcome = tls.flush(to: self.socket)
+      guard outcome == .empty, tls.isOpen, !self.output.isEmpty else { return outcome }
+      guard self.output.drain({ tls.write($0) }) else { return .failed }
+    }
+  }
+
   /// One frame a stream and turn, so that they share what the peer takes.
   private func resumeWaiting() {
     var left = self.waiting.count
-    while left > 0, self.phase == .open, self.output.count < Self.most {
+    while left > 0, self.phase == .open, self.pending < Self.most {
       left -= 1
       let id = self.waiting.removeFirst()
       if self.resumeStream(id) { self.waiting.append(id) }
@@ -241,7 +318,7 @@ class HTTP2Wire: LoopMember {
   /// Writes what the stream's flow holds, at most a frame. Returns the bytes, and whether the output would not take more.
   final func write(_ flow: inout HTTP2Outflow, of id: UInt32) -> (count: Int, isFull: Bool) {
     guard self.phase == .open, flow.hasWork else { return (0, false) }
-    guard self.output.count < Self.most else { return (0, true) }
+    guard self.pending < Self.most else { return (0, true) }
     var written = 0
     if flow.count > 0 || flow.endsWithData {
       guard
@@ -296,6 +373,12 @@ class HTTP2Wire: LoopMember {
     return id
   }
 
+  /// Asks whether the peer is there.
+  final func ping() {
+    _ = self.machine.ping(now: self.loop.now, to: &self.output.bytes)
+    self.runSoon()
+  }
+
   final func reset(_ id: UInt32, _ code: HTTP2ErrorCode) {
     self.machine.reset(id, code, to: &self.output.bytes)
     self.runSoon()
@@ -314,7 +397,7 @@ class HTTP2Wire: LoopMember {
     case .over: return nil
     case .lingering: return self.lingerEnd
     case .closing: return self.takenAt + self.loop.http.stallTimeout
-    case .open: break
+    case .open: if let tls, !tls.isOpen { return self.handshakeEnd }
     }
     var first = min(self.machine.deadline ?? .max, self.streamDeadline ?? .max)
     if !self.wasEmpty { first = min(first, self.takenAt + self.loop.http.stallTimeout) }
@@ -336,7 +419,11 @@ class HTTP2Wire: LoopMember {
     case .over: return
     case .lingering: return self.close()
     case .closing: return self.broken()
-    case .open: break
+    case .open:
+      if let tls, !tls.isOpen {
+        self.endTLS(.handshakeTimeout)
+        return
+      }
     }
     if !self.wasEmpty, self.takenAt + self.loop.http.stallTimeout <= now {
       self.loop.count("stalled")
@@ -361,7 +448,10 @@ class HTTP2Wire: LoopMember {
   }
 
   func sweep(idleSweeps: Int?) {
-    if self.machine.openStreams == 0 { self.output.rest() }
+    if self.machine.openStreams == 0 || self.movedAt + self.loop.sweepInterval <= self.loop.now {
+      self.output.rest()
+      self.tls?.rest()
+    }
     self.expire(now: self.loop.now)
   }
 
@@ -370,7 +460,7 @@ class HTTP2Wire: LoopMember {
   /// Whoever has nothing more to do goes.
   private func settle() {
     if self.phase == .open, self.machine.isDone { self.finish() }
-    if self.phase == .closing, self.output.isEmpty { self.written() }
+    if self.phase == .closing, self.pending == 0 { self.written() }
     self.arm()
   }
 
@@ -383,6 +473,16 @@ class HTTP2Wire: LoopMember {
     self.runSoon()
   }
 
+  /// The peer gets the alert, if its socket takes it.
+  private func endTLS(_ failure: TLSFailure) {
+    guard self.phase == .open else { return }
+    self.loop.count(failure.rawValue)
+    self.failed(failure)
+    if let tls { _ = tls.flush(to: self.socket) }
+    self.lost(nil)
+    self.end(byReset: failure == .truncated)
+  }
+
   /// Closes when everything is sent.
   private func finish() {
     self.phase = .closing
@@ -390,6 +490,8 @@ class HTTP2Wire: LoopMember {
   }
 
   private func written() {
+    // A clean end is said before it is one.
+    if let tls, tls.close() { return self.flush() }
     guard self.phase == .closing, !self.hasEnded else { return self.close() }
     shutdown(self.socket, CInt(SHUT_WR))
     self.phase = .lingering
@@ -428,7 +530,7 @@ class HTTP2Wire: LoopMember {
     self.held = []
     self.lost(nil)
     self.flush()
-    guard self.output.isEmpty else { return self.broken() }
+    guard self.pending == 0 else { return self.broken() }
     self.settle()
   }
 
@@ -439,6 +541,7 @@ class HTTP2Wire: LoopMember {
     self.socket = -1
     self.held = []
     self.output = OutputQueue()
+    self.tls = nil
     self.waiting = []
     self.ended()
     self.loop.ended(self)

@@ -52,6 +52,16 @@ struct OutputQueue {
     return self.bytes.isEmpty ? .empty : .full
   }
 
+  /// Gives all that waits to another way out. False: it did not take it.
+  mutating func drain(_ body: (UnsafeRawBufferPointer) -> Bool) -> Bool {
+    let isTaken = self.bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[self.offset...])) }
+    self.sent &+= UInt64(self.count)
+    // Where much flows the next is as much: `rest` gives the memory back.
+    self.bytes.removeAll(keepingCapacity: true)
+    self.offset = 0
+    return isTaken
+  }
+
   private mutating func drop(_ count: Int) {
     self.sent &+= UInt64(count)
     self.offset += count

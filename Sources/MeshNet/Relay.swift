@@ -11,9 +11,17 @@ package final class Relay: Sendable {
   /// Where accepted sockets come from, and how their flow is found.
   package struct Listener: Sendable {
     package var flow: @Sendable (CInt) -> Result<AcceptedFlow, AcceptedFlow.Refusal>
+    /// Other nodes dial it: nothing is asked of the kernel.
+    package var entrance: TunnelEntrance?
 
     package init(flow: @escaping @Sendable (CInt) -> Result<AcceptedFlow, AcceptedFlow.Refusal>) {
       self.flow = flow
+    }
+
+    /// For tunnels of other nodes.
+    package init(entrance: TunnelEntrance) {
+      self.flow = { _ in .failure(.noFlow) }
+      self.entrance = entrance
     }
 
     /// The kernel's flow, of connections from this namespace only.
@@ -36,10 +44,12 @@ package final class Relay: Sendable {
   /// - sweepInterval: how often quiet relays are looked for, in milliseconds.
   /// - http: nil: ports that speak HTTP are relayed like all others.
   /// - accessLog: of their requests.
+  /// - certificates: what tunnels to and from other nodes are proven with; nil: there are none.
   /// - strain: what the loops do no more, because memory runs out.
   package init(
     loops: Int, stock: StockRoom?, idleTimeout: Duration? = nil, sweepInterval: UInt64 = 10_000,
-    http: HTTPConfiguration? = nil, accessLog: AccessLog? = nil, strain: SharedStrain = SharedStrain(), logger: Logger
+    http: HTTPConfiguration? = nil, accessLog: AccessLog? = nil, certificates: CertificateShelf? = nil,
+    strain: SharedStrain = SharedStrain(), logger: Logger
   ) throws(MeshError) {
     self.stock = stock
     let threads = (0..<max(1, loops)).compactMap { try? RelayThread.open(number: $0) }
@@ -48,7 +58,7 @@ package final class Relay: Sendable {
       let started: Void? = try? thread.start(name: "relay-\(thread.number)") {
         RelayLoop(
           thread: $0, peers: threads, stock: stock, idleTimeout: idleTimeout, sweepInterval: sweepInterval,
-          http: http, accessLog: accessLog, strain: strain, logger: logger)
+          http: http, accessLog: accessLog, certificates: certificates, strain: strain, logger: logger)
       }
       guard started != nil, threads.count == max(1, loops) else {
         throw MeshError(
@@ -108,7 +118,7 @@ package final class Relay: Sendable {
     cmesh_relay_tune(descriptor)
     let result = RelayListener(
       descriptor: descriptor, number: self.lastListener.add(1, ordering: .relaxed).newValue, threads: self.threads,
-      flow: listener.flow)
+      flow: listener.flow, entrance: listener.entrance)
     for thread in self.threads { thread.post { $0.listen(result) } }
     return result
   }

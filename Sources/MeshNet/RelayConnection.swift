@@ -29,6 +29,11 @@ final class RelayConnection: LoopMember {
   private var chosenAt: UInt64 = 0
   private var wasConnected = false
   private var permit: UpstreamRecord.Permit?
+  /// In the place of one of the sockets.
+  private var tunnel: (stream: TunnelStream, side: RelaySide)?
+  private var tunnelHasEnded = false
+  /// Of a tunnel, before there is a socket for it.
+  private static let mostEarly = 64 << 10
 
   init(
     number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: CInt, within share: RoutingTable.Share? = nil,
@@ -47,6 +52,20 @@ final class RelayConnection: LoopMember {
         let known = loop.table?.endpoint(at: target, of: flow.original)
         return RoutingTable.Choice(target: target, workload: known?.workload, record: known?.record)
       })
+    self.upstreamDial = UpstreamDial(loop: loop, member: number, flow: flow)
+  }
+
+  /// What another node's workload sends through a tunnel, to `flow.chosen`.
+  init(number: UInt64, flow: AcceptedFlow, loop: RelayLoop, tunnel: TunnelStream) {
+    self.outward = RelayStream()
+    self.number = number
+    self.flow = flow
+    self.owner = loop
+    self.client = -1
+    self.tunnel = (tunnel, .client)
+    self.attempts = ConnectAttempts(
+      table: loop.table, original: flow.original,
+      chosen: RoutingTable.Choice(target: flow.chosen ?? flow.original, workload: nil))
     self.upstreamDial = UpstreamDial(loop: loop, member: number, flow: flow)
   }
 
@@ -94,7 +113,7 @@ final class RelayConnection: LoopMember {
   // MARK: dialling
 
   func begin() {
-    guard self.watch(self.client, .client) else { return self.refuse(.upstreamFailed) }
+    guard self.tunnel != nil || self.watch(self.client, .client) else { return self.refuse(.upstreamFailed) }
     let now = self.owner.now
     guard self.flow.chosen == nil, let table = self.owner.table else {
       return self.perform(self.attempts.begin(now: now, using: &self.owner.random))
@@ -109,7 +128,7 @@ final class RelayConnection: LoopMember {
         return self.refuse(.overflow)
       }
       let key = share.keys.flatMap { $0.hash(source: self.owner.address(of: self.flow)) }
-      self.attempts = ConnectAttempts(table: table, original: self.flow.original, key: key)
+      self.attempts = ConnectAttempts(table: table, original: self.flow.original, key: key, opensTunnels: true)
       self.perform(self.attempts.begin(in: share, now: now, using: &self.owner.random))
     }
   }
@@ -135,7 +154,13 @@ final class RelayConnection: LoopMember {
   private func dial(_ choice: RoutingTable.Choice) {
     self.ticket = choice.attempt()
     self.chosenAt = self.owner.microseconds
-    self.dialled(self.upstreamDial.begin(choice.target, client: self.client))
+    switch self.owner.passage(of: self.flow, to: choice) {
+    case .direct: self.dialled(self.upstreamDial.begin(choice.target, client: self.client))
+    case .tunnel(let tunnel):
+      guard let stream = self.owner.tunnel(tunnel, for: self, client: self.client) else { return self.cannotTunnel() }
+      self.tunnel = (stream, .upstream)
+    case .refused: self.cannotTunnel()
+    }
   }
 
   func delivered(_ socket: CInt) -> Bool {
@@ -183,8 +208,61 @@ final class RelayConnection: LoopMember {
     self.wasConnected = true
     let now = self.owner.microseconds
     self.ticket?.answerBegan(after: now > self.chosenAt ? now - self.chosenAt : 0, now: self.owner.now)
+    if let tunnel, tunnel.side == .client { tunnel.stream.accept() }
     self.perform(self.machine.connected())
     self.resume()
+  }
+
+  // MARK: tunnels
+
+  private func cannotTunnel() {
+    self.attemptEnded(nil)
+    self.perform(self.attempts.failed(as: .noTunnel, now: self.owner.now, using: &self.owner.random))
+  }
+
+  func tunnelOpened() { self.connected() }
+
+  func tunnelCut(wasOpen: Bool, wasTried: Bool) {
+    guard let tunnel, self.machine.phase != .over else { return }
+    guard tunnel.side == .upstream, self.machine.phase == .connecting else { return self.failed(tunnel.side) }
+    self.tunnel = nil
+    self.attemptEnded(wasTried ? .unreachable : nil)
+    self.perform(self.attempts.failed(as: .upstreamFailed, now: self.owner.now, using: &self.owner.random))
+  }
+
+  func tunnelReceived(_ input: Span<UInt8>, ends: Bool) {
+    guard let tunnel, self.machine.phase != .over else { return }
+    if ends { self.tunnelHasEnded = true }
+    let isRelaying = self.machine.phase == .relaying
+    if !input.isEmpty {
+      let sink = !isRelaying ? -1 : tunnel.side == .client ? self.upstream : self.client
+      let taken =
+        tunnel.side == .client ? self.outward.take(input, to: sink) : self.homeward.take(input, to: sink)
+      guard let taken else { return self.failed(tunnel.side.other) }
+      tunnel.stream.consumed(taken)
+      if !isRelaying, self.heldBytes > Self.mostEarly { return self.failed(tunnel.side) }
+    }
+    if ends, isRelaying { self.move(from: tunnel.side) }
+  }
+
+  func tunnelHasRoom() {
+    if let tunnel { self.move(from: tunnel.side.other) }
+  }
+
+  private func moveTunnel(_ tunnel: (stream: TunnelStream, side: RelaySide), from side: RelaySide)
+    -> RelayStream.Outcome
+  {
+    guard side == tunnel.side else {
+      return side == .client
+        ? self.outward.move(from: self.client, into: tunnel.stream, with: self.owner.kit)
+        : self.homeward.move(from: self.upstream, into: tunnel.stream, with: self.owner.kit)
+    }
+    let (outcome, count) =
+      side == .client
+      ? self.outward.deliver(to: self.upstream, ended: self.tunnelHasEnded, with: self.owner.kit)
+      : self.homeward.deliver(to: self.client, ended: self.tunnelHasEnded, with: self.owner.kit)
+    tunnel.stream.consumed(count)
+    return outcome
   }
 
   // MARK: relaying
@@ -236,9 +314,11 @@ final class RelayConnection: LoopMember {
   private func move(from side: RelaySide) {
     guard self.machine.phase == .relaying else { return }
     let outcome =
-      side == .client
-      ? self.outward.move(from: self.client, to: self.upstream, with: self.owner.kit)
-      : self.homeward.move(from: self.upstream, to: self.client, with: self.owner.kit)
+      if let tunnel { self.moveTunnel(tunnel, from: side) } else if side == .client {
+        self.outward.move(from: self.client, to: self.upstream, with: self.owner.kit)
+      } else {
+        self.homeward.move(from: self.upstream, to: self.client, with: self.owner.kit)
+      }
     switch outcome {
     case .waits: break
     case .again:
@@ -288,12 +368,16 @@ final class RelayConnection: LoopMember {
     case .shutdownOutput(let side):
       if self.outward.isEnded, self.homeward.isEnded {
         // Both streams are complete; what the kernel has not sent yet it sends after this, and FIN.
-        cmesh_relay_close(self.client)
-        cmesh_relay_close(self.upstream)
+        self.tunnel?.stream.finish()
+        self.tunnel = nil
+        if self.client >= 0 { cmesh_relay_close(self.client) }
+        if self.upstream >= 0 { cmesh_relay_close(self.upstream) }
         self.client = -1
         self.upstream = -1
         self.perform(self.machine.closed(.client))
         self.perform(self.machine.closed(.upstream))
+      } else if let tunnel, tunnel.side == side {
+        tunnel.stream.finish()
       } else {
         shutdown(side == .client ? self.client : self.upstream, CInt(SHUT_WR))
       }
@@ -305,6 +389,10 @@ final class RelayConnection: LoopMember {
   }
 
   private func reset(_ side: RelaySide) {
+    if let tunnel, tunnel.side == side {
+      self.tunnel = nil
+      return tunnel.stream.reset(refused: !self.wasConnected)
+    }
     let descriptor = side == .client ? self.client : self.upstream
     guard descriptor >= 0 else { return }
     cmesh_relay_reset(descriptor)
@@ -319,6 +407,10 @@ final class RelayConnection: LoopMember {
   }
 
   private func finish() {
+    if let tunnel {
+      self.tunnel = nil
+      tunnel.stream.reset()
+    }
     self.upstreamDial.stopWaiting()
     self.attemptEnded(self.wasConnected ? .connected : nil)
     self.permit = nil

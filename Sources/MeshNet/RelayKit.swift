@@ -31,6 +31,14 @@ final class RelayKit {
   private static let contendedTurn = 128 << 10
 
   let buffer: UnsafeMutableRawBufferPointer
+  /// Of what TLS decrypts, while `buffer` holds the records: several of them, so that what follows is done for all at once.
+  var plain: UnsafeMutableRawBufferPointer {
+    if let plain = self.plainBuffer { return plain }
+    let plain = UnsafeMutableRawBufferPointer.allocate(byteCount: 128 << 10, alignment: 4096)
+    self.plainBuffer = plain
+    return plain
+  }
+  private var plainBuffer: UnsafeMutableRawBufferPointer?
   /// Other workloads wait.
   var isContended = false
   private var idle: [RelayPipe] = []
@@ -40,7 +48,10 @@ final class RelayKit {
     self.buffer = .allocate(byteCount: TransferChoice.bufferSize, alignment: 4096)
   }
 
-  deinit { self.buffer.deallocate() }
+  deinit {
+    self.buffer.deallocate()
+    self.plainBuffer?.deallocate()
+  }
 
   /// Of the bytes that a connection may move before others have their turn.
   func turn(_ most: Int) -> Int { self.isContended ? min(most, Self.contendedTurn) : most }

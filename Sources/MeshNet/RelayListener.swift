@@ -9,14 +9,17 @@ package final class RelayListener: Sendable {
   let flow: @Sendable (CInt) -> Result<AcceptedFlow, AcceptedFlow.Refusal>
   /// Who called last, and in which family: most listeners have one caller. Nil: nobody yet.
   private let caller = Atomic<UInt64>(0)
+  /// Of tunnels.
+  let entrance: TunnelEntrance?
   private let threads: [RelayThread]
   private let closed = Atomic<Bool>(false)
   private let withdrawn = Atomic<Bool>(false)
 
   init(
     descriptor: CInt, number: UInt64, threads: [RelayThread],
-    flow: @escaping @Sendable (CInt) -> Result<AcceptedFlow, AcceptedFlow.Refusal>
+    flow: @escaping @Sendable (CInt) -> Result<AcceptedFlow, AcceptedFlow.Refusal>, entrance: TunnelEntrance? = nil
   ) {
+    self.entrance = entrance
     self.descriptor = descriptor
     self.number = number
     self.threads = threads

@@ -46,6 +46,10 @@ final class RelayLoop: ThreadLoop {
   var places: [UInt64: HTTPPlace] = [:]
   /// Those that may take requests, and those whose last are under way.
   var http2Upstreams: [UpstreamPool.Key: [HTTP2Upstream]] = [:]
+  /// What tunnels are proven with.
+  let certificates: CertificateShelf?
+  /// Toward other nodes.
+  var tunnelUpstreams: [HBONEUpstream.Key: [HBONEUpstream]] = [:]
   var deadlines = DeadlineQueue()
   var isStopping = false
   let peers: [RelayThread]
@@ -89,8 +93,10 @@ final class RelayLoop: ThreadLoop {
 
   init(
     thread: RelayThread, peers: [RelayThread], stock: StockRoom?, idleTimeout: Duration?, sweepInterval: UInt64,
-    http: HTTPConfiguration?, accessLog: AccessLog?, strain: SharedStrain, logger: Logger
+    http: HTTPConfiguration?, accessLog: AccessLog?, certificates: CertificateShelf?, strain: SharedStrain,
+    logger: Logger
   ) {
+    self.certificates = certificates
     self.strain = strain
     self.accessLog = accessLog
     self.parsesHTTP = http != nil
@@ -268,6 +274,9 @@ final class RelayLoop: ThreadLoop {
 
   /// Reads the flow of an accepted socket and starts its relay, or closes it with RST.
   private func begin(_ descriptor: CInt, _ listener: RelayListener) {
+    if let entrance = listener.entrance {
+      return listener.isWithdrawn ? cmesh_relay_reset(descriptor) : self.enter(descriptor, entrance)
+    }
     let flow = listener.flow(descriptor)
     if case .success(let canary) = flow, canary.isCanary, !listener.isWithdrawn {
       return Self.answer(canary, on: descriptor)
@@ -318,6 +327,10 @@ final class RelayLoop: ThreadLoop {
   ) {
     let connection = RelayConnection(
       number: self.nextNumber(), flow: flow, loop: self, client: descriptor, within: share, held: held)
+    self.begin(connection)
+  }
+
+  func begin(_ connection: RelayConnection) {
     self.add(connection)
     self.dialling[connection.number] = connection
     self.nextExpiry = min(self.nextExpiry, self.now + Self.expiryInterval)

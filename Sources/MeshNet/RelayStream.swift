@@ -64,6 +64,70 @@ struct RelayStream {
     }
   }
 
+  /// Into a tunnel, no more than its peer takes: nothing of it is held here.
+  mutating func move(from source: CInt, into tunnel: TunnelStream, with kit: RelayKit) -> Outcome {
+    if self.isEnded { return .waits }
+    let stop = self.bytes &+ UInt64(kit.turn(Self.turn))
+    while true {
+      if !self.left.isEmpty {
+        guard tunnel.room() > 0 else { return .waits }
+        tunnel.send(self.left.span)
+        self.left = []
+      }
+      guard self.isReadable else { return .waits }
+      let room = min(kit.buffer.count, tunnel.room())
+      guard room > 0 else { return .waits }
+      guard self.bytes < stop else { return .again }
+      let count = cmesh_relay_receive(source, kit.buffer.baseAddress, room)
+      guard count > 0 else {
+        if count == Self.full {
+          self.isReadable = false
+          return .waits
+        }
+        guard count == 0 else { return .sourceFailed }
+        self.isEnded = true
+        return .ended
+      }
+      self.bytes &+= UInt64(count)
+      if count < room, !self.endIsNear { self.isReadable = false }
+      let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(kit.buffer)[..<count])
+      tunnel.send(Span(_unsafeElements: bytes.bindMemory(to: UInt8.self)))
+    }
+  }
+
+  /// From a tunnel. - sink: -1: it does not stand yet. Returns how many of the bytes went on; nil: the sink failed.
+  mutating func take(_ input: Span<UInt8>, to sink: CInt) -> Int? {
+    self.bytes &+= UInt64(input.count)
+    var sent = 0
+    if sink >= 0, self.left.isEmpty {
+      sent = input.withUnsafeBufferPointer { cmesh_relay_send(sink, $0.baseAddress, $0.count) }
+      if sent == Self.full { sent = 0 }
+      guard sent >= 0 else { return nil }
+    }
+    guard sent < input.count else { return sent }
+    if self.leftOffset > Self.mostPassed || self.left.isEmpty {
+      self.left.removeFirst(self.left.isEmpty ? 0 : self.leftOffset)
+      self.leftOffset = 0
+    }
+    input.extracting(sent..<input.count).withUnsafeBufferPointer { self.left.append(contentsOf: $0) }
+    return sent
+  }
+
+  /// Bytes in front of those that wait, kept at most.
+  private static let mostPassed = 256 << 10
+
+  /// From a tunnel: what waits for the sink. - ended: nothing comes behind it.
+  mutating func deliver(to sink: CInt, ended: Bool, with kit: RelayKit) -> (outcome: Outcome, count: Int) {
+    if self.isEnded { return (.waits, 0) }
+    let before = self.heldBytes
+    let error = self.drain(to: sink, kit)
+    let count = before - self.heldBytes
+    if error < 0 { return (error == Self.full ? .waits : .sinkFailed, count) }
+    guard ended else { return (.waits, count) }
+    self.isEnded = true
+    return (.ended, count)
+  }
+
   /// The socket has nothing, or takes nothing, now.
   private static let full = -Int(EAGAIN)
   /// Not an errno.
@@ -109,7 +173,10 @@ struct RelayStream {
       }
       guard sent > 0 else { return sent == 0 ? Self.full : sent }
       self.leftOffset += sent
-      if self.leftOffset == self.left.count { self.left = [] }
+      if self.leftOffset == self.left.count {
+        self.left = []
+        self.leftOffset = 0
+      }
     }
     guard let pipe = self.pipe else { return 0 }
     while self.inPipe > 0 {

@@ -48,7 +48,8 @@ struct UpstreamDial {
       return self.connect(target, socket: socket, of: nil, client: client)
     }
     let across = StockRoom.Shelf(workload: self.flow.sourceWorkload, isV4: isV4, destination: target.address)
-    let isAcross = self.flow.chosen != nil || self.loop.across.contains(across)
+    // What came from another node is dialled by the workload that it comes to, from its own namespace.
+    let isAcross = self.flow.peer == nil && (self.flow.chosen != nil || self.loop.across.contains(across))
     return self.take(target, isAcross ? across : across.outbound, from: stock, client: client)
   }
 

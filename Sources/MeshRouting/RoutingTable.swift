@@ -181,6 +181,8 @@ package final class RoutingTable: Sendable {
     }
   }
 
+  package func identity(of workload: ResourceName) -> SPIFFEID? { self.entry(of: workload)?.identity }
+
   func entry(of workload: ResourceName) -> WorkloadEntry? { self.workloads[workload]?.value }
 
   package func addresses(of workload: ResourceName) -> [IPAddress] {

@@ -59,6 +59,8 @@ int cmesh_relay_connect(int fd, const struct cmesh_relay_address *address);
 int cmesh_relay_accept(int listener);
 /* SO_ERROR as -errno, 0 if there is none: how a connect ended. */
 int cmesh_relay_error(int fd);
+/* Who a connected socket's peer is. */
+int cmesh_relay_peer(int fd, struct cmesh_relay_address *address);
 int cmesh_relay_is_listener(int fd);
 int cmesh_set_nonblocking(int fd);
 
