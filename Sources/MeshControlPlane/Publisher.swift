@@ -23,6 +23,7 @@ package struct Publisher: Service {
 
   private final class Shared: Sendable {
     let sizes = Mutex<[EntryKey: Int]>([:])
+    let marker = Mutex(StatusMarker())
   }
 
   /// Changes of status that come within this time go out together.
@@ -102,8 +103,8 @@ package struct Publisher: Service {
       guard let snapshot = self.state.snapshot else { return }
       self.server.statuses.retain(nodes: Set(snapshot.workloads.values.map(\.value.node)))
       if let domain = snapshot.config?.value.trustDomain { self.openAuthority(domain) }
-      let withheld = self.server.publish(
-        snapshot.marked(by: self.server.statuses.ledger).trusting(self.authority?.verifier))
+      let marked = self.withheld.marker.withLock { $0.marked(snapshot, by: self.server.statuses.ledger) }
+      let withheld = self.server.publish(marked.trusting(self.authority?.verifier))
       for (key, size) in withheld.sorted(by: { $0.key < $1.key }) where known[key] != size {
         self.logger.error(
           "an entry is too large to be sent; agents keep what they have",

@@ -5,6 +5,7 @@ package import MeshSnapshot
 ///
 /// - an enrolled workload has the addresses that its namespace has (written ones first, in their order); one in the host's
 ///   namespace owns only its ports of them, loopback included;
+/// - a workload of another node without written addresses has those that its node found;
 /// - an endpoint without addresses has those of its workload; one with addresses that belong to a workload has its name;
 /// - an endpoint of a workload of another node needs a tunnel: here its address may be somebody else's;
 /// - an endpoint of a workload that is placed on this node is ready only if that workload is enrolled here, not in quarantine,
@@ -187,9 +188,10 @@ extension ResolvedSnapshot {
       case .workload(let entry):
         let workload = entry.value
         guard self.given[workload.name] != nil else { return false }
-        // Whether it can serve is no matter of verdicts.
+        // Whether it can serve, and how others reach it, is no matter of verdicts.
         guard var known = self.source.workloads[workload.name]?.value else { return true }
         (known.isHealthy, known.readiness) = (workload.isHealthy, workload.readiness)
+        (known.foundAddresses, known.gateways) = (workload.foundAddresses, workload.gateways)
         return known != workload
       default: return false
       }
@@ -324,6 +326,10 @@ extension ResolvedSnapshot {
             next: "remove the address from the Workload or add it to an interface of the namespace")
         ]
       }
+    }
+    // Of the same distributed entry the same follows here, so that its version stays.
+    if let source, source.value.node != self.node, source.value.addresses.isEmpty {
+      new?.value.addresses = source.value.foundAddresses
     }
     self.places.set(
       name, new?.value, isEnrolled: self.locals[name] != nil, changed: &change.places, addresses: &change.addresses)

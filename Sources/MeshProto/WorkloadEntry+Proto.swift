@@ -32,6 +32,7 @@ extension Martlet_Entries_V1_Workload {
     self.appVersion = entry.appVersion
     self.readiness = entry.readiness.map { [Martlet_Entries_V1_ReadinessCheck($0)] } ?? []
     self.unhealthy = !entry.isHealthy
+    self.foundAddresses = entry.foundAddresses.map { Martlet_Entries_V1_Address($0) }
     self.gateways = entry.gateways.map { Martlet_Entries_V1_Address($0) }
     if entry.peerModes != .permissive { self.peerModes = Martlet_Entries_V1_PeerModes(entry.peerModes) }
   }
@@ -90,6 +91,7 @@ extension WorkloadEntry {
     guard message.readiness.count <= 1 else { throw field["readiness"].error("more than one check") }
     if let check = message.readiness.first { self.readiness = try ReadinessCheck(check, field["readiness"][0]) }
     self.isHealthy = !message.unhealthy
+    self.foundAddresses = try field["found_addresses"].unicastAddresses(message.foundAddresses)
     self.gateways = try field["gateways"].unicastAddresses(message.gateways)
     if message.hasPeerModes { self.peerModes = try PeerModes(message.peerModes, field["peer_modes"]) }
     var seen: Set<ResourceName> = []

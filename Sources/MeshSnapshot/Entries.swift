@@ -118,6 +118,8 @@ package struct WorkloadEntry: Hashable, Sendable {
   /// False: its node says that it cannot serve, because it does not run or its check fails. The node itself knows better,
   /// so it goes by what it finds.
   package var isHealthy: Bool
+  /// That its node found, where nobody wrote any: for other nodes.
+  package var foundAddresses: [IPAddress] = []
   /// Its node's, where tunnels to it are dialled from other networks.
   package var gateways: [IPAddress]
   /// Enforced by one of `policies`; callers on other nodes go by it.

@@ -32,6 +32,7 @@ package struct StatusLedger: Sendable {
 
   private struct Node: Sendable {
     var stream: Stream
+    var gateways: [IPAddress] = []
     var isConnected = true
     var sequence: UInt64 = 0
     var statuses: [ResourceName: WorkloadStatus] = [:]
@@ -53,6 +54,7 @@ package struct StatusLedger: Sendable {
   }
 
   package mutating func received(_ update: StatusUpdate, on stream: Stream) -> Answer {
+    var isMoved = false
     if let name = update.node, self.owners[stream] == nil {
       guard ResourceName.isSubdomain(name) else { return Self.close("the node's name is none") }
       guard self.nodes[name] != nil || self.nodes.count < self.limits.nodes else {
@@ -63,8 +65,9 @@ package struct StatusLedger: Sendable {
       if let node = self.nodes[name], node.isConnected, node.stream.number > stream.number {
         return Self.close("the node has a later stream")
       }
-      let known = self.nodes[name]?.statuses ?? [:]
-      self.nodes[name] = Node(stream: stream, statuses: known)
+      let known = self.nodes[name]
+      self.nodes[name] = Node(stream: stream, gateways: update.gateways, statuses: known?.statuses ?? [:])
+      isMoved = known?.gateways ?? [] != update.gateways
     }
     guard let name = self.owners[stream], var node = self.nodes[name] else {
       return Self.close("the first update does not name the node")
@@ -97,7 +100,7 @@ package struct StatusLedger: Sendable {
     self.nodes[name] = node
     return Answer(
       action: .acknowledge(StatusAck(sequence: update.sequence, rejections: rejections)),
-      isNews: node.statuses != before)
+      isNews: isMoved || node.statuses != before)
   }
 
   private static func close(_ reason: String) -> Answer { Answer(action: .close(reason: reason), isNews: false) }
@@ -120,6 +123,9 @@ package struct StatusLedger: Sendable {
   }
 
   package func isConnected(_ node: String) -> Bool { self.nodes[node]?.isConnected ?? false }
+
+  /// What the node said of its own addresses.
+  package func gateways(of node: String) -> [IPAddress] { self.nodes[node]?.gateways ?? [] }
 
   /// Workloads that are not ready, by the node that says so.
   package var unready: [(node: String, workload: ResourceName)] {

@@ -1,4 +1,4 @@
-import MeshBase
+package import MeshBase
 
 /// What the driver of a status stream has to do.
 package enum StatusAction: Sendable, Equatable {
@@ -30,6 +30,7 @@ package struct StatusReporter: Sendable {
   package static let updateLimit = 1000
 
   private let node: String
+  private let gateways: [IPAddress]
   private let limit: Int
   package private(set) var phase = Phase.disconnected
   private var current: [ResourceName: WorkloadStatus] = [:]
@@ -41,7 +42,9 @@ package struct StatusReporter: Sendable {
   private var isFirst = true
   private var sequence: UInt64 = 0
 
-  package init(node: String, limit: Int = StatusReporter.updateLimit) {
+  /// - gateways: of the node (`StatusUpdate.gateways`).
+  package init(node: String, gateways: [IPAddress] = [], limit: Int = StatusReporter.updateLimit) {
+    self.gateways = Array(gateways.prefix(WorkloadStatus.gatewayLimit))
     self.node = node
     self.limit = limit
   }
@@ -77,7 +80,9 @@ package struct StatusReporter: Sendable {
   package mutating func disconnected() { self.phase = .disconnected }
 
   private mutating func next() -> StatusAction {
-    var update = StatusUpdate(node: self.sequence == 0 ? self.node : nil, sequence: self.sequence &+ 1)
+    var update = StatusUpdate(
+      node: self.sequence == 0 ? self.node : nil, gateways: self.sequence == 0 ? self.gateways : [],
+      sequence: self.sequence &+ 1)
     for name in self.pending.sorted() {
       guard update.statuses.count + update.removed.count < self.limit else { break }
       self.pending.remove(name)

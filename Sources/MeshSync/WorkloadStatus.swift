@@ -16,6 +16,7 @@ package struct WorkloadStatus: Sendable, Hashable {
   /// Bytes of `detail` at most.
   package static let detailLimit = 512
   package static let addressLimit = 64
+  package static let gatewayLimit = 8
 
   package var name: ResourceName
   /// That the node found.
@@ -49,6 +50,8 @@ package struct WorkloadStatus: Sendable, Hashable {
 package struct StatusUpdate: Sendable, Equatable {
   /// On the first update of a stream.
   package var node: String?
+  /// With `node`: addresses of the host, where tunnels to its workloads are dialled from other networks.
+  package var gateways: [IPAddress]
   /// 1, 2, 3, … within a stream.
   package var sequence: UInt64
   package var statuses: [WorkloadStatus]
@@ -60,10 +63,12 @@ package struct StatusUpdate: Sendable, Equatable {
   package var failures: [Rejection]
 
   package init(
-    node: String? = nil, sequence: UInt64, statuses: [WorkloadStatus] = [], removed: [ResourceName] = [],
+    node: String? = nil, gateways: [IPAddress] = [], sequence: UInt64, statuses: [WorkloadStatus] = [],
+    removed: [ResourceName] = [],
     isPartial: Bool = false, failures: [Rejection] = []
   ) {
     self.node = node
+    self.gateways = gateways
     self.sequence = sequence
     self.statuses = statuses
     self.removed = removed

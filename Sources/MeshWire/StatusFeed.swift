@@ -1,6 +1,6 @@
 import GRPCCore
 package import Logging
-import MeshBase
+package import MeshBase
 package import MeshSync
 import Synchronization
 
@@ -19,9 +19,10 @@ package final class StatusFeed: Sendable {
   /// Between two attempts: a control plane that does not know the method is asked again, because it may be replaced.
   private static let retry = Duration.seconds(2)
 
-  package init(node: String, logger: Logger) {
+  /// - gateways: the host's addresses, where tunnels to its workloads can be dialled.
+  package init(node: String, gateways: [IPAddress] = [], logger: Logger) {
     self.logger = logger
-    self.state = Mutex(State(reporter: StatusReporter(node: node)))
+    self.state = Mutex(State(reporter: StatusReporter(node: node, gateways: gateways)))
   }
 
   /// Everything that is to be known now. Cheap if it is what it was.

@@ -7,6 +7,7 @@ extension StatusUpdate {
   func encoded() throws -> [UInt8] {
     var message = Martlet_Status_V1_StatusUpdate()
     if let node = self.node { message.node = node }
+    message.gateways = self.gateways.map { Martlet_Entries_V1_Address(of: $0) }
     message.sequence = self.sequence
     message.statuses = self.statuses.map { Martlet_Status_V1_WorkloadStatus($0) }
     message.removed = self.removed.map(\.description)
@@ -23,7 +24,11 @@ extension StatusUpdate {
       throw MeshError(.invalid, "status stream", "not a valid update", cause: "\(error)")
     }
     self.init(
-      node: message.node.isEmpty ? nil : message.node, sequence: message.sequence, isPartial: message.partial)
+      node: message.node.isEmpty ? nil : message.node,
+      gateways: message.gateways.prefix(WorkloadStatus.gatewayLimit).map { IPAddress(high: $0.high, low: $0.low) },
+      sequence: message.sequence, isPartial: message.partial)
+    // What leads nowhere, or to whoever dials, is no host's.
+    self.gateways.removeAll { $0.isUnspecified || $0.isLoopback || $0.isMulticast }
     for status in message.statuses {
       do throws(MeshError) {
         self.statuses.append(try WorkloadStatus(status))
@@ -66,16 +71,19 @@ extension StatusAck {
   }
 }
 
+extension Martlet_Entries_V1_Address {
+  fileprivate init(of address: IPAddress) {
+    self.init()
+    self.high = address.high
+    self.low = address.low
+  }
+}
+
 extension Martlet_Status_V1_WorkloadStatus {
   fileprivate init(_ status: WorkloadStatus) {
     self.init()
     self.name = status.name.description
-    self.addresses = status.addresses.prefix(WorkloadStatus.addressLimit).map { address in
-      var message = Martlet_Entries_V1_Address()
-      message.high = address.high
-      message.low = address.low
-      return message
-    }
+    self.addresses = status.addresses.prefix(WorkloadStatus.addressLimit).map { Martlet_Entries_V1_Address(of: $0) }
     self.reason =
       switch status.reason {
       case .ready: .ready

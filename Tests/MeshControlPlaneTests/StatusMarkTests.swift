@@ -28,8 +28,13 @@ struct StatusMarkTests {
     .workload("a/plain", node: "n", addresses: ["10.0.0.1"]),
   ])
 
+  private func marked(_ ledger: StatusLedger) -> Snapshot {
+    var marker = StatusMarker()
+    return marker.marked(self.snapshot, by: ledger)
+  }
+
   private func unhealthy(_ ledger: StatusLedger) -> [String] {
-    self.snapshot.marked(by: ledger).workloads.values.filter { !$0.value.isHealthy }.map(\.value.name.name).sorted()
+    self.marked(ledger).workloads.values.filter { !$0.value.isHealthy }.map(\.value.name.name).sorted()
   }
 
   @Test("a workload is marked if its own node says that it cannot serve, and only then")
@@ -43,10 +48,43 @@ struct StatusMarkTests {
     #expect(self.unhealthy(self.ledger(["n": [self.status("b/x", .checkFailed)]])) == [])
     #expect(self.unhealthy(self.ledger(["n": [self.status("a/plain", .checkFailed)]])) == [])
     // What is not marked keeps its version: nothing is sent.
-    let marked = self.snapshot.marked(by: self.ledger(["n": [self.status("a/one", .checkFailed)]]))
+    let marked = self.marked(self.ledger(["n": [self.status("a/one", .checkFailed)]]))
     #expect(marked.diff(from: self.snapshot).upserts.map(\.value.key.name) == ["a/one"])
     #expect(
-      self.snapshot.marked(by: self.ledger(["n": [self.status("a/one", .ready)]])).diff(from: self.snapshot).isEmpty)
+      self.marked(self.ledger(["n": [self.status("a/one", .ready)]])).diff(from: self.snapshot).isEmpty)
+  }
+
+  @Test(
+    "where there are several nodes, others hear of addresses that a node found and of its own; what they knew is not encoded again"
+  )
+  func places() throws {
+    let snapshot = Snapshot(of: [
+      .workload("a/one", node: "n", namespacePath: "/run/netns/one"),
+      .workload("a/far", node: "m", namespacePath: "/run/netns/far"),
+    ])
+    var ledger = StatusLedger()
+    let stream = ledger.opened()
+    let first = ledger.received(
+      StatusUpdate(
+        node: "n", gateways: [address("192.0.2.1")], sequence: 1, statuses: [self.status("a/one", .ready)]), on: stream)
+    #expect(first.isNews)
+    var marker = StatusMarker()
+    let marked = marker.marked(snapshot, by: ledger)
+    let one = try #require(marked.workloads[resourceName("a/one")]?.value)
+    #expect(
+      one.addresses == [] && one.foundAddresses == [address("10.0.0.9")] && one.gateways == [address("192.0.2.1")])
+    #expect(marked.workloads[resourceName("a/far")] == snapshot.workloads[resourceName("a/far")])
+    #expect(marker.marked(snapshot, by: ledger) == marked)
+    // The node has moved, and says so when it comes back.
+    let again = ledger.received(
+      StatusUpdate(
+        node: "n", gateways: [address("192.0.2.9")], sequence: 1, statuses: [self.status("a/one", .ready)]),
+      on: ledger.opened())
+    #expect(again.isNews)
+    let moved = marker.marked(snapshot, by: ledger)
+    #expect(moved.workloads[resourceName("a/one")]?.value.gateways == [address("192.0.2.9")])
+    // Of one node alone nobody has to know.
+    #expect(self.marked(self.ledger(["n": [self.status("a/one", .ready)]])).workloads == self.snapshot.workloads)
   }
 
   @Test("the report says yes, no or unknown, and why")

@@ -570,6 +570,12 @@ package nonisolated struct Martlet_Entries_V1_Workload: @unchecked Sendable {
     set {_uniqueStorage()._gateways = newValue}
   }
 
+  /// That its node found, where nobody wrote any.
+  package var foundAddresses: [Martlet_Entries_V1_Address] {
+    get {_storage._foundAddresses}
+    set {_uniqueStorage()._foundAddresses = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// Neither: the workload is known by its addresses only.
@@ -2718,7 +2724,7 @@ nonisolated extension Martlet_Entries_V1_Container.Label: SwiftProtobuf.Message,
 
 nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Workload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0\u{1}container\0\u{4}\u{5}name_resolution\0\u{2}\u{2}network\0\u{3}peer_modes\0\u{1}gateways\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}identity\0\u{1}addresses\0\u{3}network_namespace\0\u{3}failure_mode\0\u{1}policies\0\u{1}app\0\u{3}app_version\0\u{1}cgroup\0\u{3}systemd_unit\0\u{1}ports\0\u{1}readiness\0\u{1}unhealthy\0\u{1}container\0\u{4}\u{5}name_resolution\0\u{2}\u{2}network\0\u{3}peer_modes\0\u{1}gateways\0\u{3}found_addresses\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -2737,6 +2743,7 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
     var _network: String = String()
     var _peerModes: Martlet_Entries_V1_PeerModes? = nil
     var _gateways: [Martlet_Entries_V1_Address] = []
+    var _foundAddresses: [Martlet_Entries_V1_Address] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2763,6 +2770,7 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
       _network = source._network
       _peerModes = source._peerModes
       _gateways = source._gateways
+      _foundAddresses = source._foundAddresses
     }
   }
 
@@ -2833,6 +2841,7 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
         case 22: try { try decoder.decodeSingularStringField(value: &_storage._network) }()
         case 23: try { try decoder.decodeSingularMessageField(value: &_storage._peerModes) }()
         case 24: try { try decoder.decodeRepeatedMessageField(value: &_storage._gateways) }()
+        case 25: try { try decoder.decodeRepeatedMessageField(value: &_storage._foundAddresses) }()
         default: break
         }
       }
@@ -2907,6 +2916,9 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
       if !_storage._gateways.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._gateways, fieldNumber: 24)
       }
+      if !_storage._foundAddresses.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._foundAddresses, fieldNumber: 25)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2932,6 +2944,7 @@ nonisolated extension Martlet_Entries_V1_Workload: SwiftProtobuf.Message, SwiftP
         if _storage._network != rhs_storage._network {return false}
         if _storage._peerModes != rhs_storage._peerModes {return false}
         if _storage._gateways != rhs_storage._gateways {return false}
+        if _storage._foundAddresses != rhs_storage._foundAddresses {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -42,6 +42,9 @@ package nonisolated struct Martlet_Status_V1_StatusUpdate: Sendable {
   /// More of the first picture follows. After the first update without it, what a stream did not name is forgotten.
   package var partial: Bool = false
 
+  /// With `node`: addresses of the host, where tunnels to its workloads are dialled from other networks. At most 8.
+  package var gateways: [Martlet_Entries_V1_Address] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -145,7 +148,7 @@ fileprivate nonisolated let _protobuf_package = "martlet.status.v1"
 
 nonisolated extension Martlet_Status_V1_StatusUpdate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StatusUpdate"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}sequence\0\u{1}statuses\0\u{1}removed\0\u{1}partial\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}sequence\0\u{1}statuses\0\u{1}removed\0\u{1}partial\0\u{1}gateways\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -158,6 +161,7 @@ nonisolated extension Martlet_Status_V1_StatusUpdate: SwiftProtobuf.Message, Swi
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.statuses) }()
       case 4: try { try decoder.decodeRepeatedStringField(value: &self.removed) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.partial) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.gateways) }()
       default: break
       }
     }
@@ -179,6 +183,9 @@ nonisolated extension Martlet_Status_V1_StatusUpdate: SwiftProtobuf.Message, Swi
     if self.partial != false {
       try visitor.visitSingularBoolField(value: self.partial, fieldNumber: 5)
     }
+    if !self.gateways.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.gateways, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -188,6 +195,7 @@ nonisolated extension Martlet_Status_V1_StatusUpdate: SwiftProtobuf.Message, Swi
     if lhs.statuses != rhs.statuses {return false}
     if lhs.removed != rhs.removed {return false}
     if lhs.partial != rhs.partial {return false}
+    if lhs.gateways != rhs.gateways {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
