@@ -3,6 +3,7 @@ import Logging
 import MeshBPF
 import MeshBase
 import MeshDatapath
+import MeshLink
 import MeshLinux
 import MeshSnapshot
 
@@ -66,10 +67,7 @@ extension Agent {
         .invalid, "workload \(name)", "its cgroup \(path) is outside of \(root), where this agent's programs are",
         next: "start the agent with a --cgroup-root that holds it")
     }
-    if self.hostListeners.isEmpty {
-      self.hostListeners = try RelayListener.open(
-        in: self.host, withTunnels: self.configuration.opensTunnels, adopted: self.adoptedListeners)
-    }
+    try self.openHostListeners()
     if let unit = try self.kernel.units.get(id.inode) {
       self.planner.restore(workload: name, number: unit.workload)
     }
@@ -83,10 +81,34 @@ extension Agent {
       name: name, id: id, namespace: self.host, cgroup: cgroup, listeners: self.hostListeners, local: local)
   }
 
+  /// Of the host's own namespace, where nobody listens yet.
+  private func openHostListeners() throws(MeshError) {
+    guard self.hostListeners.isEmpty else { return }
+    self.hostListeners = try RelayListener.open(
+      in: self.host, withTunnels: self.configuration.opensTunnels, adopted: self.adoptedListeners)
+  }
+
+  /// Tunnels to workloads of other networks come to the host's own addresses, whoever of them is there.
+  func sendGateway() {
+    guard self.configuration.opensTunnels else { return }
+    do throws(MeshError) {
+      try self.openHostListeners()
+      for listener in self.hostListeners {
+        let key = ListenerKey(
+          workload: 0, namespaceCookie: self.host.cookie, isV4: listener.isV4, isTunnel: listener.isTunnel)
+        try self.link?.sendListener(listener.descriptor.rawValue, key)
+      }
+      self.report("tunnels cannot come to this host's addresses", nil)
+    } catch {
+      self.report("tunnels cannot come to this host's addresses", error)
+    }
+  }
+
   /// The listeners there are kept from one start of a unit to the next: the proxy holds them too, and lets go later than the
   /// unit comes back. They go when no workload is to be found there any more.
   func followHostListeners() {
-    guard !self.hostListeners.isEmpty, !self.enrolled.values.contains(where: \.isInHost),
+    guard !self.configuration.opensTunnels, !self.hostListeners.isEmpty,
+      !self.enrolled.values.contains(where: \.isInHost),
       !self.locations.values.contains(where: \.isInHost)
     else { return }
     for listener in self.hostListeners {

@@ -33,6 +33,15 @@ extension Agent {
     if isNew { Task { await certificates.connected() } }
   }
 
+  /// Where other hosts reach this one.
+  var nodeAddresses: [IPAddress] {
+    guard self.configuration.nodeAddresses.isEmpty, let control = self.configuration.controlPlane else {
+      return self.configuration.nodeAddresses
+    }
+    // The control plane of this host itself is no way to it.
+    return [self.host.source(toward: control)].compactMap { $0 }.filter { !$0.isLoopback }
+  }
+
   /// What holds when this runs: of two that are under way neither says something old.
   private func tellIdentities() async {
     await self.certificates?.want(self.wantedIdentities, signer: self.snapshot.config?.value.trustRoots.first)

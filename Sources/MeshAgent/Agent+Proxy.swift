@@ -88,6 +88,7 @@ extension Agent {
     for name in self.enrolled.keys { self.enrolled[name]?.toldNumber = nil }
     self.tellNames()
     for workload in self.enrolled.values where workload.isAttached { self.sendListeners(of: workload) }
+    self.sendGateway()
   }
 
   func listeners(of workload: EnrolledWorkload) -> [(key: ListenerKey, listener: RelayListener)] {

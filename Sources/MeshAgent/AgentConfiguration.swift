@@ -26,6 +26,8 @@ package struct AgentConfiguration: Sendable {
   package var linkProtocol = LinkCodec.protocolVersion
   /// The proxy parses ports that speak HTTP.
   package var proxyParsesHTTP = true
+  /// Of this host, where others reach it. Empty: what leads to the control plane.
+  package var nodeAddresses: [IPAddress] = []
   /// Its workloads have certificates: the proxy opens and takes tunnels to and from other nodes.
   package var opensTunnels = false
   /// What else the proxy is told of requests, as its own options.

@@ -132,7 +132,9 @@ extension Agent {
     } else {
       return nil
     }
-    let feed = StatusFeed(node: self.configuration.node, logger: self.logger)
+    let feed = StatusFeed(
+      node: self.configuration.node, gateways: self.configuration.opensTunnels ? self.nodeAddresses : [],
+      logger: self.logger)
     self.readiness.feed = feed
     let client = DiscoveryClient(
       .init(address, node: self.configuration.node), held: self.heldVersions,

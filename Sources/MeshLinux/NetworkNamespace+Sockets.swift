@@ -33,6 +33,15 @@ extension NetworkNamespace {
     }
   }
 
+  /// The address that packets to `target` leave with. Nil: no route leads there. Nothing is sent.
+  package func source(toward target: SocketEndpoint) -> IPAddress? {
+    guard let socket = try? self.makeSocket(isV4: target.address.isV4, Self.nonBlockingDatagram),
+      cmesh_connect(
+        socket.rawValue, cmesh_address(high: target.address.high, low: target.address.low), target.port) == 0
+    else { return nil }
+    return Descriptor.name(of: socket.rawValue, getsockname)?.endpoint.address
+  }
+
   /// A TCP socket inside the namespace: non-blocking, neither bound nor connected.
   package func openStream(isV4: Bool) throws(MeshError) -> Descriptor {
     do throws(SystemError) {

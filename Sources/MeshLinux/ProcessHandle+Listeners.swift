@@ -48,7 +48,7 @@ extension Descriptor {
     return getsockopt(descriptor, SOL_SOCKET, name, &value, &length) == 0 ? value : nil
   }
 
-  private static func name(
+  static func name(
     of descriptor: CInt, _ ask: (CInt, UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) -> CInt
   ) -> (endpoint: SocketEndpoint, isV4: Bool)? {
     var address = sockaddr_in6()

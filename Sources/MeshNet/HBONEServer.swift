@@ -39,7 +39,7 @@ final class HBONEServer: TunnelWire {
     }
     guard let context, let certificates = self.loop.certificates,
       let tls = TLSStream(
-        context, .trustDomain(self.entrance.trustDomain), time: certificates.time(), choose: choose)
+        context, .trustDomain(self.entrance.trustDomain()), time: certificates.time(), choose: choose)
     else {
       self.loop.count("tunnel_no_certificate")
       return self.abort()
@@ -59,8 +59,8 @@ final class HBONEServer: TunnelWire {
       let question = TunnelEntrance.Question(
         source: peer, sourceAddress: self.client.address, workload: resident.workload, destination: target)
       switch self.entrance.judge(question) {
-      case .deny(let reason):
-        self.note("tunnel refused", reason, target)
+      case .deny(let reason, let policy):
+        self.note("tunnel refused", reason, target, policy)
         self.answer(id, 401)
       case .allow: self.lead(id, to: target, peer, resident)
       }
@@ -84,12 +84,16 @@ final class HBONEServer: TunnelWire {
 
   override func failed(_ failure: TLSFailure) { self.say("connection between nodes refused", failure.rawValue, nil) }
 
-  private func note(_ message: Logger.Message, _ reason: String, _ target: SocketEndpoint?) {
+  private func note(
+    _ message: Logger.Message, _ reason: String, _ target: SocketEndpoint?, _ policy: String? = nil
+  ) {
     self.loop.count(reason)
-    self.say(message, reason, target)
+    self.say(message, reason, target, policy)
   }
 
-  private func say(_ message: Logger.Message, _ reason: String, _ target: SocketEndpoint?) {
+  private func say(
+    _ message: Logger.Message, _ reason: String, _ target: SocketEndpoint?, _ policy: String? = nil
+  ) {
     let flow = AcceptedFlow(
       original: target ?? SocketEndpoint(.loopbackV4, MeshPort.hbone), sourceWorkload: self.sourceWorkload,
       namespaceCookie: 0)
@@ -97,7 +101,7 @@ final class HBONEServer: TunnelWire {
       message, flow,
       [
         LogKey.reason: "\(reason)", "client": "\(self.client)",
-        "client_identity": "\(self.tls?.peer.map { $0.description } ?? "-")",
+        "client_identity": "\(self.tls?.peer.map { $0.description } ?? "-")", "policy": "\(policy ?? "-")",
       ])
   }
 

@@ -35,16 +35,17 @@ package struct TunnelEntrance: Sendable {
   package enum Verdict: Sendable, Hashable {
     case allow
     /// - reason: as it is counted and logged.
-    case deny(reason: String)
+    /// - policy: its name and version; nil: none said it.
+    case deny(reason: String, policy: String? = nil)
   }
 
   /// Clients are of it.
-  package var trustDomain: String
+  package var trustDomain: @Sendable () -> String
   package var residents: @Sendable () -> Residents
   package var judge: @Sendable (Question) -> Verdict
 
   package init(
-    trustDomain: String, residents: @escaping @Sendable () -> Residents,
+    trustDomain: @escaping @Sendable () -> String, residents: @escaping @Sendable () -> Residents,
     judge: @escaping @Sendable (Question) -> Verdict
   ) {
     self.trustDomain = trustDomain

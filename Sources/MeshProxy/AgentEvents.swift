@@ -51,7 +51,7 @@ final class AgentEvents: Sendable {
   private let names: ProxyNames
   private let requests: RequestSwitch
   private let orders: Orders
-  private let identities: ProxyIdentities
+  private let tunnels: ProxyTunnels
   private let locality: Locality
   let logger: Logger
   private let drain: DrainOrders
@@ -68,9 +68,9 @@ final class AgentEvents: Sendable {
 
   init(
     relay: Relay, stock: StockRoom, listeners: ProxyListeners, names: ProxyNames, requests: RequestSwitch,
-    identities: ProxyIdentities, orders: Orders, drain: DrainOrders, locality: Locality, logger: Logger
+    tunnels: ProxyTunnels, orders: Orders, drain: DrainOrders, locality: Locality, logger: Logger
   ) {
-    self.identities = identities
+    self.tunnels = tunnels
     self.locality = locality
     self.requests = requests
     self.drain = drain
@@ -110,6 +110,7 @@ final class AgentEvents: Sendable {
       }
       let orders = self.orders
       self.names.use(snapshot)
+      self.tunnels.use(snapshot)
       self.requests.use(snapshot)
       self.relay.use(table) {
         self.adoptEarlyListeners()
@@ -121,13 +122,16 @@ final class AgentEvents: Sendable {
       self.dropEarlyListeners { $0.workload == workload }
       self.listeners.withdraw(workload: workload)
       self.names.withdraw(workload: workload)
-    case .name(let workload, let name): self.relay.name(workload: workload, name)
+      self.tunnels.withdraw(workload: workload)
+    case .name(let workload, let name):
+      self.relay.name(workload: workload, name)
+      self.tunnels.name(workload: workload, name)
     case .retainListeners(let cookies):
       self.dropEarlyListeners { !cookies.contains($0.namespaceCookie) }
       self.listeners.retain(namespaceCookies: cookies)
-    case .identity(let material): self.identities.use(material)
-    case .trust(let domains): self.identities.trust(domains)
-    case .retainIdentities(let identities): self.identities.retain(identities)
+    case .identity(let material): self.tunnels.use(material)
+    case .trust(let domains): self.tunnels.trust(domains)
+    case .retainIdentities(let identities): self.tunnels.retain(identities)
     case .retainNames(let cookies): self.names.retain(namespaceCookies: cookies)
     case .nameServers(let cookie, let servers): self.names.use(servers, for: cookie)
     case .drain(let milliseconds):

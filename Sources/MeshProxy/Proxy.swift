@@ -46,13 +46,14 @@ package struct Proxy: Service {
   }
 
   private func makeRelay(
-    _ stock: StockRoom?, _ settings: RequestSettings, accessLog: AccessLog?, strain: SharedStrain
+    _ stock: StockRoom?, _ settings: RequestSettings, accessLog: AccessLog?, certificates: CertificateShelf? = nil,
+    strain: SharedStrain
   ) throws -> Relay {
     try Relay(
       loops: self.configuration.loops > 0 ? self.configuration.loops : System.coreCount, stock: stock,
       idleTimeout: self.configuration.idleTimeoutSeconds.map { .seconds($0) },
-      http: settings.parsesHTTP ? settings.http(.defaults) : nil, accessLog: accessLog, strain: strain,
-      logger: self.logger)
+      http: settings.parsesHTTP ? settings.http(.defaults) : nil, accessLog: accessLog,
+      certificates: certificates, strain: strain, logger: self.logger)
   }
 
   private func serve(_ group: MultiThreadedEventLoopGroup) async throws {
@@ -68,14 +69,16 @@ package struct Proxy: Service {
     let settings = RequestSettings(self.configuration)
     let logs = AccessLogs(logger: self.logger)
     let strain = SharedStrain()
+    let tunnels = ProxyTunnels(logger: self.logger)
     let relay = try self.makeRelay(
-      stock, settings, accessLog: try logs.become(settings.accessLog(.defaults)).log, strain: strain)
-    let listeners = ProxyListeners(relay: relay, flow: self.flow)
+      stock, settings, accessLog: try logs.become(settings.accessLog(.defaults)).log,
+      certificates: tunnels.certificates, strain: strain)
+    let listeners = ProxyListeners(relay: relay, flow: self.flow, tunnels: tunnels)
     let names = try ProxyNames(stock: stock, order: { orders.send(.stockWanted($0)) }, logger: self.logger)
     let agent = AgentEvents(
       relay: relay, stock: stock, listeners: listeners, names: names,
       requests: RequestSwitch(settings, relay: relay, logs: logs, logger: self.logger),
-      identities: ProxyIdentities { _ in }, orders: orders, drain: drain,
+      tunnels: tunnels, orders: orders, drain: drain,
       locality: self.configuration.locality, logger: self.logger)
     var linked = ProxyLinkClient.Configuration(runDirectory: self.configuration.runDirectory)
     if let spoken = self.configuration.linkProtocol { linked.spoken = spoken }

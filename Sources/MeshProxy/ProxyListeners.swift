@@ -10,6 +10,7 @@ final class ProxyListeners: Sendable {
   private struct Place: Hashable {
     var namespaceCookie: UInt64
     var isV4: Bool
+    var isTunnel: Bool
   }
 
   private struct Entry {
@@ -27,11 +28,15 @@ final class ProxyListeners: Sendable {
   private let state = Mutex(State())
   private let relay: Relay
   private let flow: @Sendable (UInt64) -> Relay.Listener
+  private let tunnels: ProxyTunnels?
 
   /// - flow: how the flow of a connection is found, by the cookie of its listener's namespace.
+  /// - tunnels: who decides on those of other nodes; nil: there are none.
   init(
-    relay: Relay, flow: @escaping @Sendable (UInt64) -> Relay.Listener = { .kernel(namespaceCookie: $0) }
+    relay: Relay, flow: @escaping @Sendable (UInt64) -> Relay.Listener = { .kernel(namespaceCookie: $0) },
+    tunnels: ProxyTunnels? = nil
   ) {
+    self.tunnels = tunnels
     self.relay = relay
     self.flow = flow
   }
@@ -41,7 +46,8 @@ final class ProxyListeners: Sendable {
   /// Accepts on `descriptor`, which is this call's. A socket that is accepted on already is only noted again, under the
   /// number that its workload has now.
   func adopt(_ descriptor: CInt, _ key: ListenerKey) throws(MeshError) {
-    let place = Place(namespaceCookie: key.namespaceCookie, isV4: key.isV4)
+    self.tunnels?.place(key)
+    let place = Place(namespaceCookie: key.namespaceCookie, isV4: key.isV4, isTunnel: key.isTunnel)
     guard let inode = Self.inode(of: descriptor) else {
       close(descriptor)
       throw MeshError(.invalid, "listener of workload \(key.workload)", "is no socket")
@@ -57,7 +63,7 @@ final class ProxyListeners: Sendable {
       close(descriptor)
       return
     }
-    let listener = try self.relay.listen(descriptor, self.flow(key.namespaceCookie))
+    let listener = try self.relay.listen(descriptor, try self.kind(of: key, descriptor))
     let (old, isDraining) = self.state.withLock { state -> (RelayListener?, Bool) in
       if state.isDraining { return (nil, true) }
       let old = state.entries.updateValue(
@@ -66,6 +72,15 @@ final class ProxyListeners: Sendable {
     }
     old?.close()
     if isDraining { listener.close() }
+  }
+
+  private func kind(of key: ListenerKey, _ descriptor: CInt) throws(MeshError) -> Relay.Listener {
+    guard key.isTunnel else { return self.flow(key.namespaceCookie) }
+    guard let tunnels = self.tunnels else {
+      close(descriptor)
+      throw MeshError(.unsupported, "listener of workload \(key.workload)", "is for tunnels, and this proxy has none")
+    }
+    return Relay.Listener(entrance: tunnels.entrance(key))
   }
 
   /// The workload is gone: its listeners and connections close.

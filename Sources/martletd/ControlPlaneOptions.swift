@@ -18,4 +18,12 @@ struct ControlPlaneOptions: ParsableArguments {
       "File with the token of martlet token create, for --control-plane. Of no use any more once this host has joined.",
       valueName: "file"))
   var joinTokenFile: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Address of this host that other hosts reach; may be given for IPv4 and IPv6. Workloads here and there then call each other \
+      through tunnels (mutual TLS) on port 15008. With --control-plane the default is the address that leads there.
+      """, valueName: "address"))
+  var nodeAddress: [String] = []
 }

@@ -32,6 +32,13 @@ extension Main {
       }
       configuration.joinTokenFile = try Self.path(file, "--join-token-file")
     }
+    configuration.nodeAddresses = try self.controlPlane.nodeAddress.map { text in
+      guard let address = IPAddress(text), !address.isUnspecified, !address.isLoopback, !address.isMulticast else {
+        throw ValidationError("--node-address \(text) is no address that another host could reach")
+      }
+      return address
+    }
+    configuration.opensTunnels = configuration.controlPlane != nil || !configuration.nodeAddresses.isEmpty
     configuration.podmanSocket = try Self.path(self.podmanSocket, "--podman-socket")
     configuration.cgroupRoot = try self.cgroupRoot.map { try Self.path($0, "--cgroup-root") }
     configuration.serviceCgroup = try self.serviceCgroup.map { try Self.path($0, "--service-cgroup") }
