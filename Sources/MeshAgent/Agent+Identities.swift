@@ -2,6 +2,7 @@ import FoundationEssentials
 import MeshBase
 import MeshIdentity
 import MeshLink
+import MeshLinux
 import MeshSnapshot
 import MeshTelemetry
 import MeshWire

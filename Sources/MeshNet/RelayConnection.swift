@@ -47,11 +47,7 @@ final class RelayConnection: LoopMember {
     self.client = client
     self.attempts = ConnectAttempts(
       table: loop.table, original: flow.original,
-      chosen: flow.chosen.map { target in
-        // The kernel has no table of these numbers; what becomes of its choice counts all the same.
-        let known = loop.table?.endpoint(at: target, of: flow.original)
-        return RoutingTable.Choice(target: target, workload: known?.workload, record: known?.record)
-      })
+      chosen: flow.chosen.map { loop.choice(at: $0, of: flow) }, opensTunnels: true)
     self.upstreamDial = UpstreamDial(loop: loop, member: number, flow: flow)
   }
 

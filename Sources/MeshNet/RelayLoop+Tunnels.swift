@@ -29,6 +29,16 @@ extension RelayLoop {
     self.begin(connection)
   }
 
+  /// What the kernel chose, or the caller dialled itself. The kernel has no table of these numbers; what becomes of its choice counts
+  /// all the same.
+  func choice(at target: SocketEndpoint, of flow: AcceptedFlow) -> RoutingTable.Choice {
+    if let known = self.table?.endpoint(at: target, of: flow.original) { return known }
+    let plain = RoutingTable.Choice(target: target, workload: nil)
+    // What came from another node has arrived.
+    guard flow.peer == nil, let caller = self.callers.names[flow.sourceWorkload] else { return plain }
+    return self.table?.choice(at: target, from: caller) ?? plain
+  }
+
   /// How an endpoint is reached from the workload that a connection is of.
   func passage(of flow: AcceptedFlow, to choice: RoutingTable.Choice) -> Passage {
     guard choice.needsTunnel else { return .direct }

@@ -3,6 +3,7 @@ import MeshBase
 import MeshLink
 import MeshNet
 import MeshPolicy
+import MeshRouting
 import MeshSnapshot
 import MeshTelemetry
 import Synchronization

@@ -69,7 +69,7 @@ final class TunnelBench {
       entrance,
       .init(
         entrance: TunnelEntrance(
-          trustDomain: "mesh.test", residents: { several.map { .several($0) } ?? .one(one) },
+          trustDomain: { "mesh.test" }, residents: { several.map { .several($0) } ?? .one(one) },
           judge: { [policy] in policy.judge($0) })))
   }
 

@@ -26,13 +26,16 @@ final class Mesh {
   static let root = String(#filePath.dropLast("/Tests/RootTests/Mesh.swift".count))
   static let binaries = root + "/.build/debug"
 
-  init(_ world: World, node: WorldNode) throws {
+  /// - part: of the World's directory, where there is another mesh in it.
+  init(_ world: World, node: WorldNode, part: String? = nil) throws {
     self.world = world
     self.node = node
-    self.resources = world.directory + "/resources"
-    self.runDirectory = world.directory + "/run"
-    self.stateDirectory = world.directory + "/state"
-    self.pinDirectory = world.pinDirectory
+    let directory = part.map { world.directory + "/" + $0 } ?? world.directory
+    if part != nil { try DiskFile.makeDirectory(directory, mode: 0o755) }
+    self.resources = directory + "/resources"
+    self.runDirectory = directory + "/run"
+    self.stateDirectory = directory + "/state"
+    self.pinDirectory = part.map { world.pinDirectory + "/" + $0 } ?? world.pinDirectory
     try DiskFile.makeDirectory(self.resources, mode: 0o755)
     try DiskFile.makeDirectory(self.runDirectory, mode: 0o755)
     try DiskFile.makeDirectory(self.stateDirectory, mode: 0o700)
@@ -136,13 +139,15 @@ final class Mesh {
 
 /// Resources of the tests: a namespace `demo` on node `a`.
 enum Manifest {
-  static func workload(_ name: String, _ pod: WorldPod, labels: String? = nil) -> String {
+  static func workload(
+    _ name: String, _ pod: WorldPod, labels: String? = nil, network: String? = nil
+  ) -> String {
     """
     ---
     apiVersion: martlet.dev/v1alpha1
     kind: Workload
     metadata: {name: \(name), namespace: demo, labels: {\(labels ?? "app: \(name)")}}
-    spec: {node: \(pod.node.name), serviceAccount: \(name), networkNamespace: \(pod.namespacePath)}
+    spec: {node: \(pod.node.name), serviceAccount: \(name), networkNamespace: \(pod.namespacePath)\(network.map { ", network: \($0)" } ?? "")}
 
     """
   }
