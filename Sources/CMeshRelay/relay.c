@@ -135,6 +135,16 @@ int cmesh_relay_socket(int is_v4)
     return result(socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
+int cmesh_relay_pair(int *one, int *other)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    *one = ends[0];
+    *other = ends[1];
+    return 0;
+}
+
 int cmesh_relay_listen(const struct cmesh_relay_address *address, int backlog)
 {
     struct sockaddr_storage storage;

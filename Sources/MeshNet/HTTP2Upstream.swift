@@ -61,7 +61,7 @@ final class HTTP2Upstream: HTTP2Wire {
   var refusal: RoutingRefusal { self.isOverloaded ? .overflow : self.dial.refusal }
 
   func begin(client: CInt) {
-    self.dialled(self.dial.begin(self.key.target, client: client))
+    self.dialled(self.dial.begin(self.key.target, through: self.key.tunnel, client: client))
   }
 
   override func delivered(_ socket: CInt) -> Bool {

@@ -105,7 +105,8 @@ struct HTTPDispatch: ~Copyable {
       backendTimeout: direction.backendTimeout,
       retries: direction.retry?.retries(isIdempotent: isIdempotent, seed: loop.random.next()),
       delay: direction.faults.delay ?? 0, now: loop.now)
-    self.attempts = ConnectAttempts(table: loop.table, original: flow.original, isRequest: true, key: direction.key)
+    self.attempts = ConnectAttempts(
+      table: loop.table, original: flow.original, isRequest: true, key: direction.key, opensTunnels: true)
     guard self.exchange.phase == .dialling else {
       self.account.flags.insert(.delayInjected)
       loop.counters.delayed &+= 1
@@ -122,7 +123,8 @@ struct HTTPDispatch: ~Copyable {
   ) -> ConnectAttempts.Action {
     self.share = share
     self.exchange.begin(isReplayable: false, now: loop.now)
-    self.attempts = ConnectAttempts(table: loop.table, original: flow.original, isRequest: true)
+    self.attempts = ConnectAttempts(
+      table: loop.table, original: flow.original, isRequest: true, opensTunnels: true)
     guard self.admit() else { return .refuse(.overflow) }
     return self.attempts.begin(in: share, now: loop.now, using: &loop.random)
   }

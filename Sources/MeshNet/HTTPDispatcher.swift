@@ -43,8 +43,13 @@ extension HTTPDispatcher {
   /// On a connection that has room, or a new one, if there may be one more.
   private func dial(_ choice: RoutingTable.Choice) {
     self.dispatch.chosen(choice, in: self.loop)
-    let key = UpstreamPool.Key(
+    var key = UpstreamPool.Key(
       workload: self.flow.sourceWorkload, namespaceCookie: self.flow.namespaceCookie, target: choice.target)
+    switch self.loop.passage(of: self.flow, to: choice) {
+    case .direct: break
+    case .tunnel(let tunnel): key.tunnel = tunnel
+    case .refused(let refusal): return self.unreachable(as: refusal, wasTried: false)
+    }
     let isTaken =
       if let block = self.dispatch.block {
         self.goOnStream(block, key)

@@ -47,7 +47,7 @@ extension HTTPUpstream {
     guard count > 0 else {
       self.isReadable = false
       if count == -Int(EAGAIN) { return }
-      guard count == 0 else { return user.upstreamFailed(nil) }
+      guard count == 0, self.dial.bridged?.isCut != true else { return user.upstreamFailed(nil) }
       self.hasEnded = true
       let held = self.held
       return self.take(held.span, for: user)

@@ -70,7 +70,7 @@ final class HTTPUpstream: LoopMember {
   // MARK: dialling
 
   func begin(client: CInt) {
-    self.dialled(self.dial.begin(self.key.target, client: client))
+    self.dialled(self.dial.begin(self.key.target, through: self.key.tunnel, client: client))
   }
 
   func delivered(_ socket: CInt) -> Bool {

@@ -32,6 +32,7 @@ final class RelayConnection: LoopMember {
   /// In the place of one of the sockets.
   private var tunnel: (stream: TunnelStream, side: RelaySide)?
   private var tunnelHasEnded = false
+  private var bridge: (bridge: TunnelBridge, tunnel: Tunnel)?
   /// Of a tunnel, before there is a socket for it.
   private static let mostEarly = 64 << 10
 
@@ -48,6 +49,22 @@ final class RelayConnection: LoopMember {
     self.attempts = ConnectAttempts(
       table: loop.table, original: flow.original,
       chosen: flow.chosen.map { loop.choice(at: $0, of: flow) }, opensTunnels: true)
+    self.upstreamDial = UpstreamDial(loop: loop, member: number, flow: flow)
+  }
+
+  /// Of requests: `client` is one end of a pair of sockets.
+  init(
+    number: UInt64, flow: AcceptedFlow, loop: RelayLoop, client: CInt, through tunnel: Tunnel, bridge: TunnelBridge
+  ) {
+    self.outward = RelayStream()
+    self.number = number
+    self.flow = flow
+    self.owner = loop
+    self.client = client
+    self.bridge = (bridge, tunnel)
+    self.attempts = ConnectAttempts(
+      table: loop.table, original: flow.original,
+      chosen: RoutingTable.Choice(target: tunnel.authority, workload: nil, needsTunnel: true), opensTunnels: true)
     self.upstreamDial = UpstreamDial(loop: loop, member: number, flow: flow)
   }
 
@@ -93,7 +110,8 @@ final class RelayConnection: LoopMember {
 
   var sourceWorkload: UInt32 { self.flow.sourceWorkload }
   var namespaces: [UInt64] { [self.flow.namespaceCookie] + (self.upstreamDial.namespace.map { [$0] } ?? []) }
-  var isClients: Bool { true }
+  /// Those of requests are counted where the requests come from.
+  var isClients: Bool { self.bridge == nil }
   var heldBytes: Int { self.outward.heldBytes + self.homeward.heldBytes }
 
   func drain() {}
@@ -111,7 +129,7 @@ final class RelayConnection: LoopMember {
   func begin() {
     guard self.tunnel != nil || self.watch(self.client, .client) else { return self.refuse(.upstreamFailed) }
     let now = self.owner.now
-    guard self.flow.chosen == nil, let table = self.owner.table else {
+    guard self.flow.chosen == nil, self.bridge == nil, let table = self.owner.table else {
       return self.perform(self.attempts.begin(now: now, using: &self.owner.random))
     }
     switch self.share(of: table) {
@@ -150,7 +168,7 @@ final class RelayConnection: LoopMember {
   private func dial(_ choice: RoutingTable.Choice) {
     self.ticket = choice.attempt()
     self.chosenAt = self.owner.microseconds
-    switch self.owner.passage(of: self.flow, to: choice) {
+    switch self.bridge.map({ .tunnel($0.tunnel) }) ?? self.owner.passage(of: self.flow, to: choice) {
     case .direct: self.dialled(self.upstreamDial.begin(choice.target, client: self.client))
     case .tunnel(let tunnel):
       guard let stream = self.owner.tunnel(tunnel, for: self, client: self.client) else { return self.cannotTunnel() }
@@ -391,6 +409,7 @@ final class RelayConnection: LoopMember {
     }
     let descriptor = side == .client ? self.client : self.upstream
     guard descriptor >= 0 else { return }
+    if side == .client { self.bridge?.bridge.isCut = true }
     cmesh_relay_reset(descriptor)
     if side == .client { self.client = -1 } else { self.upstream = -1 }
   }

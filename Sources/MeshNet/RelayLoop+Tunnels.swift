@@ -29,6 +29,13 @@ extension RelayLoop {
     self.begin(connection)
   }
 
+  /// Relays one end of a pair of sockets of this process.
+  func relay(_ descriptor: CInt, through tunnel: Tunnel, of flow: AcceptedFlow, _ bridge: TunnelBridge) {
+    self.begin(
+      RelayConnection(
+        number: self.nextNumber(), flow: flow, loop: self, client: descriptor, through: tunnel, bridge: bridge))
+  }
+
   /// What the kernel chose, or the caller dialled itself. The kernel has no table of these numbers; what becomes of its choice counts
   /// all the same.
   func choice(at target: SocketEndpoint, of flow: AcceptedFlow) -> RoutingTable.Choice {

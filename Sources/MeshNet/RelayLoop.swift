@@ -349,7 +349,7 @@ final class RelayLoop: ThreadLoop {
   func count(_ reason: String) { self.counters.refused[reason, default: 0] += 1 }
 
   func reached(_ connection: RelayConnection) {
-    self.counters.relayed += 1
+    if connection.isClients { self.counters.relayed += 1 }
     self.dialling[connection.number] = nil
   }
 

@@ -24,6 +24,8 @@ struct UpstreamDial {
   private let flow: AcceptedFlow
   /// A place in the queue for an upstream socket, and what it is for.
   private var waiting: (shelf: StockRoom.Shelf, target: SocketEndpoint)?
+  /// Where it goes through a tunnel.
+  private(set) var bridged: TunnelBridge?
   /// Of the upstream socket, if it is not the client's.
   private(set) var namespace: UInt64?
   /// What a failure of the last attempt is told as.
@@ -37,10 +39,12 @@ struct UpstreamDial {
     self.flow = flow
   }
 
+  /// - tunnel: nil: the target itself is dialled.
   /// - client: the accepted socket, whose flow the upstream's leg is told with.
-  mutating func begin(_ target: SocketEndpoint, client: CInt) -> Outcome {
+  mutating func begin(_ target: SocketEndpoint, through tunnel: Tunnel? = nil, client: CInt) -> Outcome {
     self.refusal = .upstreamFailed
     self.wasTried = false
+    if let tunnel { return self.bridge(tunnel) }
     let isV4 = target.address.isV4
     guard let stock = self.loop.stock else {
       let socket = cmesh_relay_socket(isV4 ? 1 : 0)
@@ -51,6 +55,16 @@ struct UpstreamDial {
     // What came from another node is dialled by the workload that it comes to, from its own namespace.
     let isAcross = self.flow.peer == nil && (self.flow.chosen != nil || self.loop.across.contains(across))
     return self.take(target, isAcross ? across : across.outbound, from: stock, client: client)
+  }
+
+  /// What speaks in requests has a socket of this process, whose other end is relayed.
+  private mutating func bridge(_ tunnel: Tunnel) -> Outcome {
+    var (own, far) = (CInt(-1), CInt(-1))
+    guard cmesh_relay_pair(&own, &far) == 0 else { return .noSocket }
+    let bridge = TunnelBridge()
+    self.bridged = bridge
+    self.loop.relay(far, through: tunnel, of: self.flow, bridge)
+    return .connected(own)
   }
 
   private mutating func take(

@@ -1,4 +1,5 @@
 import MeshBase
+import MeshRouting
 
 /// Upstream connections of one loop that wait for a request. The one that served last serves next, so that those beyond the
 /// load grow old. Numbers here; whoever takes one out, or is handed one back, has to use or close it.
@@ -8,6 +9,8 @@ struct UpstreamPool {
     var workload: UInt32
     var namespaceCookie: UInt64
     var target: SocketEndpoint
+    /// Nil: it is dialled itself.
+    var tunnel: Tunnel? = nil
   }
 
   private struct Idle {

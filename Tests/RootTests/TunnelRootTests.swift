@@ -19,7 +19,7 @@ struct TunnelRootTests {
     let server: WorldPod
     let network: String?
 
-    init(_ world: World, _ routing: WorldRouting) throws {
+    init(_ world: World, _ routing: WorldRouting, parsesHTTP: Bool) throws {
       let a = try world.node("a", v4: "10.77.1.1/24", v6: "fd77:1::1/64")
       let b: WorldNode
       switch routing {
@@ -41,6 +41,7 @@ struct TunnelRootTests {
       try self.server.startEcho(port: 9000)
       self.first = try Mesh(world, node: a)
       self.second = try Mesh(world, node: b, part: "b")
+      for mesh in [self.first, self.second] { mesh.parsesHTTP = parsesHTTP }
       try self.apply()
       let place = "\(self.wire.first.address):15012"
       self.first.controlOptions = ["--listen", place]
@@ -84,11 +85,11 @@ struct TunnelRootTests {
   }
 
   private func withPair(
-    _ name: String, _ routing: WorldRouting = .flat, _ body: (Pair) throws -> Void
+    _ name: String, _ routing: WorldRouting = .flat, parsesHTTP: Bool = false, _ body: (Pair) throws -> Void
   ) throws {
     let world = try World(name)
     defer { try? world.close() }
-    let pair = try Pair(world, routing)
+    let pair = try Pair(world, routing, parsesHTTP: parsesHTTP)
     do {
       try body(pair)
     } catch {
@@ -156,6 +157,99 @@ struct TunnelRootTests {
       #expect(try pair.impostor.call("\(Self.vip):80") != .answer("hello"))
     }
   }
+
+  @Test(
+    "requests go to the other host by route and weight, bodies whole both ways; one that breaks off is told as broken")
+  func requests() throws {
+    try self.withPair("requests", parsesHTTP: true) { pair in
+      let near = try pair.first.node.pod("near", v4: "10.77.1.5")
+      _ = try near.start(["python3", "-u", "-c", Self.web, "9001", "near"])
+      _ = try pair.server.start(["python3", "-u", "-c", Self.web, "9001", "far"])
+      try pair.apply(
+        Manifest.workload("near", near, labels: "app: near", network: pair.network) + Self.routes)
+      func get(_ path: String, _ more: [String] = []) throws -> Finished {
+        try pair.client.run(["curl", "-s", "-m", "5"] + more + ["http://240.0.0.20\(path)"])
+      }
+      let isThere = try eventually(within: .seconds(10)) {
+        try get("/far").stdout == "far GET /far 0" && get("/near").stdout == "near GET /near 0"
+      }
+      #expect(isThere, self.logs(pair))
+      var seen: [String: Int] = [:]
+      for _ in 0..<60 { seen[String(try get("/any").stdout.prefix(4)), default: 0] += 1 }
+      #expect(seen["far ", default: 0] > 10 && seen["near", default: 0] > 10 && seen.count == 2, "\(seen)")
+      let body = pair.first.world.newPath("body")
+      try DiskFile.write(Array(repeating: 0x61, count: 3_000_000), to: body, mode: 0o644)
+      #expect(try get("/far", ["--data-binary", "@" + body]).stdout == "far POST /far 3000000")
+      #expect(try get("/far/large").stdout.utf8.count == 3_000_000)
+      // Without a length only the end of the connection tells where the body ends: one that is cut must not pass for whole.
+      let cut = try get("/far/cut")
+      #expect(!cut.isSuccess, "\(cut)")
+      #expect(try get("/far").stdout == "far GET /far 0")
+      #expect(
+        try pair.impostor.run(["curl", "-s", "-m", "5", "http://240.0.0.20/far"]).stdout.hasPrefix("far") == false)
+    }
+  }
+
+  /// Answers who it is and what it got; `/…/large` with 3,000,000 bytes, `/…/cut` with some bytes and RST.
+  private static let web = """
+    import http.server, socket, struct, sys
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do(self):
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            if self.path.endswith("/cut"):
+                self.wfile.write(b"HTTP/1.1 200 OK\\r\\nconnection: close\\r\\n\\r\\nbegin")
+                self.wfile.flush()
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.close_connection = True
+                # Before the server says FIN.
+                socket.close(self.connection.detach())
+                return
+            text = b"a" * 3000000 if self.path.endswith("/large") else (
+                "%s %s %s %d" % (sys.argv[2], self.command, self.path, len(body))).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+        do_GET = do_POST = do
+        protocol_version = "HTTP/1.1"
+        def log_message(self, *_): pass
+    http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Handler).serve_forever()
+    """
+
+  /// `web` leads to both, `/near` and `/far` to one each.
+  private static let routes =
+    ["near", "far"].map { name in
+      """
+      ---
+      apiVersion: v1
+      kind: Service
+      metadata: {name: \(name), namespace: demo}
+      spec:
+        clusterIP: 240.0.0.\(name == "near" ? 21 : 22)
+        selector: {app: \(name == "near" ? "near" : "server")}
+        ports: [{port: 80, targetPort: 9001, appProtocol: http}]
+
+      """
+    }.joined() + """
+      ---
+      apiVersion: v1
+      kind: Service
+      metadata: {name: web, namespace: demo}
+      spec: {clusterIP: 240.0.0.20, selector: {app: none}, ports: [{port: 80, appProtocol: http}]}
+      ---
+      apiVersion: gateway.networking.k8s.io/v1
+      kind: HTTPRoute
+      metadata: {name: web, namespace: demo}
+      spec:
+        parentRefs: [{group: "", kind: Service, name: web}]
+        rules:
+          - matches: [{path: {type: PathPrefix, value: /near}}]
+            backendRefs: [{name: near, port: 80}]
+          - matches: [{path: {type: PathPrefix, value: /far}}]
+            backendRefs: [{name: far, port: 80}]
+          - backendRefs: [{name: near, port: 80}, {name: far, port: 80}]
+
+      """
 
   /// Tells what of the words is in packets on an interface, and of packets to the port of tunnels. Ends with its input.
   private static let capture = """

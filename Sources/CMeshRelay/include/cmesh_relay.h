@@ -52,6 +52,8 @@ struct cmesh_relay_address {
 
 /* Non-blocking and close-on-exec, unconnected. */
 int cmesh_relay_socket(int is_v4);
+/* Two ends of a stream of this process. */
+int cmesh_relay_pair(int *one, int *other);
 int cmesh_relay_listen(const struct cmesh_relay_address *address, int backlog);
 /* 0, or -EINPROGRESS. */
 int cmesh_relay_connect(int fd, const struct cmesh_relay_address *address);
