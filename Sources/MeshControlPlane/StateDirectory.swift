@@ -1,5 +1,6 @@
 import Glibc
 package import MeshBase
+import MeshLinux
 package import MeshStore
 
 /// What the control plane keeps between starts: its epoch, which service has which address, and the last good state of
@@ -18,26 +19,37 @@ package struct StateDirectory: Sendable {
       guard mkdir(made, 0o700) != 0, errno != EEXIST else { continue }
       // A read-only file system says so before it looks whether the directory is there.
       let code = errno
-      var status = stat()
-      guard stat(made, &status) == 0 else {
+      if Self.status(made) == nil {
         errno = code
         throw Self.failure(path, "the state directory cannot be made (at \(made))")
       }
     }
-    var status = stat()
-    guard stat(path, &status) == 0 else { throw Self.failure(path, "the state directory cannot be used") }
-    guard status.st_mode & S_IFMT == S_IFDIR else {
+    guard let status = Self.status(path) else { throw Self.failure(path, "the state directory cannot be used") }
+    guard status.mode & S_IFMT == S_IFDIR else {
       throw MeshError(.invalid, path, "is no directory", next: "give --state-dir a directory, or remove the file")
     }
-    guard status.st_uid == 0 || status.st_uid == geteuid(), status.st_mode & 0o022 == 0 else {
+    guard status.owner == 0 || status.owner == geteuid(), status.mode & 0o022 == 0 else {
       throw MeshError(
         .denied, path,
-        "others may write the state directory (owner \(status.st_uid), "
-          + "mode \(String(status.st_mode & 0o7777, radix: 8)))",
+        "others may write the state directory (owner \(status.owner), "
+          + "mode \(String(status.mode & 0o7777, radix: 8)))",
         next: "chown it to the control plane's user and chmod 700, or give --state-dir another")
     }
     guard access(path, R_OK | W_OK | X_OK) == 0 else { throw Self.failure(path, "the state directory cannot be used") }
     self.path = path
+  }
+
+  /// Nil: errno says why. Not by stat(2) itself, which is Foundation's as soon as that is linked.
+  private static func status(_ path: String) -> DiskFile.Status? {
+    do throws(MeshError) {
+      guard let status = try DiskFile.status(path) else {
+        errno = ENOENT
+        return nil
+      }
+      return status
+    } catch {
+      return nil
+    }
   }
 
   /// Roots, intermediates and their keys. 0700, like this directory.

@@ -61,7 +61,7 @@ def runs():
     shell = "\n".join([text, *(body for name, body in blocks().items() if name in names)])
     words = set(re.findall(r"\bmartlet (show \w+|[a-z][a-z-]*)", shell))
     for path in sorted((ROOT / "Tests" / "RootTests").glob("*.swift")):
-        for verb, kind in re.findall(r'martlet(?:\(\s*\[\s*|",\s*)"([a-z][a-z-]*)"(?:,\s*"(\w+)")?', path.read_text()):
+        for verb, kind in re.findall(r'(?:martlet\(\s*\[\s*|martlet",\s*|control\((?:mesh,\s*)?\[\s*)"([a-z][a-z-]*)"(?:,\s*"(\w+)")?', path.read_text()):
             words.add(f"{verb} {kind}" if verb == "show" else verb)
     return names, words
 
