@@ -40,7 +40,7 @@ package struct SocketCut: Hashable, Sendable {
 /// listened on in the namespace, so it was accepted; its port is an ephemeral one, so it called. Else both directions are
 /// judged, and one refusal is enough.
 ///
-/// Not judged: connections of a workload with itself, which the kernel passes, unless the node proxy made them for another;
+/// Not judged: tunnels to and from other nodes; connections of a workload with itself, which the kernel passes, unless the node proxy made them for another;
 /// the client's leg to the relay listener on loopback, which ends with the upstream leg.
 package struct ConnectionCut: Sendable {
   package let resolved: ResolvedSnapshot
@@ -93,6 +93,7 @@ package struct ConnectionCut: Sendable {
           workload: workload, socket: socket, isClient: isClient ?? true,
           verdict: PolicyVerdict(isAllowed: false, reason: .quarantined))
       }
+      if self.isTunnel(socket) { return nil }
       if isClient != false, let verdict = self.calls(workload, socket), !verdict.isAllowed {
         return SocketCut(workload: workload, socket: socket, isClient: true, verdict: verdict)
       }
@@ -104,6 +105,11 @@ package struct ConnectionCut: Sendable {
       }
       return nil
     }
+  }
+
+  /// Between node proxies: what is in it they decide, connection by connection.
+  private func isTunnel(_ socket: ObservedSocket) -> Bool {
+    self.resolved.opensTunnels && [socket.local.port, socket.remote.port].contains(MeshPort.hbone)
   }
 
   /// Nil: what it called is not of this node, and nothing is decided here.

@@ -16,11 +16,14 @@ package struct AcceptedFlow: Sendable, Hashable {
   package var chosen: SocketEndpoint?
   /// Who dialled, if it came through a tunnel of another node. `sourceWorkload` is then the workload that it comes to.
   package var peer: SPIFFEID?
+  /// Whence its node dialled then.
+  package var peerAddress: IPAddress?
 
   package init(
     original: SocketEndpoint, sourceWorkload: UInt32, namespaceCookie: UInt64, socketCookie: UInt64 = 0,
-    chosen: SocketEndpoint? = nil, peer: SPIFFEID? = nil
+    chosen: SocketEndpoint? = nil, peer: SPIFFEID? = nil, peerAddress: IPAddress? = nil
   ) {
+    self.peerAddress = peerAddress
     self.peer = peer
     self.chosen = chosen
     self.original = original

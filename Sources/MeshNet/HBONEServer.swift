@@ -73,7 +73,7 @@ final class HBONEServer: TunnelWire {
     self.streams[id] = stream
     let flow = AcceptedFlow(
       original: target, sourceWorkload: resident.workload, namespaceCookie: resident.namespaceCookie, chosen: target,
-      peer: peer)
+      peer: peer, peerAddress: self.client.address)
     self.loop.relay(stream, flow)
   }
 

@@ -173,6 +173,20 @@ package final class Relay: Sendable {
     for thread in self.threads { thread.post { $0.withdrawAll { !kept.isSuperset(of: $0.namespaces) } } }
   }
 
+  /// Ends the connections that came through tunnels and for which it holds, with RST.
+  package func abortTunnelled(where condition: @escaping @Sendable (AcceptedFlow) -> Bool) {
+    for thread in self.threads {
+      thread.post { loop in
+        loop.abortAll { member in
+          guard let connection = member as? RelayConnection, connection.flow.peer != nil else { return false }
+          guard condition(connection.flow) else { return false }
+          loop.count("policy_changed")
+          return true
+        }
+      }
+    }
+  }
+
   /// Of every connection the message that is under way is the last, where there are messages.
   package func drain() {
     for thread in self.threads {

@@ -30,6 +30,13 @@ package struct TunnelEntrance: Sendable {
     package var sourceAddress: IPAddress
     package var workload: UInt32
     package var destination: SocketEndpoint
+
+    package init(source: SPIFFEID, sourceAddress: IPAddress, workload: UInt32, destination: SocketEndpoint) {
+      self.source = source
+      self.sourceAddress = sourceAddress
+      self.workload = workload
+      self.destination = destination
+    }
   }
 
   package enum Verdict: Sendable, Hashable {

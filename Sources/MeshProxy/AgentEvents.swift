@@ -110,7 +110,10 @@ final class AgentEvents: Sendable {
       }
       let orders = self.orders
       self.names.use(snapshot)
-      self.tunnels.use(snapshot)
+      if self.tunnels.use(snapshot) {
+        let tunnels = self.tunnels
+        self.relay.abortTunnelled { tunnels.denies($0) }
+      }
       self.requests.use(snapshot)
       self.relay.use(table) {
         self.adoptEarlyListeners()

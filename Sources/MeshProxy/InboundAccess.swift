@@ -13,6 +13,11 @@ struct InboundAccess: Sendable {
     self.policies = snapshot.policies
   }
 
+  /// Whether verdicts about these workloads may be others.
+  func mayDiffer(from other: InboundAccess, about workloads: some Sequence<ResourceName>) -> Bool {
+    self.policies != other.policies || workloads.contains { self.workloads[$0] != other.workloads[$0] }
+  }
+
   /// Nil: it is not known.
   func entry(of workload: ResourceName) -> WorkloadEntry? { self.workloads[workload]?.value }
 

@@ -32,11 +32,24 @@ final class ProxyTunnels: Sendable {
 
   // MARK: what the agent says
 
-  func use(_ snapshot: Snapshot) {
+  /// True: who was let in may not be any more (`denies`).
+  func use(_ snapshot: Snapshot) -> Bool {
+    var mayDiffer = false
     self.change { state in
-      state.access = InboundAccess(snapshot)
+      let access = InboundAccess(snapshot)
+      mayDiffer = access.mayDiffer(from: state.access, about: state.names.values)
+      state.access = access
       state.trustDomain = snapshot.config?.value.trustDomain ?? ""
     }
+    return mayDiffer
+  }
+
+  /// What came through a tunnel would not be let in now.
+  func denies(_ flow: AcceptedFlow) -> Bool {
+    guard let peer = flow.peer, let address = flow.peerAddress, let target = flow.chosen else { return false }
+    let question = TunnelEntrance.Question(
+      source: peer, sourceAddress: address, workload: flow.sourceWorkload, destination: target)
+    return self.judge(question) != .allow
   }
 
   func name(workload: UInt32, _ name: ResourceName) { self.change { $0.names[workload] = name } }

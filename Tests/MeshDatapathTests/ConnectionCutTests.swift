@@ -13,7 +13,9 @@ struct ConnectionCutTests {
   let outsider = address("192.168.0.1")
 
   /// `server` is protected by a DENY of this source; both are enrolled.
-  func cut(deny: SourceMatch, failureMode: FailureMode = .closed, isMissing: Bool = false) -> ConnectionCut {
+  func cut(
+    deny: SourceMatch, failureMode: FailureMode = .closed, isMissing: Bool = false, opensTunnels: Bool = false
+  ) -> ConnectionCut {
     var snapshot = Snapshot()
     func insert(_ entry: Entry) { snapshot.insert(VersionedEntry(entry, version: ContentVersion(of: "\(entry)".utf8))) }
     insert(.workload(WorkloadEntry(name: self.client, node: "here", identity: LargeMesh.identity)))
@@ -31,7 +33,7 @@ struct ConnectionCutTests {
         locals: [
           LocalWorkload(name: self.client, netnsCookie: 1, addresses: [self.clientAddress]),
           LocalWorkload(name: self.server, netnsCookie: 2, addresses: [self.serverAddress]),
-        ]))
+        ], opensTunnels: opensTunnels))
   }
 
   func socket(
@@ -60,6 +62,21 @@ struct ConnectionCutTests {
     let called = self.socket(self.clientAddress, 40000, self.serverAddress, 80)
     let client = cut.cuts(of: self.client, sockets: [called])
     #expect(client.map(\.isClient) == [true])
+  }
+
+  @Test("A tunnel has no identity that the kernel knows: a policy that wants one leaves it to the node proxy")
+  func tunnels() {
+    let deny = SourceMatch(notPrincipals: [.present])
+    let listener = ObservedSocket(
+      local: SocketEndpoint(IPAddress(v4: 0), MeshPort.hbone), remote: SocketEndpoint(IPAddress(v4: 0), 0),
+      isListening: true, cookie: 1)
+    let tunnel = self.socket(self.serverAddress, MeshPort.hbone, self.outsider, 40000)
+    let plain = self.socket(self.serverAddress, 80, self.outsider, 40000, cookie: 6)
+    let sockets = [listener, self.listener, tunnel, plain]
+    #expect(self.cut(deny: deny, opensTunnels: true).cuts(of: self.server, sockets: sockets).map(\.socket) == [plain])
+    // Where there are none, it is somebody else's.
+    #expect(
+      Set(self.cut(deny: deny).cuts(of: self.server, sockets: sockets).map(\.socket)) == Set([tunnel, plain]))
   }
 
   @Test("Who is not denied is not cut: another source, loopback, itself, other hosts")

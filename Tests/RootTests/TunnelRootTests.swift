@@ -139,9 +139,13 @@ struct TunnelRootTests {
         })
       #expect(try pair.client.call("\(Self.vip):80") == .answer("hello"))
 
-      // Whom the policy admits now is admitted now.
+      // Whom the policy admits now is admitted now, and who was let in by the one before is cut.
+      let held = try pair.client.start(["python3", "-c", Programs.heldConnection, Self.vip, "80"])
+      #expect(eventually { held.stdout.contains("open") })
+      #expect(!eventually(within: .milliseconds(500)) { held.stdout.contains("ended") })
       try pair.apply(allowing: "impostor")
       #expect(try eventually { try pair.impostor.call("\(Self.vip):80") == .answer("hello") }, self.logs(pair))
+      #expect(eventually(within: .seconds(3)) { held.stdout.contains("ended") }, "\(held.stdout)")
       #expect(try eventually { try pair.client.call("\(Self.vip):80") != .answer("hello") })
     }
   }
