@@ -23,7 +23,7 @@ extension Agent {
     let interval = CanaryMachine.dialInterval(workloads: self.canaries.count)
     let isAnyUnsteered = self.canaries.values.contains { $0.machine.doubt == .unsteered }
     let part = CanaryMachine.Part(workloads: self.canaries.count, isAnyUnsteered: isAnyUnsteered)
-    let allocated = self.canaries.isEmpty ? nil : self.hostSockets.allocated()
+    let mark = self.canaries.isEmpty ? nil : self.hostSockets.mark()
     var dials = 0
     // Of those whose look is due the first is asked for everything, so each hook is asked in each turn.
     var isEachHookAsked = false
@@ -36,10 +36,10 @@ extension Agent {
       case .silent: self.carryOut(watch.machine.silent(), name, watch)
       case .strange:
         watch.wasStrange = true
-        self.look(name, watch, part, allocated, now)
+        self.look(name, watch, part, mark, now)
       }
       if watch.machine.wantsLook(now: now) {
-        self.look(name, watch, isEachHookAsked ? part : .all, allocated, now)
+        self.look(name, watch, isEachHookAsked ? part : .all, mark, now)
         isEachHookAsked = isEachHookAsked || watch.hasBothFamilies
       }
       if dials < Self.mostDials, !watch.isDialling, watch.machine.wantsDial(now: now) {
@@ -80,10 +80,10 @@ extension Agent {
   }
 
   private func look(
-    _ name: ResourceName, _ watch: CanaryWatch, _ part: CanaryMachine.Part, _ allocated: UInt32?, _ now: Int64
+    _ name: ResourceName, _ watch: CanaryWatch, _ part: CanaryMachine.Part, _ mark: UInt64?, _ now: Int64
   ) {
     let isAlarmed = !self.listenerAlarms.isEmpty && self.listenerAlarms[name] != nil
-    if watch.wantsSurvey(isAlarmed: isAlarmed, allocated: allocated, now: now), let workload = self.enrolled[name] {
+    if watch.wantsSurvey(isAlarmed: isAlarmed, mark: mark, now: now), let workload = self.enrolled[name] {
       watch.isIneffective = self.survey(name, workload, watch)
     }
     let isSteered = watch.pulse(part)

@@ -61,12 +61,12 @@ final class CanaryWatch {
 
   /// Whether the listeners are to be listed: at every look while there is an alarm, because who holds a socket can change
   /// without the socket, or while the programs do not run for one.
-  /// - Parameter allocated: TCP sockets of the whole host, nil: not known.
-  func wantsSurvey(isAlarmed: Bool, allocated: UInt32?, now: Int64) -> Bool {
+  /// - Parameter mark: of the whole host's sockets, nil: not known.
+  func wantsSurvey(isAlarmed: Bool, mark: UInt64?, now: Int64) -> Bool {
     if self.isIneffective { return true }
     // What an alarm refuses is let in as soon as its reason has gone.
     guard self.schedule.wantsCount(now: now) || isAlarmed else { return false }
-    if !isAlarmed, self.schedule.isAtRest(allocated: allocated, now: now) { return false }
+    if !isAlarmed, self.schedule.isAtRest(mark: mark, now: now) { return false }
     if self.surveyor == nil { self.surveyor = try? ListenerSurvey(of: self.namespace) }
     return self.schedule.counted(
       isAlarmed ? nil : self.surveyor?.inUse(since: self.schedule.takeBasis()), now: now)

@@ -12,8 +12,9 @@ struct SurveySchedule: Sendable, Equatable {
   static let countsOfBoth = 4
   /// And one is made though the host has as many TCP sockets as at the last one.
   static let countsOfHost = 4
-  /// What comes a moment too early is not put off until the next turn.
-  static let slack: Int64 = 250
+  /// What comes too early is not put off until the next turn, which at rest comes two seconds later: a count that is due after four
+  /// seconds is made before five have passed, wherever the turns fall.
+  static let slack: Int64 = 1250
 
   private var nextCount: Int64
   private var nextList: Int64
@@ -21,7 +22,7 @@ struct SurveySchedule: Sendable, Equatable {
   /// Since both families were counted.
   private var countsOfOne = Self.countsOfBoth - 1
   /// Of the host, at the last count, and counts since that were not made.
-  private var allocated: UInt32?
+  private var mark: UInt64?
   private var passedOver = 0
   /// From a list to the next: the first time among the second half of two minutes, so that not all namespaces are listed in
   /// one turn.
@@ -40,26 +41,27 @@ struct SurveySchedule: Sendable, Equatable {
     return true
   }
 
-  /// Whether a count would say what the last one said: the host has as many TCP sockets as it had then. One that was there
+  /// Whether a count would say what the last one said: the host has as many TCP sockets as it had then, and
+  /// no task began. One that was there
   /// before and begins to listen is found by the count that is made all the same, of both families.
   ///
-  /// - Parameter allocated: of the whole host, read before; nil: not known.
-  mutating func isAtRest(allocated: UInt32?, now: Int64) -> Bool {
-    let isSame = allocated != nil && allocated == self.allocated
+  /// - Parameter mark: of the whole host (`HostSockets.mark`), read before; nil: not known.
+  mutating func isAtRest(mark: UInt64?, now: Int64) -> Bool {
+    let isSame = mark != nil && mark == self.mark
     if isSame, self.passedOver < Self.countsOfHost - 1, now + Self.slack < self.nextList {
       self.passedOver += 1
       return true
     }
     if isSame { self.countsOfOne = Self.countsOfBoth - 1 }
     self.passedOver = 0
-    self.allocated = allocated
+    self.mark = mark
     return false
   }
 
   /// What the last list said counts no more.
   mutating func forget(now: Int64) {
     self.last = nil
-    self.allocated = nil
+    self.mark = nil
     self.nextCount = now
     self.nextList = now
   }

@@ -66,14 +66,44 @@ package final class ListenerSurvey: Sendable {
   }
 }
 
-/// The TCP sockets of the whole host, of every namespace and in every state: one number, which costs what a namespace's costs.
+/// The TCP sockets of the whole host, of every namespace and in every state, in one number that costs what a namespace's costs.
 package struct HostSockets: Sendable {
   /// Nil where there is no /proc/net.
   private let statistics: CountFile?
+  private let load: CountFile?
 
   package init() {
-    let file = open("/proc/thread-self/net/sockstat", O_RDONLY | O_CLOEXEC)
-    self.statistics = file < 0 ? nil : CountFile(Descriptor(owning: file))
+    func open(_ path: String) -> CountFile? {
+      let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+      return file < 0 ? nil : CountFile(Descriptor(owning: file))
+    }
+    self.statistics = open("/proc/thread-self/net/sockstat")
+    self.load = open("/proc/loadavg")
+  }
+
+  /// Differs from an earlier one if TCP sockets came or went, or a task began: whoever opens a socket in the moment in which another
+  /// is freed is mostly new itself. Nil: not known.
+  package func mark() -> UInt64? {
+    guard let count = self.allocated(), let task = self.lastTask() else { return nil }
+    return UInt64(count) << 32 | UInt64(task)
+  }
+
+  /// The number that was given to a task last (proc_loadavg(5), the fifth field).
+  private func lastTask() -> UInt32? {
+    guard let file = self.load?.descriptor.rawValue else { return nil }
+    return withUnsafeTemporaryAllocation(byteCount: 128, alignment: 1) { buffer in
+      let count = pread(file, buffer.baseAddress, buffer.count, 0)
+      guard count > 0 else { return nil }
+      var number: UInt32 = 0
+      for byte in buffer[..<count] {
+        if byte == UInt8(ascii: " ") {
+          number = 0
+        } else if (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) {
+          number = number &* 10 &+ UInt32(byte - UInt8(ascii: "0"))
+        }
+      }
+      return number
+    }
   }
 
   /// A TCP socket that was made or freed anywhere changes it, unless another was freed or made in the same moment. Nil: not known.

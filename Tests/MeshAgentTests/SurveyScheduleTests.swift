@@ -12,7 +12,7 @@ struct SurveyScheduleTests {
     var schedule = SurveySchedule(now: 0, spread: 0)
     #expect(schedule.wantsCount(now: 0) == true)
     #expect(!schedule.wantsCount(now: 2000) && schedule.wantsCount(now: 3900))
-    #expect(!schedule.wantsCount(now: 7000) && schedule.wantsCount(now: 8000))
+    #expect(!schedule.wantsCount(now: 6500) && schedule.wantsCount(now: 8000))
   }
 
   @Test("listeners are listed when the number of sockets is another, in either family")
@@ -65,22 +65,22 @@ struct SurveyScheduleTests {
     var made: [(Int64, isBoth: Bool)] = []
     for turn in Int64(0)..<13 {
       let now = turn * 4000
-      if schedule.isAtRest(allocated: 50, now: now) { continue }
+      if schedule.isAtRest(mark: 50, now: now) { continue }
       made.append((now, schedule.takeBasis() == nil))
       _ = schedule.counted(count, now: now)
     }
     #expect(made.map(\.0) == [0, 16_000, 32_000, 48_000])
     let both = made.count { $0.isBoth }
     #expect(both == made.count)
-    let another = schedule.isAtRest(allocated: 51, now: 52_000)
-    let same = schedule.isAtRest(allocated: 51, now: 56_000)
+    let another = schedule.isAtRest(mark: 51, now: 52_000)
+    let same = schedule.isAtRest(mark: 51, now: 56_000)
     #expect(!another && same)
-    let list = schedule.isAtRest(allocated: 51, now: 60_000)
+    let list = schedule.isAtRest(mark: 51, now: 60_000)
     #expect(!list, "a list is due after a minute, with this spread")
     schedule.forget(now: 61_000)
-    let forgotten = schedule.isAtRest(allocated: 51, now: 61_000)
+    let forgotten = schedule.isAtRest(mark: 51, now: 61_000)
     #expect(!forgotten)
-    let unknown = [schedule.isAtRest(allocated: nil, now: 62_000), schedule.isAtRest(allocated: nil, now: 66_000)]
+    let unknown = [schedule.isAtRest(mark: nil, now: 62_000), schedule.isAtRest(mark: nil, now: 66_000)]
     #expect(unknown == [false, false])
   }
 

@@ -20,4 +20,15 @@ struct HostSocketsTests {
     // Others on this machine make and close some meanwhile.
     #expect(made.count == 200 && Int(during) - Int(before) > 100 && Int(during) - Int(after) > 100)
   }
+
+  @Test("a task that begins makes another mark, though there are as many sockets")
+  func marks() throws {
+    let sockets = HostSockets()
+    let before = try #require(sockets.mark())
+    var thread = pthread_t()
+    #expect(pthread_create(&thread, nil, { _ in nil }, nil) == 0)
+    pthread_join(thread, nil)
+    let after = try #require(sockets.mark())
+    #expect(before != after)
+  }
 }
