@@ -12,7 +12,8 @@ extension Agent {
   /// Identities that are placed here have certificates, and the node trusts whom the mesh trusts. Cheap if nothing changed.
   /// - Parameter isNew: a session has just brought all that there is, so that the control plane can be asked.
   func followIdentities(isNew: Bool) {
-    guard let certificates = self.certificates else { return }
+    // Where no tunnels are opened nobody would show them.
+    guard self.configuration.opensTunnels, let certificates = self.certificates else { return }
     let config = self.snapshot.config
     var wanted: Set<SPIFFEID> = []
     // Without roots there is no authority that could be asked.

@@ -117,7 +117,7 @@ extension ResolvedSnapshot {
   private func explainWorkload(
     _ owner: WorkloadEntry, from source: ResourceName, to target: SocketEndpoint, _ result: inout Explanation
   ) {
-    result.tier = .kernel
+    result.tier = self.isReachedAway(owner, target.port) ? .relay : .kernel
     result.steps.append("\(owner.location.isInHost ? "\(target)" : "\(target.address)") is workload \(owner.name)")
     let verdict = self.call(from: source, to: owner.name, at: target, &result)
     result.outcomes.append(
